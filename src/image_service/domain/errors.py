@@ -1,0 +1,213 @@
+"""What can go wrong, in the words of the domain.
+
+    ImageServiceError
+    ├── InvalidRequest                  the caller's to mend
+    │   ├── ValidationFailed            VALIDATION_FAILED
+    │   ├── InvalidFileType             INVALID_FILE_TYPE
+    │   ├── InvalidImage                INVALID_IMAGE
+    │   ├── InvalidDimensions           INVALID_DIMENSIONS
+    │   ├── AnimatedImage               ANIMATED_IMAGE
+    │   ├── FileRequired                FILE_REQUIRED
+    │   ├── InvalidCursor               INVALID_CURSOR
+    │   └── MalformedBody               MALFORMED_BODY
+    ├── Unauthenticated
+    │   ├── TokenMissing                TOKEN_MISSING
+    │   ├── TokenInvalid                TOKEN_INVALID
+    │   └── TokenExpired                TOKEN_EXPIRED
+    ├── NotAuthorized                   NOT_AUTHORIZED
+    ├── ImageNotFound                   IMAGE_NOT_FOUND
+    ├── FileTooLarge                    FILE_TOO_LARGE
+    ├── UnsupportedMediaType            UNSUPPORTED_MEDIA_TYPE
+    ├── VersionRequired                 VERSION_REQUIRED
+    ├── VersionMismatch                 VERSION_MISMATCH (a stale version in the body)
+    │   └── PreconditionMismatch        VERSION_MISMATCH (a stale If-Match)
+    ├── RateLimitExceeded               RATE_LIMIT_EXCEEDED
+    ├── ProcessingFailed                IMAGE_PROCESSING_FAILED
+    └── Unavailable
+        ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
+        │   └── OutcomeUnknown          the same, after a write that may have happened
+        └── AuthUnavailable             AUTH_UNAVAILABLE
+
+`code` is stable and for programs; `message` is public and for people, and so never holds
+a secret, an internal name or a vendor's error text. The HTTP status is decided in
+`api/errors.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+Details = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class ImageServiceError(Exception):
+    """Any failure the service answers with one of its own codes."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    default_message: ClassVar[str] = "Something went wrong on our side; try again later."
+
+    def __init__(self, message: str | None = None, *, details: Details = None) -> None:
+        self.message = message or self.default_message
+        self.details = details
+        super().__init__(self.message)
+
+
+class InvalidRequest(ImageServiceError):
+    """The request can't be carried out as it is; repeating it unchanged will not help."""
+
+
+class ValidationFailed(InvalidRequest):
+    """One or more fields break their rule. `details` is a list of `{field, message}`."""
+
+    code = "VALIDATION_FAILED"
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(
+            "; ".join(f"{field}: {message}" for field, message in self.faults),
+            details=[{"field": field, "message": message} for field, message in self.faults],
+        )
+
+
+class InvalidFileType(InvalidRequest):
+    code = "INVALID_FILE_TYPE"
+    default_message = "Only JPEG, PNG and WebP images are supported"
+
+
+class InvalidImage(InvalidRequest):
+    """The file has the signature of a supported type, but is corrupt or truncated."""
+
+    code = "INVALID_IMAGE"
+    default_message = (
+        "The image is corrupt or truncated; open it in an image editor, save it again and retry."
+    )
+
+
+class InvalidDimensions(InvalidRequest):
+    code = "INVALID_DIMENSIONS"
+
+
+class AnimatedImage(InvalidRequest):
+    code = "ANIMATED_IMAGE"
+    default_message = "Animated images are not supported; upload a single still picture."
+
+
+class FileRequired(InvalidRequest):
+    code = "FILE_REQUIRED"
+    default_message = "The form has no picture; send it as a part named 'file'."
+
+
+class InvalidCursor(InvalidRequest):
+    code = "INVALID_CURSOR"
+    default_message = (
+        "The cursor is not valid for these filters; "
+        "start again without it, and keep the filters the same from page to page."
+    )
+
+
+class MalformedBody(InvalidRequest):
+    code = "MALFORMED_BODY"
+
+
+class Unauthenticated(ImageServiceError):
+    """Nobody is known to be asking."""
+
+
+class TokenMissing(Unauthenticated):
+    code = "TOKEN_MISSING"
+    default_message = "Send your access or ID token as 'Authorization: Bearer <token>'."
+
+
+class TokenInvalid(Unauthenticated):
+    code = "TOKEN_INVALID"
+    default_message = "The token is not valid for this service; sign in again."
+
+
+class TokenExpired(Unauthenticated):
+    code = "TOKEN_EXPIRED"
+    default_message = "The token has expired; refresh it or sign in again."
+
+
+class NotAuthorized(ImageServiceError):
+    code = "NOT_AUTHORIZED"
+    default_message = "The image belongs to another user."
+
+
+class ImageNotFound(ImageServiceError):
+    code = "IMAGE_NOT_FOUND"
+    default_message = "There is no such image, or it has been deleted."
+
+
+class FileTooLarge(ImageServiceError):
+    code = "FILE_TOO_LARGE"
+
+
+class UnsupportedMediaType(ImageServiceError):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class VersionRequired(ImageServiceError):
+    code = "VERSION_REQUIRED"
+    default_message = (
+        "Say which version you are changing: "
+        "'version' in the body, or the image's ETag in 'If-Match'."
+    )
+
+
+class VersionMismatch(ImageServiceError):
+    """The image has changed since the caller read it."""
+
+    code = "VERSION_MISMATCH"
+
+    def __init__(self, current_version: int) -> None:
+        self.current_version = current_version
+        super().__init__(
+            f"The image has changed and is now at version {current_version}; "
+            "read it again and repeat your change on that."
+        )
+
+
+class PreconditionMismatch(VersionMismatch):
+    """As `VersionMismatch`, where the stale version came as an `If-Match` header."""
+
+
+class RateLimitExceeded(ImageServiceError):
+    code = "RATE_LIMIT_EXCEEDED"
+
+    def __init__(self, *, limit: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"You have reached the limit of {limit}; try again in {retry_after} s.",
+            details={"limit": limit},
+        )
+
+
+class ProcessingFailed(ImageServiceError):
+    code = "IMAGE_PROCESSING_FAILED"
+    default_message = "The image could not be processed; nothing was stored."
+
+
+class Unavailable(ImageServiceError):
+    """A passing fault: the same request may succeed after `retry_after` seconds."""
+
+    default_retry_after: ClassVar[int] = 1
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
+        self.retry_after = retry_after or self.default_retry_after
+        super().__init__(message)
+
+
+class DependencyUnavailable(Unavailable):
+    code = "DEPENDENCY_UNAVAILABLE"
+    default_message = "A storage system is not answering; nothing was lost, try again shortly."
+
+
+class OutcomeUnknown(DependencyUnavailable):
+    """The store did not say whether the write happened: do not undo what it refers to."""
+
+
+class AuthUnavailable(Unavailable):
+    code = "AUTH_UNAVAILABLE"
+    default_message = "Tokens can't be checked at the moment; try again shortly."
+    default_retry_after = 5

@@ -1,0 +1,175 @@
+"""An image, its renditions, and the names they are stored under."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypedDict
+from urllib.parse import quote
+
+from ulid import ULID
+
+from image_service.domain.errors import PreconditionMismatch, VersionMismatch, VersionRequired
+
+MAIN: Final = "main"
+THUMBNAIL: Final = "thumbnail"
+
+_IMAGE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+def new_image_id(at: datetime) -> str:
+    """A ULID: 48 bits of milliseconds since 1970, then 80 purely random bits.
+
+    `ULID()` of python-ulid counts up within a millisecond, which would let anyone who
+    uploads guess a neighbour's id; so the random part is drawn here.
+    """
+    milliseconds = int(at.timestamp() * 1000)
+    return str(ULID(milliseconds.to_bytes(6, "big") + os.urandom(10)))
+
+
+def is_image_id(text: str) -> bool:
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
+def object_key(user_id: str, image_id: str, rendition: str) -> str:
+    """Where a rendition lies in the bucket. Later renditions get a folder an image."""
+    if rendition == MAIN:
+        return f"images/{user_id}/{image_id}.webp"
+    if rendition == THUMBNAIL:
+        return f"images/{user_id}/thumbnails/{image_id}.webp"
+    return f"images/{user_id}/{image_id}/{rendition}.webp"
+
+
+@dataclass(frozen=True, slots=True)
+class CdnUrls:
+    """Object keys as the CDN knows them. `base_url` has no trailing slash."""
+
+    base_url: str
+
+    def url(self, key: str) -> str:
+        return self.base_url + self.path(key)
+
+    @staticmethod
+    def path(key: str) -> str:
+        """Percent-encoded, with a leading slash; also the form of an invalidation path."""
+        return "/" + quote(key, safe="/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """One stored picture file. Width and height in pixels."""
+
+    key: str
+    width: int
+    height: int
+    size_bytes: int
+
+
+class ImageChanges(TypedDict, total=False):
+    """What an edit sets; an absent key leaves the field as it is."""
+
+    title: str | None
+    description: str | None
+    alt_text: str | None
+    album_id: str | None
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One user's picture and all that is known of it; `version` counts edits from 1."""
+
+    id: str
+    user_id: str
+    album_id: str | None
+    original_filename: str | None
+    original_mime_type: str
+    original_width: int
+    original_height: int
+    file_size: int
+    checksum: str
+    renditions: Mapping[str, Rendition]
+    format: str
+    quality: int
+    placeholder: str
+    dominant_color: str
+    title: str | None
+    description: str | None
+    alt_text: str | None
+    tags: tuple[str, ...]
+    uploaded_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    @property
+    def main(self) -> Rendition:
+        return self.renditions[MAIN]
+
+    @property
+    def thumbnail(self) -> Rendition:
+        return self.renditions[THUMBNAIL]
+
+    @property
+    def mime_type(self) -> str:
+        return f"image/{self.format}"
+
+    @property
+    def aspect_ratio(self) -> float:
+        return round(self.main.width / self.main.height, 3)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the image takes in the bucket: the sum over its renditions."""
+        return sum(rendition.size_bytes for rendition in self.renditions.values())
+
+    @property
+    def object_keys(self) -> tuple[str, ...]:
+        return tuple(rendition.key for rendition in self.renditions.values())
+
+    def edited(self, changes: ImageChanges, at: datetime) -> Image:
+        return replace(self, **changes, updated_at=at, version=self.version + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """An image that is gone for its readers, and what is still to be cleared away.
+
+    `entry_id` names the outbox entry that outlives a crash between commit and clearing.
+    """
+
+    image_id: str
+    user_id: str
+    object_keys: tuple[str, ...]
+    entry_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedVersion:
+    """The versions a caller says it is changing; None where it did not say.
+
+    `if_match` holds the entity tags of the header without quotes, or `*`.
+    """
+
+    body: int | None = None
+    if_match: frozenset[str] | None = None
+
+    @property
+    def any_version(self) -> bool:
+        return self.body is None and self.if_match is not None and "*" in self.if_match
+
+    def require(self) -> None:
+        """Raise VersionRequired where neither was given."""
+        if self.body is None and self.if_match is None:
+            raise VersionRequired
+
+    def check(self, current: int) -> None:
+        """Raise PreconditionMismatch or VersionMismatch where a given version is stale."""
+        if self.if_match is not None and not {"*", str(current)} & self.if_match:
+            raise PreconditionMismatch(current)
+        if self.body is not None and self.body != current:
+            raise VersionMismatch(current)

@@ -1,0 +1,133 @@
+"""A query for a user's images, a page of the answer, and the cursor between pages."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from ulid import ULID
+
+from image_service.domain.errors import InvalidCursor
+from image_service.domain.fields import tag_key
+from image_service.domain.images import Image
+from image_service.domain.times import format_timestamp
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+
+SortOrder = Literal["asc", "desc"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_CURSOR_BYTES = 6 + 16 + 8  # milliseconds, ULID, checksum: 40 characters of base64
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a list: just after this image, whether or not it still exists."""
+
+    uploaded_at: datetime
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """`uploaded_after` is inclusive, `uploaded_before` exclusive, both whole milliseconds."""
+
+    limit: int = DEFAULT_LIMIT
+    album_id: str | None = None
+    tags: tuple[str, ...] = ()
+    uploaded_after: datetime | None = None
+    uploaded_before: datetime | None = None
+    order: SortOrder = "desc"
+    start: Position | None = None
+
+    @property
+    def countable(self) -> bool:
+        """Whether a stored counter knows the total: the user's, or one album's."""
+        return not (self.tags or self.uploaded_after or self.uploaded_before)
+
+    def matches(self, image: Image) -> bool:
+        """Whether the image passes the filters; its place in the list is not looked at."""
+        return (
+            self.matches_album_and_tags(image.album_id, image.tags)
+            and (self.uploaded_after is None or image.uploaded_at >= self.uploaded_after)
+            and (self.uploaded_before is None or image.uploaded_at < self.uploaded_before)
+        )
+
+    def matches_album_and_tags(self, album_id: str | None, tags: tuple[str, ...]) -> bool:
+        wanted = {tag_key(tag) for tag in self.tags}
+        return (self.album_id is None or album_id == self.album_id) and wanted <= {
+            tag_key(tag) for tag in tags
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Images in the query's order; `next_position` is None on the last page."""
+
+    images: tuple[Image, ...]
+    next_position: Position | None
+
+
+def encode_cursor(position: Position, user_id: str, query: ListQuery) -> str:
+    """40 URL-safe characters: the position and a checksum over it, the user and the filters.
+
+    The checksum is no secret. It catches a cursor carried over to other filters; a forged
+    one gains nothing, because the store rebuilds its start key from the caller's own id.
+    """
+    place = _pack(position)
+    return base64.urlsafe_b64encode(place + _checksum(place, user_id, query)).decode()
+
+
+def decode_cursor(cursor: str, user_id: str, query: ListQuery) -> Position:
+    """The inverse of `encode_cursor`. Raises InvalidCursor."""
+    try:
+        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
+    except ValueError:  # UnicodeEncodeError and binascii.Error among them
+        raise InvalidCursor from None
+    place, checksum = raw[:-8], raw[-8:]
+    if len(raw) != _CURSOR_BYTES or checksum != _checksum(place, user_id, query):
+        raise InvalidCursor
+    position = _unpack(place)
+    if not _within(position, query):
+        raise InvalidCursor
+    return position
+
+
+def _pack(position: Position) -> bytes:
+    milliseconds = (position.uploaded_at - _EPOCH) // _MILLISECOND
+    return milliseconds.to_bytes(6, "big") + ULID.from_str(position.image_id).bytes
+
+
+def _unpack(place: bytes) -> Position:
+    try:
+        uploaded_at = _EPOCH + int.from_bytes(place[:6], "big") * _MILLISECOND
+    except OverflowError:
+        raise InvalidCursor from None
+    return Position(uploaded_at, str(ULID.from_bytes(place[6:])))
+
+
+def _checksum(place: bytes, user_id: str, query: ListQuery) -> bytes:
+    filters = [
+        user_id,
+        query.album_id,
+        sorted({tag_key(tag) for tag in query.tags}),
+        query.uploaded_after and format_timestamp(query.uploaded_after),
+        query.uploaded_before and format_timestamp(query.uploaded_before),
+        query.order,
+    ]
+    canonical = json.dumps(filters, separators=(",", ":")).encode()
+    return hashlib.blake2b(place + canonical, digest_size=8).digest()
+
+
+def _within(position: Position, query: ListQuery) -> bool:
+    """A start key outside the queried range is an error to DynamoDB, not an empty page."""
+    after, before = query.uploaded_after, query.uploaded_before
+    return (after is None or position.uploaded_at >= after) and (
+        before is None or position.uploaded_at < before
+    )

@@ -1,0 +1,23 @@
+"""What the service does, in terms of its ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from image_service.domain.images import CdnUrls
+from image_service.ports import RateLimiter, TokenVerifier
+from image_service.services.health import HealthService
+from image_service.services.library import Library
+from image_service.services.uploads import UploadService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything the API calls; built once by `bootstrap`, held for the app's life."""
+
+    uploads: UploadService
+    library: Library
+    verifier: TokenVerifier
+    rate_limiter: RateLimiter
+    health: HealthService
+    urls: CdnUrls

@@ -1,0 +1,84 @@
+"""AWS failures in the words of the domain.
+
+What AWS says is logged and chained as the cause; it never becomes part of the message.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ProxyConnectionError,
+    SSLError,
+)
+
+from image_service.domain.errors import DependencyUnavailable
+
+log = structlog.stdlib.get_logger(__name__)
+
+_NEVER_SENT: Final = (
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    ProxyConnectionError,
+    SSLError,
+)
+_SERVER_ERROR: Final = 500
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Turn an AWS failure within into DependencyUnavailable.
+
+    For reads, and for writes that may safely be repeated or compensated whatever became
+    of them.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        log.warning("aws_call_failed", operation=operation, **describe(error))
+        raise DependencyUnavailable from error
+
+
+def describe(error: BotoCoreError | ClientError) -> dict[str, Any]:
+    """What a log line says about it: the kind, and AWS's own text and request id."""
+    facts: dict[str, Any] = {"kind": error_code(error), "cause": str(error)}
+    if isinstance(error, ClientError):
+        facts["aws_request_id"] = error.response.get("ResponseMetadata", {}).get("RequestId")
+    return facts
+
+
+def error_code(error: BotoCoreError | ClientError) -> str:
+    """AWS's code, such as `ThrottlingException`, or the name of the local exception."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code", "")
+    return type(error).__name__
+
+
+def may_have_happened(error: BaseException) -> bool:
+    """Whether a write that failed like this may have been carried out all the same.
+
+    False only where it never left this process, or the server refused it.
+    """
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
+        return status >= _SERVER_ERROR
+    if isinstance(error, EndpointConnectionError):
+        # aiobotocore also uses this one for a connection that broke after the request
+        # was sent; only its cause tells a refused connection from a broken one.
+        cause = error.__context__
+        return not isinstance(cause, aiohttp.ClientConnectorError | socket.gaierror)
+    return not isinstance(error, _NEVER_SENT)

@@ -1,0 +1,86 @@
+"""Single actions of a write transaction, with the expressions spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from image_service.adapters.dynamodb.items import to_wire
+from image_service.adapters.dynamodb.keys import Key
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An expression in attribute names as they are, and the values it names with `:`.
+
+    A failed one tells what the item was instead.
+    """
+
+    expression: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Makes the actions on one table."""
+
+    table_name: str
+
+    def put(self, item: Mapping[str, Any], only_if: Condition | None = None) -> TransactWriteItemTypeDef:
+        return {"Put": {"TableName": self.table_name, "Item": to_wire(item), **_told(only_if)}}
+
+    def delete(self, key: Key, only_if: Condition | None = None) -> TransactWriteItemTypeDef:
+        return {"Delete": {"TableName": self.table_name, "Key": to_wire(key), **_told(only_if)}}
+
+    def update(
+        self,
+        key: Key,
+        *,
+        set_to: Mapping[str, Any] | None = None,
+        remove: Iterable[str] = (),
+        add: Mapping[str, int] | None = None,
+        only_if: Condition | None = None,
+    ) -> TransactWriteItemTypeDef:
+        """Touches the named attributes and no other: what a newer version wrote stays.
+
+        Names go in as placeholders, because many of ours are reserved words.
+        """
+        set_to, add, remove = set_to or {}, add or {}, tuple(remove)
+        clauses = {
+            "SET": [f"#{name} = :{name}" for name in set_to],
+            "REMOVE": [f"#{name}" for name in remove],
+            "ADD": [f"#{name} :{name}" for name in add],
+        }
+        condition = _told(only_if)
+        values = {f":{name}": value for name, value in {**set_to, **add}.items()}
+        return {
+            "Update": {
+                "TableName": self.table_name,
+                "Key": to_wire(key),
+                "UpdateExpression": " ".join(
+                    f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts
+                ),
+                "ExpressionAttributeNames": {f"#{name}": name for name in (*set_to, *remove, *add)},
+                **condition,
+                "ExpressionAttributeValues": {
+                    **to_wire(values),
+                    **condition.get("ExpressionAttributeValues", {}),
+                },
+            }
+        }
+
+
+def _told(only_if: Condition | None) -> dict[str, Any]:
+    if only_if is None:
+        return {}
+    told: dict[str, Any] = {
+        "ConditionExpression": only_if.expression,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if only_if.values:  # DynamoDB refuses an empty map
+        told["ExpressionAttributeValues"] = to_wire(only_if.values)
+    return told

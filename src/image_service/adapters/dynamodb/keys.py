@@ -1,0 +1,86 @@
+"""The keys of the one table: what is stored where.
+
+    item         PK                          SK
+    image        IMAGE#<id>                  METADATA
+    usage        USER#<user>                 USAGE | USAGE#ALBUM#<album>
+    tag pointer  TAG#<user>#<tag key>        UPLOADED#<time>#<id>
+    outbox       OUTBOX#<shard>              <due time>#<entry>
+
+    UserIndex    USER#<user>                 UPLOADED#<time>#<id>
+    AlbumIndex   ALBUM#<user>#<album>        UPLOADED#<time>#<id>
+
+User ids hold no `#`, so no two users' keys can meet; times are fixed-width text, so keys
+sort by time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime
+from typing import Final
+
+from image_service.domain.fields import tag_key
+from image_service.domain.images import Deletion
+from image_service.domain.listing import Position
+from image_service.domain.times import format_timestamp, parse_timestamp
+
+OUTBOX_SHARDS: Final = 4
+
+_UPLOADED: Final = "UPLOADED#"
+_AFTER_ALL_UPLOADED: Final = "UPLOADED$"  # '$' is the character after '#'
+
+Key = dict[str, str]
+"""A primary key, `{"PK": …, "SK": …}`."""
+
+
+def image_key(image_id: str) -> Key:
+    return {"PK": f"IMAGE#{image_id}", "SK": "METADATA"}
+
+
+def user_usage_key(user_id: str) -> Key:
+    return {"PK": user_partition(user_id), "SK": "USAGE"}
+
+
+def album_usage_key(user_id: str, album_id: str) -> Key:
+    return {"PK": user_partition(user_id), "SK": f"USAGE#ALBUM#{album_id}"}
+
+
+def outbox_key(deletion: Deletion) -> Key:
+    """Entries are spread over shards by image, so that no partition takes all writes."""
+    shard = zlib.crc32(deletion.image_id.encode()) % OUTBOX_SHARDS
+    due_at = format_timestamp(deletion.due_at)
+    return {"PK": f"OUTBOX#{shard}", "SK": f"{due_at}#{deletion.entry_id}"}
+
+
+def user_partition(user_id: str) -> str:
+    return f"USER#{user_id}"
+
+
+def album_partition(user_id: str, album_id: str) -> str:
+    return f"ALBUM#{user_id}#{album_id}"
+
+
+def tag_partition(user_id: str, tag: str) -> str:
+    return f"TAG#{user_id}#{tag_key(tag)}"
+
+
+def uploaded(position: Position) -> str:
+    """The sort key of an image in every list."""
+    return f"{_UPLOADED}{format_timestamp(position.uploaded_at)}#{position.image_id}"
+
+
+def position_of(uploaded_key: str) -> Position:
+    """The inverse of `uploaded`."""
+    _, uploaded_at, image_id = uploaded_key.split("#")
+    return Position(parse_timestamp(uploaded_at), image_id)
+
+
+def uploaded_range(after: datetime | None, before: datetime | None) -> tuple[str, str]:
+    """Bounds for BETWEEN: `after` inclusive, `before` exclusive.
+
+    A bound is the bare time, and every real key has an id behind it, so keys of the lower
+    bound's millisecond sort above it, and those of the upper bound's beyond it.
+    """
+    lower = _UPLOADED if after is None else _UPLOADED + format_timestamp(after)
+    upper = _AFTER_ALL_UPLOADED if before is None else _UPLOADED + format_timestamp(before)
+    return lower, upper

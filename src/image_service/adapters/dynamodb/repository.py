@@ -1,0 +1,146 @@
+"""Images by id, each write one transaction over the image and its indexes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from ulid import ULID
+
+from image_service.adapters.aws_errors import translated
+from image_service.adapters.dynamodb import keys
+from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.indexes import pointer_actions, usage_actions
+from image_service.adapters.dynamodb.items import (
+    Item,
+    from_wire,
+    image_item,
+    is_live,
+    outbox_item,
+    to_image,
+    to_wire,
+)
+from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.domain.errors import DependencyUnavailable, ImageNotFound, VersionMismatch
+from image_service.domain.images import Deletion, Image
+from image_service.domain.times import format_timestamp
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+log = structlog.stdlib.get_logger(__name__)
+
+OUTBOX_DELAY: Final = timedelta(seconds=30)  # the request itself clears away until then
+
+# A guess is wrong again only where others empty and refill the album in between.
+_ALBUM_GUESSES: Final = 10
+
+_ABSENT: Final = Condition("attribute_not_exists(PK)")
+_NOT_LIVE: Final = Condition("attribute_not_exists(PK) OR attribute_exists(deletedAt)")
+
+
+class DynamoImageRepository:
+    """An `ImageRepository` in one table. An image being deleted has `deletedAt`."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._actions = Actions(table_name)
+        self._transactions = Transactions(client)
+
+    async def get(self, image_id: str) -> Image | None:
+        with translated("dynamodb:GetItem"):
+            answer = await self._client.get_item(
+                TableName=self._table_name,
+                Key=to_wire(keys.image_key(image_id)),
+                ConsistentRead=True,
+            )
+        item = from_wire(answer.get("Item", {}))
+        return to_image(item) if is_live(item) else None
+
+    async def add(self, image: Image) -> None:
+        put = self._actions.put(image_item(image), only_if=_ABSENT)
+        try:
+            await self._transactions.run([put, *self._index_actions(None, image)])
+        except ConditionFailed as failed:
+            log.error("image_id_in_use", image_id=image.id)  # noqa: TRY400 # no bug's trace
+            raise DependencyUnavailable from failed
+
+    async def update(self, before: Image, after: Image) -> None:
+        old, new = image_item(before), image_item(after)
+        edit = self._actions.update(
+            keys.image_key(before.id),
+            set_to={name: value for name, value in new.items() if old.get(name) != value},
+            remove=sorted(old.keys() - new.keys()),
+            only_if=_still(before),
+        )
+        await self._change(before, after, [edit])
+
+    async def mark_deleted(self, image: Image, at: datetime) -> Deletion:
+        deletion = Deletion(
+            image_id=image.id,
+            user_id=image.user_id,
+            object_keys=image.object_keys,
+            entry_id=str(ULID.from_datetime(at)),
+            due_at=at + OUTBOX_DELAY,
+        )
+        mark = self._actions.update(
+            keys.image_key(image.id),
+            set_to={"deletedAt": format_timestamp(at)},
+            remove=("GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"),
+            only_if=_still(image),
+        )
+        await self._change(image, None, [mark, self._actions.put(outbox_item(deletion))])
+        return deletion
+
+    async def forget(self, deletion: Deletion) -> None:
+        try:
+            await self._transactions.run(
+                [
+                    self._actions.delete(keys.image_key(deletion.image_id), only_if=_NOT_LIVE),
+                    self._actions.delete(keys.outbox_key(deletion)),
+                ]
+            )
+        except ConditionFailed as failed:
+            log.error("live_image_not_forgotten", image_id=deletion.image_id)  # noqa: TRY400 # as above
+            raise DependencyUnavailable from failed
+
+    async def _change(
+        self, before: Image, after: Image | None, writes: list[TransactWriteItemTypeDef]
+    ) -> None:
+        """Run `writes`, the first of them on `before`, with what follows for the indexes."""
+        album_empties = False
+        for _ in range(_ALBUM_GUESSES):
+            indexes = self._index_actions(before, after, album_empties=album_empties)
+            try:
+                return await self._transactions.run([*writes, *indexes])
+            except ConditionFailed as failed:
+                if failed.items[0] is not None:
+                    raise _no_longer(before, failed.items[0]) from failed
+                album_empties = not album_empties
+        log.warning("album_contended", image_id=before.id)
+        raise DependencyUnavailable
+
+    def _index_actions(
+        self, before: Image | None, after: Image | None, *, album_empties: bool = False
+    ) -> list[TransactWriteItemTypeDef]:
+        return [
+            *usage_actions(self._actions, before, after, album_empties=album_empties),
+            *pointer_actions(self._actions, before, after),
+        ]
+
+
+def _still(image: Image) -> Condition:
+    return Condition(
+        "version = :was AND userId = :owner AND attribute_not_exists(deletedAt)",
+        {":was": image.version, ":owner": image.user_id},
+    )
+
+
+def _no_longer(image: Image, item: Item) -> ImageNotFound | VersionMismatch:
+    """Why `_still` did not hold for the item as it is."""
+    if not is_live(item) or item["userId"] != image.user_id:
+        return ImageNotFound()
+    return VersionMismatch(int(item["version"]))

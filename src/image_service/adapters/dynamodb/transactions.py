@@ -1,0 +1,156 @@
+"""Write transactions: retried while others are in the way, definite in their answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from image_service.adapters.aws_errors import describe, error_code, may_have_happened
+from image_service.adapters.dynamodb.items import Item, from_wire
+from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+log = structlog.stdlib.get_logger(__name__)
+
+PATIENCE: Final = 9.0  # seconds; contention on one user's counter passes well within
+_FIRST_WAIT: Final = 0.05
+_LONGEST_WAIT: Final = 0.8
+
+_FIRST_FAILURE: Final = 300  # of the HTTP status codes
+_CANCELLED: Final = "TransactionCanceledException"
+_PASSING_REASONS: Final = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+_PASSING_ERRORS: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
+
+@dataclass
+class _Attempts:
+    """What became of the attempts of one call."""
+
+    in_doubt: bool = False  # one that failed may have been carried out all the same
+
+
+_attempts: ContextVar[_Attempts | None] = ContextVar("attempts", default=None)
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold, and nothing was written.
+
+    `items` has, for each action of the transaction, None where its condition held, else
+    the item as it is: empty where there is none.
+    """
+
+    def __init__(self, items: Sequence[Item | None]) -> None:
+        super().__init__()
+        self.items = tuple(items)
+
+
+class Transactions:
+    """Runs TransactWriteItems on one client."""
+
+    def __init__(self, client: DynamoDBClient, *, patience: float = PATIENCE) -> None:
+        self._client = client
+        self._patience = patience
+        client.meta.events.register(
+            "needs-retry.dynamodb.TransactWriteItems", _note_attempt, unique_id="note-attempt"
+        )
+
+    async def run(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
+        """All of `actions`, or none.
+
+        Raises ConditionFailed; DependencyUnavailable where nothing was written;
+        OutcomeUnknown where that can't be said.
+        """
+        attempts = _Attempts()
+        reset = _attempts.set(attempts)
+        try:
+            await self._write(actions)
+        except (BotoCoreError, ClientError) as error:
+            items = _failed_conditions(error)
+            if any(item is not None for item in items):
+                raise ConditionFailed(items) from error
+            log.warning("transaction_failed", reasons=_reasons(error), **describe(error))
+            if attempts.in_doubt or may_have_happened(error):
+                raise OutcomeUnknown from error
+            raise DependencyUnavailable from error
+        finally:
+            _attempts.reset(reset)
+
+    async def _write(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
+        # One token over all tries: what an unanswered try did is not done again.
+        token = str(uuid.uuid4())
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            reraise=True,
+        ):
+            with attempt:
+                await self._client.transact_write_items(
+                    TransactItems=actions, ClientRequestToken=token
+                )
+
+
+def _note_attempt(
+    *, response: tuple[Any, Any] | None, caught_exception: Exception | None, **_: Any
+) -> None:
+    """Told by botocore of each attempt; from outside, its retries show only the last."""
+    attempts = _attempts.get()
+    error = caught_exception
+    if response is not None and response[0].status_code >= _FIRST_FAILURE:
+        error = ClientError(response[1], "TransactWriteItems")
+    if attempts is not None and error is not None and may_have_happened(error):
+        attempts.in_doubt = True
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed a moment later."""
+    if not isinstance(error, ClientError):
+        return False
+    reasons = set(_reasons(error)) - {"None"}
+    if error_code(error) == _CANCELLED:
+        return bool(reasons) and reasons <= _PASSING_REASONS
+    return error_code(error) in _PASSING_ERRORS
+
+
+def _reasons(error: BotoCoreError | ClientError) -> list[str]:
+    return [reason.get("Code", "None") for reason in _cancellations(error)]
+
+
+def _failed_conditions(error: BotoCoreError | ClientError) -> list[Item | None]:
+    return [
+        from_wire(reason.get("Item", {})) if reason.get("Code") == "ConditionalCheckFailed" else None
+        for reason in _cancellations(error)
+    ]
+
+
+def _cancellations(error: BotoCoreError | ClientError) -> list[Any]:
+    if not isinstance(error, ClientError):
+        return []
+    response: Any = error.response  # CancellationReasons is only in some of them
+    reasons: list[Any] = response.get("CancellationReasons", [])
+    return reasons

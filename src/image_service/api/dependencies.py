@@ -1,0 +1,157 @@
+"""What the routes ask for, as `Annotated` types that carry their meaning."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from image_service.api.faults import collected_faults
+from image_service.domain.errors import ValidationFailed
+from image_service.domain.fields import MAX_TAGS, clean_album_id, clean_tags
+from image_service.domain.images import ExpectedVersion
+from image_service.domain.listing import (
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    ListQuery,
+    SortOrder,
+    decode_cursor,
+)
+from image_service.domain.times import ceil_to_milliseconds, parse_timestamp
+from image_service.services import Services
+
+_ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
+_LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def caller_of(request: Request) -> str:
+    """The user the token names; the authentication middleware has seen to it."""
+    user_id: str = request.state.principal.user_id
+    return user_id
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
+CallerId = Annotated[str, Depends(caller_of)]
+
+
+def entity_tags(header: str, name: str) -> frozenset[str]:
+    """The opaque tags of an If-Match or If-None-Match header, weak or strong; or `{"*"}`.
+
+    Raises ValidationFailed naming the header.
+    """
+    if header.strip() == "*":
+        return frozenset("*")
+    parts = [part.strip() for part in header.split(",")]
+    found = [_ENTITY_TAG.fullmatch(part) for part in parts if part]
+    if not found or None in found:
+        raise ValidationFailed([(name, 'must be one or more quoted entity tags such as "3", or *')])
+    return frozenset(match[1] for match in found if match)
+
+
+def expected_version(request: Request, body_version: int | None = None) -> ExpectedVersion:
+    values = request.headers.getlist("if-match")
+    if_match = entity_tags(", ".join(values), "If-Match") if values else None
+    return ExpectedVersion(body=body_version, if_match=if_match)
+
+
+def not_modified(request: Request, version: int) -> bool:
+    """Whether If-None-Match names this version. A malformed header matches nothing."""
+    values = request.headers.getlist("if-none-match")
+    if not values:
+        return False
+    try:
+        tags = entity_tags(", ".join(values), "If-None-Match")
+    except ValidationFailed:
+        return False
+    return bool({"*", str(version)} & tags)
+
+
+def _instant(value: object) -> object:
+    """ISO 8601 with a zone, rounded up to the millisecond that bounds the same images."""
+    if not isinstance(value, str):
+        return value
+    try:
+        # An unescaped '+' of a query string arrives as a space.
+        return ceil_to_milliseconds(parse_timestamp(_LOST_PLUS.sub(r"+\1", value)))
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "must be ISO 8601 with a zone, such as 2026-01-31T09:30:00Z or "
+            "2026-01-31T10:30:00%2B01:00"
+        ) from None
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class ListParameters(BaseModel):
+    """The query string of `GET /images`. An empty value means not given."""
+
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=to_camel, populate_by_name=False, frozen=True
+    )
+
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Images a page.")
+    cursor: str | None = Field(
+        None, max_length=200, description="`nextCursor` of the page before, same filters."
+    )
+    album_id: str | None = Field(None, description="Only this album's images.")
+    tag: list[str] = Field(
+        default_factory=list,
+        description=f"Repeatable, at most {MAX_TAGS}; all must match, upper or lower case.",
+    )
+    uploaded_after: Instant | None = Field(None, description="Inclusive; ISO 8601 with zone.")
+    uploaded_before: Instant | None = Field(None, description="Exclusive; ISO 8601 with zone.")
+    sort_order: SortOrder = Field("desc", description="By time of upload.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value not in ("", [""])}
+
+    def to_query(self, user_id: str) -> ListQuery:
+        """Raises ValidationFailed, InvalidCursor."""
+        with collected_faults() as faults:
+            album_id = faults.check("albumId", lambda: clean_album_id(self.album_id))
+            tags = faults.check("tag", lambda: clean_tags(self.tag)) or ()
+            after, before = self.uploaded_after, self.uploaded_before
+            if after and before and after >= before:
+                faults.add("uploadedAfter", "must be earlier than uploadedBefore")
+        query = ListQuery(
+            limit=self.limit,
+            album_id=album_id,
+            tags=tags,
+            uploaded_after=after,
+            uploaded_before=before,
+            order=self.sort_order,
+        )
+        if self.cursor is None:
+            return query
+        return replace(query, start=decode_cursor(self.cursor, user_id, query))
+
+
+ListQueryParameters = Annotated[ListParameters, Query()]

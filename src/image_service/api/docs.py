@@ -1,0 +1,89 @@
+"""Swagger UI and ReDoc, served from the installed package: no asset of another host."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from image_service.api.openapi import document
+
+# Both pages style themselves inline, and ReDoc searches in a worker made from a blob.
+_CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self' blob:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+    "Cache-Control": "public, max-age=300",
+}
+
+# Only the browser builds are taken from this package; nothing of it is imported.
+_VENDOR = Path(str(files("fastapi_offline"))) / "static"
+_OWN = Path(__file__).parent / "static"
+_ASSETS: Final = {
+    "/docs/swagger-ui.css": _VENDOR / "swagger-ui.css",
+    "/docs/swagger-ui-bundle.js": _VENDOR / "swagger-ui-bundle.js",
+    "/docs/start.js": _OWN / "start-swagger-ui.js",
+    "/redoc/redoc.standalone.js": _VENDOR / "redoc.standalone.js",
+}
+
+_SWAGGER_UI = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Image Service: API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_REDOC = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Image Service: API reference</title>
+<link rel="icon" href="data:,">
+</head>
+<body style="margin: 0">
+<redoc spec-url="/openapi.json"></redoc>
+<script src="/redoc/redoc.standalone.js"></script>
+</body>
+</html>
+"""
+
+OPEN_PATHS: Final = frozenset({"/docs", "/redoc", "/openapi.json", *_ASSETS})
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def swagger_ui() -> Response:
+    return HTMLResponse(_SWAGGER_UI, headers=_HEADERS)
+
+
+@router.get("/redoc")
+async def redoc() -> Response:
+    return HTMLResponse(_REDOC, headers=_HEADERS)
+
+
+@router.get("/openapi.json")
+async def openapi_document(request: Request) -> Response:
+    return JSONResponse(document(request.app), headers={"Cache-Control": "public, max-age=300"})
+
+
+async def _asset(request: Request) -> Response:
+    return FileResponse(_ASSETS[request.url.path], headers=_HEADERS)
+
+
+for _path in _ASSETS:
+    router.add_api_route(_path, _asset, methods=["GET"])

@@ -1,0 +1,40 @@
+"""Collects what is wrong with the fields of one request, to report it all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from image_service.domain.errors import ValidationFailed
+from image_service.domain.fields import FieldError
+
+T = TypeVar("T")
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._found: list[tuple[str, str]] = []
+
+    def add(self, field: str, message: str) -> None:
+        self._found.append((field, message))
+
+    def check(self, field: str, clean: Callable[[], T]) -> T | None:
+        """What `clean` returns; None where it raised FieldError, which is kept."""
+        try:
+            return clean()
+        except FieldError as fault:
+            self.add(field, str(fault))
+            return None
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise ValidationFailed(self._found)
+
+
+@contextmanager
+def collected_faults() -> Iterator[Faults]:
+    """Raises ValidationFailed at the end of the block where any fault was found."""
+    faults = Faults()
+    yield faults
+    faults.raise_if_any()

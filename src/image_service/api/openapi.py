@@ -1,0 +1,134 @@
+"""What the OpenAPI document says beyond the routes' own signatures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from image_service.api.errors import answer_for, envelope
+from image_service.api.schemas import ErrorOut
+from image_service.domain import errors
+
+DESCRIPTION = """
+Upload pictures, get them back as WebP with a thumbnail, and keep your library in order.
+
+**In a minute.** Send a JPEG, PNG or WebP to `POST /images` with your Cognito token; the
+answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from the CDN.
+
+* **Your images are yours.** Every route but health and docs needs
+  `Authorization: Bearer <token>` (an ID or access token); another user's image is 403.
+* **Edits don't overwrite each other.** Send the `version` you read, or its ETag in
+  `If-Match`; a stale one is refused with the `currentVersion`.
+* **Pages are exact.** `hasMore` is true only if another image follows. Keep the filters the
+  same while you follow `nextCursor`. Under filters, a page that looked at 1,000 images
+  without filling up is returned short, with `hasMore` and a cursor to go on from.
+* **Errors have one shape**: a stable `code` for programs, a `message` for people, and the
+  `requestId` to quote. Retry 503 and 429 after `Retry-After` seconds.
+* **Rate limits**: 1,000 requests a second and 100 uploads a minute for each user;
+  `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every answer.
+"""
+
+_EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
+
+# One sample for each code, so that the examples are what the service really sends.
+INVALID_UPLOAD = (
+    errors.ValidationFailed([("title", "has 300 characters; the limit is 255, shorten it")]),
+    errors.InvalidFileType(),
+    errors.InvalidImage(),
+    errors.InvalidDimensions(
+        "The image is 90x60 pixels; it must be between 100x100 and 8000x8000. Resize it.",
+        details={
+            "measured": {"width": 90, "height": 60},
+            "limit": {"minWidth": 100, "minHeight": 100, "maxWidth": 8000, "maxHeight": 8000},
+        },
+    ),
+    errors.AnimatedImage(),
+    errors.FileRequired(),
+    errors.MalformedBody("The form ends before its last boundary; send it whole."),
+)
+INVALID_FIELDS = (
+    errors.ValidationFailed([("albumId", "must be 1 to 64 letters, digits, '_' or '-'")]),
+)
+INVALID_QUERY = (
+    errors.ValidationFailed([("limit", "Input should be less than or equal to 100")]),
+    errors.InvalidCursor(),
+)
+INVALID_JSON = (
+    errors.ValidationFailed([("titel", "Extra inputs are not permitted")]),
+    errors.MalformedBody("The body is not valid JSON."),
+)
+IMAGE_ACCESS = (errors.NotAuthorized(), errors.ImageNotFound())
+TOO_LARGE = errors.FileTooLarge(
+    "The file has more than 10,485,760 bytes, the limit. Compress or shrink it.",
+    details={"measured": 12_000_000, "limit": 10_485_760},
+)
+ALWAYS = (
+    errors.TokenMissing(),
+    errors.TokenInvalid(),
+    errors.TokenExpired(),
+    errors.RateLimitExceeded(limit="1000 requests per 1 second", retry_after=1),
+    errors.ImageServiceError(),
+    errors.DependencyUnavailable(),
+    errors.AuthUnavailable(),
+)
+
+
+def error_responses(*samples: errors.ImageServiceError) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses` for the codes of `samples`, an example for each."""
+    by_status: dict[int | str, list[errors.ImageServiceError]] = defaultdict(list)
+    for sample in (*samples, *ALWAYS):
+        by_status[answer_for(type(sample)).status].append(sample)
+    return {status: _response(by_status[status]) for status in sorted(by_status, key=int)}
+
+
+def _response(samples: list[errors.ImageServiceError]) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "model": ErrorOut,
+        "description": ", ".join(f"`{sample.code}`" for sample in samples),
+        "content": {
+            "application/json": {
+                "examples": {
+                    sample.code: {"value": envelope(sample, _EXAMPLE_REQUEST_ID)}
+                    for sample in samples
+                }
+            }
+        },
+    }
+    if any(isinstance(s, errors.Unavailable | errors.RateLimitExceeded) for s in samples):
+        response["headers"] = header("Retry-After", "Seconds to wait.", kind="integer")
+    return response
+
+
+def header(name: str, description: str, *, kind: str = "string") -> dict[str, Any]:
+    return {name: {"description": description, "schema": {"type": kind}}}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once an app."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            license_info=app.license_info,
+        )
+        _drop_framework_validation_error(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _drop_framework_validation_error(schema: dict[str, Any]) -> None:
+    """FastAPI documents its own 422 for every parameter; here those are 400s."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            if "HTTPValidationError" in str(content):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

@@ -1,0 +1,224 @@
+"""The JSON of the API: camelCase, every key always there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from image_service.domain.fields import MAX_DESCRIPTION, MAX_SHORT_TEXT, MAX_TAG, MAX_TAGS
+from image_service.domain.images import CdnUrls, Image
+from image_service.domain.listing import MAX_LIMIT
+from image_service.domain.times import format_timestamp
+
+IMAGE_EXAMPLE: dict[str, Any] = {
+    "id": "01KAR0F3WJ8P5V2D7QK9T4XZ6M",
+    "userId": "8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77",
+    "albumId": "castle-2026",
+    "originalFilename": "IMG_2041.jpg",
+    "originalMimeType": "image/jpeg",
+    "mimeType": "image/webp",
+    "fileSize": 3482915,
+    "processedSize": 412760,
+    "width": 2048,
+    "height": 1536,
+    "originalWidth": 4032,
+    "originalHeight": 3024,
+    "aspectRatio": 1.333,
+    "s3Key": "images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp",
+    "thumbnailKey": (
+        "images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
+    ),
+    "imageUrl": (
+        "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/"
+        "01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
+    ),
+    "thumbnailUrl": (
+        "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/"
+        "thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
+    ),
+    "thumbnailWidth": 400,
+    "thumbnailHeight": 400,
+    "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
+    "dominantColor": "#7a8b99",
+    "processingStatus": "completed",
+    "format": "webp",
+    "quality": 85,
+    "checksum": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "title": "Castle gate",
+    "description": "The gate house, seen from the moat.",
+    "altText": "A grey brick gate house with two round towers",
+    "tags": ["castle", "Medieval"],
+    "createdAt": "2026-01-31T09:30:00.000Z",
+    "updatedAt": "2026-01-31T09:30:00.000Z",
+    "uploadedAt": "2026-01-31T09:30:00.000Z",
+    "version": 1,
+}
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class ImageOut(Schema):
+    """An image and all that is known of it."""
+
+    model_config = ConfigDict(title="Image", json_schema_extra={"examples": [IMAGE_EXAMPLE]})
+
+    id: str = Field(description="ULID; sorts by time of upload.")
+    user_id: str = Field(description="The owner: `sub` of the token it was uploaded with.")
+    album_id: str | None = Field(description="The owner's album it belongs to.")
+    original_filename: str | None = Field(description="As sent, without path; for display only.")
+    original_mime_type: str = Field(description="Detected from the file, not as claimed.")
+    mime_type: str = Field(description="Of the stored pictures: `image/webp`.")
+    file_size: int = Field(description="Bytes uploaded.")
+    processed_size: int = Field(description="Bytes of the picture at `imageUrl`.")
+    width: int = Field(description="Pixels of the picture at `imageUrl`.")
+    height: int = Field(description="Pixels of the picture at `imageUrl`.")
+    original_width: int = Field(description="Pixels of the upload, after its orientation.")
+    original_height: int = Field(description="Pixels of the upload, after its orientation.")
+    aspect_ratio: float = Field(description="`width` / `height`, to three decimals.")
+    s3_key: str = Field(alias="s3Key", description="Object key of the main picture.")
+    thumbnail_key: str = Field(description="Object key of the thumbnail.")
+    image_url: str = Field(description="The picture, at most 2048x2048. Safe to store.")
+    thumbnail_url: str = Field(description="A square crop, at most 400x400. Safe to store.")
+    thumbnail_width: int = Field(description="Pixels.")
+    thumbnail_height: int = Field(description="Pixels.")
+    placeholder: str = Field(description="ThumbHash in base64, to show while loading.")
+    dominant_color: str = Field(description="`#rrggbb`.")
+    processing_status: Literal["completed"] = Field(description="Pictures are ready on answer.")
+    format: str = Field(description="Of the stored pictures: `webp`.")
+    quality: int = Field(description="WebP quality of the main picture, 1 to 100.")
+    checksum: str = Field(description="SHA-256 of the uploaded bytes, hex.")
+    title: str | None
+    description: str | None
+    alt_text: str | None
+    tags: list[str] = Field(description="In the order and spelling they were given.")
+    created_at: str = Field(description="UTC, ISO 8601, milliseconds.")
+    updated_at: str = Field(description="UTC; of the last edit.")
+    uploaded_at: str = Field(description="UTC; lists are in this order.")
+    version: int = Field(description="Starts at 1; every edit adds one. Also the ETag.")
+
+    @classmethod
+    def of(cls, image: Image, urls: CdnUrls) -> ImageOut:
+        return cls(
+            id=image.id,
+            user_id=image.user_id,
+            album_id=image.album_id,
+            original_filename=image.original_filename,
+            original_mime_type=image.original_mime_type,
+            mime_type=image.mime_type,
+            file_size=image.file_size,
+            processed_size=image.main.size_bytes,
+            width=image.main.width,
+            height=image.main.height,
+            original_width=image.original_width,
+            original_height=image.original_height,
+            aspect_ratio=image.aspect_ratio,
+            s3_key=image.main.key,
+            thumbnail_key=image.thumbnail.key,
+            image_url=urls.url(image.main.key),
+            thumbnail_url=urls.url(image.thumbnail.key),
+            thumbnail_width=image.thumbnail.width,
+            thumbnail_height=image.thumbnail.height,
+            placeholder=image.placeholder,
+            dominant_color=image.dominant_color,
+            processing_status="completed",
+            format=image.format,
+            quality=image.quality,
+            checksum=image.checksum,
+            title=image.title,
+            description=image.description,
+            alt_text=image.alt_text,
+            tags=list(image.tags),
+            created_at=format_timestamp(image.created_at),
+            updated_at=format_timestamp(image.updated_at),
+            uploaded_at=format_timestamp(image.uploaded_at),
+            version=image.version,
+        )
+
+
+class Pagination(Schema):
+    limit: int = Field(description="As asked for.", ge=1, le=MAX_LIMIT)
+    has_more: bool = Field(description="Whether another page follows; exact.")
+    next_cursor: str | None = Field(description="Send as `cursor` for the next page.")
+
+
+class ImagePage(Schema):
+    images: list[ImageOut]
+    pagination: Pagination
+    total_count: int | None = Field(
+        description="The caller's images, or the album's; null where tags or dates filter."
+    )
+
+
+class ImagePatch(Schema):
+    """The fields to change; an absent one stays, null clears."""
+
+    # Lengths are measured by the domain, which cleans first and says what it measured.
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        title="ImageChanges",
+        json_schema_extra={
+            "examples": [{"title": "Castle gate", "tags": ["castle", "Medieval"], "version": 1}]
+        },
+    )
+
+    title: Annotated[str | None, Field(json_schema_extra={"maxLength": MAX_SHORT_TEXT})] = None
+    description: Annotated[str | None, Field(json_schema_extra={"maxLength": MAX_DESCRIPTION})] = (
+        None
+    )
+    alt_text: Annotated[str | None, Field(json_schema_extra={"maxLength": MAX_SHORT_TEXT})] = None
+    tags: Annotated[
+        list[str] | None,
+        Field(
+            description=f"Replaces all tags. At most {MAX_TAGS}, each 1 to {MAX_TAG} characters."
+        ),
+    ] = None
+    album_id: Annotated[
+        str | None, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,64}$"})
+    ] = None
+    version: Annotated[
+        int | None, Field(description="The version you are changing; or send If-Match.", ge=1)
+    ] = None
+
+
+class FieldFault(Schema):
+    field: str
+    message: str
+
+
+class ErrorOut(Schema):
+    """The envelope of every error."""
+
+    model_config = ConfigDict(title="Error")
+
+    error: str = Field(description="The kind of error.")
+    message: str = Field(description="For people: what was measured, the limit, the remedy.")
+    code: str = Field(description="For programs; stable.")
+    details: list[FieldFault] | dict[str, Any] | None = Field(
+        description="`{field, message}` for each bad field, or `{measured, limit}` for a file."
+    )
+    request_id: str = Field(description="Quote it when you report a problem.")
+    current_version: int | None = Field(
+        default=None, description="With VERSION_MISMATCH only: the version to start from."
+    )
+    retry_after: int | None = Field(
+        default=None, description="With RATE_LIMIT_EXCEEDED only: seconds to wait."
+    )
+
+
+class CheckOut(Schema):
+    status: Literal["up", "down", "disabled"]
+    latency_ms: float | None
+
+
+class HealthOut(Schema):
+    status: Literal["healthy", "degraded", "unhealthy"]
+    checks: dict[str, CheckOut]
+
+
+class ProbeOut(Schema):
+    status: Literal["live", "ready", "not ready"]

@@ -1,0 +1,109 @@
+"""The application: middleware, routes, error handlers, lifespan, from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from image_service import __version__
+from image_service.api import docs, health, images, openapi
+from image_service.api.cors import Cors
+from image_service.api.errors import (
+    error_response,
+    from_http_exception,
+    from_request_validation,
+)
+from image_service.api.middleware import (
+    Authentication,
+    EarlyAnswer,
+    ErrorBoundary,
+    RequestContext,
+)
+from image_service.bootstrap import open_services
+from image_service.services import Services
+from image_service.settings import Settings
+
+OpenServices = Callable[[Settings], AbstractAsyncContextManager[Services]]
+
+OPEN_PATHS = docs.OPEN_PATHS | {"/health", "/health/live", "/health/ready"}
+
+
+def create_app(settings: Settings, open_services: OpenServices = open_services) -> FastAPI:
+    """The whole service. Tests pass an `open_services` of their own; nothing else differs."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            app.state.ready = True
+            yield
+            app.state.ready = False
+
+    app = FastAPI(
+        title="Image Service",
+        summary="Pictures in; WebP, thumbnails and metadata out.",
+        description=openapi.DESCRIPTION,
+        version=__version__,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_tags=[
+            {"name": "Images", "description": "Upload, list, edit and delete your own images."},
+            {"name": "Health", "description": "For load balancers and operators; no token."},
+        ],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=_middleware(settings),
+        exception_handlers={
+            HTTPException: _on_http_exception,
+            RequestValidationError: _on_request_validation,
+        },
+    )
+    app.state.settings = settings
+    app.state.ready = False
+    for router in (images.router, health.router, docs.router):
+        app.include_router(router)
+    return app
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """From the outside in; see `api.middleware` for why each stands where it does."""
+    return [
+        Middleware(EarlyAnswer),
+        Middleware(RequestContext),
+        Middleware(Cors, origins=settings.cors_origins),
+        Middleware(GZipMiddleware, minimum_size=1024),
+        Middleware(ErrorBoundary),
+        Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),
+    ]
+
+
+async def _on_http_exception(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, HTTPException)  # noqa: S101 - for the type checker
+    error = from_http_exception(raised, _allowed_methods(request))
+    return error_response(error, request.state.request_id)
+
+
+async def _on_request_validation(request: Request, raised: Exception) -> Response:
+    assert isinstance(raised, RequestValidationError)  # noqa: S101 - for the type checker
+    return error_response(from_request_validation(raised), request.state.request_id)
+
+
+def _allowed_methods(request: Request) -> set[str]:
+    """Over all routes of the path: Starlette itself names only the first one's."""
+    return {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }

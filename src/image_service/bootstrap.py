@@ -1,0 +1,119 @@
+"""The composition root: the only place that knows which adapter stands behind a port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import aioboto3
+import httpx
+
+from image_service.adapters.aws_config import client_config
+from image_service.adapters.cloudfront import CloudFrontCdn, NullCdn
+from image_service.adapters.cognito import CognitoVerifier
+from image_service.adapters.dynamodb import (
+    DynamoHealth,
+    DynamoImageLists,
+    DynamoImageRepository,
+)
+from image_service.adapters.rate_limit import LimitsRateLimiter
+from image_service.adapters.s3 import S3Health, S3ObjectStore
+from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.domain.images import CdnUrls
+from image_service.ports import Cdn
+from image_service.services import Services
+from image_service.services.deletions import DeletionService
+from image_service.services.health import HealthService
+from image_service.services.library import Library
+from image_service.services.uploads import UploadService
+from image_service.settings import Settings
+
+# Seconds to wait for an answer: small items, whole pictures, a slow control plane.
+_READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open every client once, build the services; close in reverse order."""
+    async with AsyncExitStack() as stack:
+        session = aioboto3.Session()
+
+        async def client(service: str) -> Any:
+            config = client_config(read_timeout=_READ_TIMEOUTS[service])
+            return await stack.enter_async_context(session.client(service, config=config))
+
+        dynamodb, s3 = await client("dynamodb"), await client("s3")
+        repository = DynamoImageRepository(dynamodb, settings.table_name)
+        objects = S3ObjectStore(
+            s3,
+            bucket=settings.bucket,
+            cache_control=settings.object_cache_control,
+            storage_class=settings.storage_class,
+        )
+        cdn: Cdn = NullCdn()
+        if settings.cloudfront_distribution_id:
+            cdn = CloudFrontCdn(await client("cloudfront"), settings.cloudfront_distribution_id)
+
+        processor = _processor(settings)
+        stack.callback(processor.close)
+        uploads = UploadService(processor=processor, objects=objects, repository=repository)
+        stack.push_async_callback(uploads.aclose)
+        yield Services(
+            uploads=uploads,
+            library=Library(
+                repository=repository,
+                lists=DynamoImageLists(dynamodb, settings.table_name),
+                deletions=DeletionService(repository=repository, objects=objects, cdn=cdn),
+            ),
+            verifier=await _verifier(settings, stack),
+            rate_limiter=LimitsRateLimiter(
+                requests=settings.rate_limit_requests, uploads=settings.rate_limit_uploads
+            ),
+            health=HealthService(
+                required=[
+                    DynamoHealth(dynamodb, settings.table_name),
+                    S3Health(s3, settings.bucket),
+                ],
+                optional={"redis": None},
+            ),
+            urls=CdnUrls(settings.cdn_base_url),
+        )
+
+
+def _processor(settings: Settings) -> VipsProcessor:
+    return VipsProcessor(
+        limits=PictureLimits(
+            min_side=settings.min_dimension,
+            max_side=settings.max_dimension,
+        ),
+        options=EncodingOptions(
+            main_size=settings.main_size,
+            main_quality=settings.main_quality,
+            thumbnail_size=settings.thumbnail_size,
+            thumbnail_quality=settings.thumbnail_quality,
+            effort=settings.webp_effort,
+            timeout=settings.processing_timeout,
+        ),
+        worker_threads=settings.worker_threads or _available_cpus(),
+    )
+
+
+async def _verifier(settings: Settings, stack: AsyncExitStack) -> CognitoVerifier:
+    http = await stack.enter_async_context(httpx.AsyncClient())
+    verifier = CognitoVerifier(
+        http,
+        issuer=settings.cognito_issuer,
+        jwks_url=settings.jwks_location,
+        client_ids=settings.cognito_client_ids,
+    )
+    stack.push_async_callback(verifier.aclose)
+    return verifier
+
+
+def _available_cpus() -> int:
+    """The processors this process may use; containers often have fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,130 @@
+"""The command line: `image-service serve | dev | token | openapi`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from image_service.api.openapi import document
+from image_service.app import create_app
+from image_service.observability import configure_logging
+from image_service.server import serve as run_server
+from image_service.settings import Settings, SettingsError, load_settings
+
+cli = typer.Typer(
+    help="A self-hosted image service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StateDir = Annotated[
+    Path, typer.Option(help="Where the local issuer keeps its key.", file_okay=False)
+]
+_DEFAULT_STATE_DIR = Path(".image-service")
+
+
+@cli.command()
+def serve() -> None:
+    """Run the production server; settings come from IMAGE_SERVICE_* variables."""
+    settings = _settings_or_exit()
+    configure_logging(settings.log_level, settings.log_format)
+    run_server(settings)
+
+
+@cli.command()
+def dev(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
+    state_dir: StateDir = _DEFAULT_STATE_DIR,
+) -> None:
+    """Run the whole service on embedded parts: no Docker, no AWS account."""
+    try:
+        from image_service.devstack import stack  # noqa: PLC0415 - an optional extra
+    except ModuleNotFoundError as missing:
+        _fail(f"{missing.name} is not installed; install image-service[local]")
+    with stack.local_stack(state_dir) as environment:
+        for name in stack.FOREIGN_AWS_VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(environment)
+        os.environ.update(IMAGE_SERVICE_HOST=host, IMAGE_SERVICE_PORT=str(port))
+        os.environ.setdefault(
+            "IMAGE_SERVICE_LOG_FORMAT", "console" if sys.stdout.isatty() else "json"
+        )
+        settings = _settings_or_exit()
+        configure_logging(settings.log_level, settings.log_format)
+        demo_token = stack.local_token(state_dir, "demo-user")
+        run_server(settings, on_listening=lambda url: _welcome(url, demo_token, state_dir))
+
+
+@cli.command()
+def token(
+    user: Annotated[str, typer.Option(help="Becomes the token's `sub`.")],
+    ttl: Annotated[int, typer.Option(help="Seconds until it expires.", min=1)] = 3600,
+    state_dir: StateDir = _DEFAULT_STATE_DIR,
+) -> None:
+    """Print one token for the local stack, and nothing else."""
+    from image_service.devstack import stack  # noqa: PLC0415 - not part of the service
+
+    try:
+        typer.echo(stack.local_token(state_dir, user, ttl))
+    except ValueError as error:
+        _fail(str(error))
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    anywhere = Settings(
+        stage="docs",
+        table_name="docs",
+        bucket="docs",
+        cdn_base_url="https://localhost",
+        cognito_issuer="https://localhost",
+        cognito_client_ids=frozenset({"docs"}),
+    )
+    typer.echo(json.dumps(document(create_app(anywhere)), indent=2, ensure_ascii=False))
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as error:
+        _fail(*error.faults)
+
+
+def _fail(*lines: str) -> NoReturn:
+    for line in lines:
+        typer.echo(f"image-service: {line}", err=True)
+    raise typer.Exit(1)
+
+
+def _welcome(url: str, demo_token: str, state_dir: Path) -> None:
+    # Flushed, because a pipe would hold it back until the buffer is full.
+    sys.stdout.write(f"""
+  The image service is running, on embedded parts.
+
+  Docs      {url}/docs
+  Upload    put the path of a photo in place of photo.jpg:
+
+curl -sS {url}/images -H 'Authorization: Bearer {demo_token}' -F file=@photo.jpg
+
+  Then open the imageUrl and thumbnailUrl of the answer in a browser.
+  Another token:  image-service token --user USER{_state_option(state_dir)}
+  Stop with Ctrl-C; pictures are kept until then.
+
+""")
+    sys.stdout.flush()
+
+
+def _state_option(state_dir: Path) -> str:
+    return "" if state_dir == _DEFAULT_STATE_DIR else f" --state-dir {state_dir}"
+
+
+def main() -> None:
+    cli()

@@ -1,0 +1,107 @@
+"""The local stand-in for AWS and Cognito, and the environment that points at it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import aioboto3
+
+from image_service.devstack.aws import create_bucket, create_table
+from image_service.devstack.emulator import running_emulator
+from image_service.devstack.issuer import LocalIssuer
+
+STAGE: Final = "local"
+TABLE_NAME: Final = f"ImageMetadata-{STAGE}"
+BUCKET: Final = f"images-lego-moc-{STAGE}"
+# The issuer's name is fixed, so that a token outlives a restart; its keys are fetched from
+# the emulator, where they lie as a public object.
+ISSUER: Final = "https://issuer.image-service.localhost"
+CLIENT_ID: Final = "local-client"
+_ISSUER_BUCKET: Final = "image-service-issuer"
+_JWKS_KEY: Final = ".well-known/jwks.json"
+
+# Whatever the shell says of a real account must not be reached from here.
+FOREIGN_AWS_VARIABLES: Final = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID",
+)
+
+
+@contextmanager
+def local_stack(state_dir: Path) -> Iterator[Mapping[str, str]]:
+    """Run the emulator with table, bucket and issuer; yields the environment to set."""
+    issuer = LocalIssuer.load_or_create(state_dir)
+    with running_emulator() as endpoint:
+        environment = aws_environment(endpoint)
+        asyncio.run(provision(endpoint, issuer))
+        yield {**environment, **service_environment(endpoint)}
+
+
+def aws_environment(endpoint: str) -> dict[str, str]:
+    """Standard AWS variables; credentials an emulator accepts and AWS never would."""
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+    }
+
+
+def service_environment(endpoint: str) -> dict[str, str]:
+    """What the service needs to know to run on the emulator at `endpoint`."""
+    return {
+        "IMAGE_SERVICE_STAGE": STAGE,
+        "IMAGE_SERVICE_TABLE_NAME": TABLE_NAME,
+        "IMAGE_SERVICE_BUCKET": BUCKET,
+        "IMAGE_SERVICE_CDN_BASE_URL": f"{endpoint}/{BUCKET}",
+        "IMAGE_SERVICE_COGNITO_ISSUER": ISSUER,
+        "IMAGE_SERVICE_COGNITO_CLIENT_IDS": CLIENT_ID,
+        "IMAGE_SERVICE_JWKS_URL": f"{endpoint}/{_ISSUER_BUCKET}/{_JWKS_KEY}",
+    }
+
+
+async def provision(
+    endpoint: str, issuer: LocalIssuer, *, table_name: str = TABLE_NAME, bucket: str = BUCKET
+) -> None:
+    """Make table and bucket, and publish the issuer's keys. Safe to repeat."""
+    session = aioboto3.Session(
+        aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1"
+    )
+    async with (
+        session.client("dynamodb", endpoint_url=endpoint) as dynamodb,
+        session.client("s3", endpoint_url=endpoint) as s3,
+    ):
+        await create_table(dynamodb, table_name)
+        await create_bucket(s3, bucket)
+        await create_bucket(s3, _ISSUER_BUCKET)
+        await s3.put_object(
+            Bucket=_ISSUER_BUCKET,
+            Key=_JWKS_KEY,
+            Body=json.dumps(issuer.jwks()).encode(),
+            ContentType="application/json",
+        )
+
+
+def local_token(state_dir: Path, user: str, ttl_seconds: int = 3600) -> str:
+    """A token the local stack accepts. Raises ValueError for a user id it would refuse."""
+    return LocalIssuer.load_or_create(state_dir).token(
+        user, issuer=ISSUER, client_id=CLIENT_ID, ttl_seconds=ttl_seconds
+    )

@@ -1,0 +1,73 @@
+"""Structured logs on stdout: a JSON object a line, or coloured text on a terminal.
+
+Everything goes through one chain, the logs of uvicorn and of the libraries included, so
+that every line has the same shape and carries the id of the request it belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from typing import Literal
+
+import structlog
+from structlog.typing import Processor
+
+LogFormat = Literal["json", "console"]
+
+# They log request details (signed headers among them) below this level.
+_QUIET = ("botocore", "aiobotocore", "aioboto3", "boto3", "httpx", "httpcore", "pyvips", "asyncio")
+
+
+def configure_logging(level: str, log_format: LogFormat) -> None:
+    """Set up structlog and the standard library's logging; call once, at start."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "structured": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": _renderers(log_format),
+                }
+            },
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "structured",
+                }
+            },
+            "root": {"handlers": ["stdout"], "level": level.upper()},
+            "loggers": {name: {"level": "WARNING"} for name in _QUIET},
+        }
+    )
+
+
+def _renderers(log_format: LogFormat) -> list[Processor]:
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if log_format == "console":
+        return [remove_meta, structlog.dev.ConsoleRenderer()]
+    return [
+        remove_meta,
+        structlog.processors.dict_tracebacks,
+        structlog.processors.JSONRenderer(),
+    ]

@@ -1,0 +1,141 @@
+"""All settings, from the environment; read by `app`, `bootstrap` and `cli` alone.
+
+AWS credentials, the region and endpoint overrides go by their standard AWS names and are
+read by botocore itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from limits import parse as parse_rate
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_PREFIX = "IMAGE_SERVICE_"
+
+
+class SettingsError(Exception):
+    """The service can't start; one line for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must be an http(s) URL without query or fragment")
+    return value.rstrip("/")
+
+
+def _rate(value: str) -> str:
+    try:
+        parse_rate(value)
+    except ValueError:
+        raise ValueError("must be a rate such as '100/minute'") from None
+    return value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?", value):
+        raise ValueError(
+            f"{value!r} is not an origin such as 'https://example.com' or 'https://*.example.com'"
+        )
+    return value.lower()
+
+
+CommaSeparated = BeforeValidator(_split)
+Url = Annotated[str, AfterValidator(_http_url)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Origin = Annotated[str, AfterValidator(_origin)]
+NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """One frozen value; `Settings()` reads `IMAGE_SERVICE_*`. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+
+    # Storage
+    table_name: NonEmpty
+    bucket: NonEmpty
+    cdn_base_url: Url
+    cloudfront_distribution_id: NonEmpty | None = None
+    object_cache_control: NonEmpty = "public, max-age=86400, immutable"
+    storage_class: Literal["STANDARD", "INTELLIGENT_TIERING"] = "INTELLIGENT_TIERING"
+
+    # Who may come in
+    cognito_issuer: Url
+    cognito_client_ids: Annotated[
+        frozenset[NonEmpty], NoDecode, CommaSeparated, Field(min_length=1)
+    ]
+    jwks_url: Url | None = None
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()
+    rate_limit_requests: Rate = "1000/second"
+    rate_limit_uploads: Rate = "100/minute"
+
+    # Pictures
+    max_file_bytes: PositiveInt = 10 * 1024 * 1024
+    min_dimension: PositiveInt = 100
+    max_dimension: PositiveInt = 8000
+    main_size: PositiveInt = 2048
+    main_quality: Annotated[int, Field(ge=1, le=100)] = 85
+    thumbnail_size: PositiveInt = 400
+    thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
+    webp_effort: Annotated[int, Field(ge=0, le=6)] = 2
+    worker_threads: PositiveInt | None = None
+    processing_timeout: PositiveFloat = 20.0
+
+    # The server
+    host: NonEmpty = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @property
+    def jwks_location(self) -> str:
+        return self.jwks_url or f"{self.cognito_issuer}/.well-known/jwks.json"
+
+    @model_validator(mode="after")
+    def _dimensions_in_order(self) -> Self:
+        if self.min_dimension > self.max_dimension:
+            raise ValueError("MIN_DIMENSION must not be above MAX_DIMENSION")
+        return self
+
+
+def load_settings() -> Settings:
+    """Settings from the environment. Raises SettingsError with a line for each fault."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError([_fault(dict(fault)) for fault in error.errors()]) from None
+
+
+def _fault(fault: dict[str, object]) -> str:
+    """The variable and what is wrong with it; never its value, which may be a secret."""
+    location = fault["loc"]
+    names = [str(part) for part in location] if isinstance(location, tuple) else []
+    name = ENV_PREFIX + names[0].upper() if names else ENV_PREFIX + "*"
+    if fault["type"] == "missing":
+        return f"{name} is not set; it is required"
+    return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,16 @@ _HEADERS = {
     "Cache-Control": "public, max-age=300",
 }
 
-# Only the browser builds are taken from this package; nothing of it is imported.
-_VENDOR = Path(str(files("fastapi_offline"))) / "static"
+def _package_folder(name: str) -> Path:
+    """Where a package lies, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"the package {name} is not installed")
+    return Path(spec.origin).parent
+
+
+# Only its browser builds are wanted, none of its code.
+_VENDOR = _package_folder("fastapi_offline") / "static"
 _OWN = Path(__file__).parent / "static"
 _ASSETS: Final = {
     "/docs/swagger-ui.css": _VENDOR / "swagger-ui.css",

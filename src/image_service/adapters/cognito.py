@@ -122,10 +122,10 @@ class CognitoVerifier:
         return Principal(user_id=subject, expires_at=int(expires_at))
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
-        """Whether the token was issued to one of the allowed clients.
+        """Whether it was issued to an allowed client.
 
-        https://docs.aws.amazon.com/cognito/latest/developerguide/
-        amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
+        As in the Amazon Cognito developer guide, "Verifying JSON web tokens": an ID token
+        names its client in `aud`, an access token in `client_id`.
         """
         match claims.get("token_use"):
             case "id":
@@ -262,8 +262,12 @@ class _KeySet:
 def _usable_keys(document: Any) -> Mapping[str, Key]:
     """The RS256 signing keys of a JWKS (RFC 7517). Raises ValueError if there are none."""
     listed = document.get("keys") if isinstance(document, dict) else None
-    candidates = [entry for entry in listed or () if isinstance(entry, dict)]
-    keys = {entry["kid"]: _rsa_key(entry) for entry in candidates if _signs_rs256(entry)}
+    keys = {}
+    for entry in listed if isinstance(listed, list) else ():
+        if isinstance(entry, dict) and _signs_rs256(entry):
+            # One broken key says nothing against the others.
+            with contextlib.suppress(JOSEError, ValueError):
+                keys[entry["kid"]] = _rsa_key(entry)
     if not keys:
         raise ValueError("no usable key")
     return keys
@@ -274,10 +278,10 @@ def _signs_rs256(entry: Mapping[str, Any]) -> bool:
         entry.get("kty") == "RSA"
         and entry.get("use", "sig") == "sig"
         and entry.get("alg", _ALGORITHM) == _ALGORITHM
-        and isinstance(entry.get("kid"), str)
+        and all(isinstance(entry.get(name), str) for name in ("kid", "n", "e"))
     )
 
 
 def _rsa_key(entry: Mapping[str, Any]) -> Key:
     # Only the public members: whatever else stands in the entry is not let in.
-    return jwk.construct({name: entry.get(name) for name in ("kty", "n", "e")}, _ALGORITHM)
+    return jwk.construct({"kty": "RSA", "n": entry["n"], "e": entry["e"]}, _ALGORITHM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +20,7 @@ class RouteNotFound(errors.ImageServiceError):
 class MethodNotAllowed(errors.ImageServiceError):
     code = "METHOD_NOT_ALLOWED"
 
-    def __init__(self, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.allowed = ", ".join(sorted(allowed))
         super().__init__(f"The route does not take this method; it takes {self.allowed}.")
 
@@ -103,7 +103,7 @@ def from_request_validation(error: RequestValidationError) -> errors.ValidationF
     )
 
 
-def from_http_exception(error: HTTPException, allowed: Sequence[str]) -> errors.ImageServiceError:
+def from_http_exception(error: HTTPException, allowed: Iterable[str]) -> errors.ImageServiceError:
     """What the router raises: no such route, or no such method on it."""
     if error.status_code == 404:  # noqa: PLR2004 - the status is the name here
         return RouteNotFound()

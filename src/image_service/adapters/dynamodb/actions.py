@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from image_service.adapters.dynamodb.items import to_wire
 from image_service.adapters.dynamodb.keys import Key
 
 if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+    from types_aiobotocore_dynamodb.type_defs import (
+        TransactWriteItemTypeDef,
+        UniversalAttributeValueTypeDef,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ class Actions:
 
     table_name: str
 
-    def put(self, item: Mapping[str, Any], only_if: Condition | None = None) -> TransactWriteItemTypeDef:
+    def put(
+        self, item: Mapping[str, Any], only_if: Condition | None = None
+    ) -> TransactWriteItemTypeDef:
         return {"Put": {"TableName": self.table_name, "Item": to_wire(item), **_told(only_if)}}
 
     def delete(self, key: Key, only_if: Condition | None = None) -> TransactWriteItemTypeDef:
@@ -74,10 +79,17 @@ class Actions:
         }
 
 
-def _told(only_if: Condition | None) -> dict[str, Any]:
+class _Told(TypedDict, total=False):
+    ConditionExpression: str
+    ExpressionAttributeNames: dict[str, str]
+    ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD"]
+    ExpressionAttributeValues: dict[str, UniversalAttributeValueTypeDef]
+
+
+def _told(only_if: Condition | None) -> _Told:
     if only_if is None:
         return {}
-    told: dict[str, Any] = {
+    told: _Told = {
         "ConditionExpression": only_if.expression,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from itertools import batched
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from image_service.adapters.dynamodb import keys
@@ -35,8 +34,7 @@ class TaggedPages:
             step = min(step, self._look_bound - looked)
             # One more than is looked at tells whether there is more to look at.
             pointers = await self._pointers.read(partition, query, start=position, count=step + 1)
-            async for image in self._passing(pointers[:step], query, found):
-                found.append(image)
+            found += await self._take(pointers[:step], query, query.limit + 1 - len(found))
             if len(found) > query.limit:
                 return Page(tuple(found[: query.limit]), _position(found[query.limit - 1]))
             if len(pointers) <= step:
@@ -46,3 +44,24 @@ class TaggedPages:
             if looked >= self._look_bound:
                 return Page(tuple(found), position)
             step *= 2  # where filters let little pass, few long reads beat many short ones
+
+    async def _take(self, pointers: Sequence[Item], query: ListQuery, room: int) -> list[Image]:
+        """The first `room` images pointed at that pass the filters, in the list's order."""
+        image_ids = [
+            pointer["id"]
+            for pointer in pointers
+            if query.matches_album_and_tags(pointer.get("albumId"), tuple(pointer["tags"]))
+        ]
+        taken: list[Image] = []
+        while image_ids and len(taken) < room:
+            size = min(MAX_BATCH, room - len(taken))
+            batch, image_ids = image_ids[:size], image_ids[size:]
+            items = await self._images.read(batch)
+            # Since its pointer was read, an image may have gone or have been edited.
+            live = [to_image(items[i]) for i in batch if i in items and is_live(items[i])]
+            taken += [image for image in live if query.matches(image)]
+        return taken
+
+
+def _position(image: Image) -> Position:
+    return Position(image.uploaded_at, image.id)

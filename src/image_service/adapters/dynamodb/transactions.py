@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -143,7 +143,9 @@ def _reasons(error: BotoCoreError | ClientError) -> list[str]:
 
 def _failed_conditions(error: BotoCoreError | ClientError) -> list[Item | None]:
     return [
-        from_wire(reason.get("Item", {})) if reason.get("Code") == "ConditionalCheckFailed" else None
+        from_wire(reason.get("Item", {}))
+        if reason.get("Code") == "ConditionalCheckFailed"
+        else None
         for reason in _cancellations(error)
     ]
 

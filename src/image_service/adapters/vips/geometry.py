@@ -1,0 +1,40 @@
+"""Which sizes to make of a picture: whole pixels, no libvips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Size(NamedTuple):
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`decoded` is the one size both others are cut from; `thumbnail_side` is of a square."""
+
+    decoded: Size
+    main: Size
+    thumbnail_side: int
+
+
+def plan_sizes(source: Size, *, main_size: int, thumbnail_size: int) -> Plan:
+    """Sizes for a picture of size `source`; nothing is ever larger than it.
+
+    The main picture fits into a square of `main_size`. Past a shape of about 5:1 its short
+    side is shorter than the thumbnail's, and so `decoded` is larger than `main` there.
+    """
+    short = min(source)
+    side = min(thumbnail_size, short)
+    main_scale = min(1.0, main_size / max(source))
+    return Plan(
+        decoded=_scaled(source, max(main_scale, side / short)),
+        main=_scaled(source, main_scale),
+        thumbnail_side=side,
+    )
+
+
+def _scaled(size: Size, scale: float) -> Size:
+    return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))

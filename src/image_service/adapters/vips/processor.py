@@ -1,0 +1,45 @@
+"""The image processor as the services know it: worker threads around the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from image_service.adapters.vips import pipeline
+from image_service.adapters.vips.library import configure
+from image_service.adapters.vips.options import EncodingOptions, PictureLimits
+from image_service.adapters.vips.probe import probe
+from image_service.ports import ProcessedImage, SourceInfo
+
+
+class VipsProcessor:
+    """ImageProcessor on libvips, which gives up the interpreter lock while it works.
+
+    `worker_threads` pictures are processed at a time, the others wait; how many may wait
+    is decided by who calls. `close` ends the threads.
+    """
+
+    def __init__(
+        self, *, limits: PictureLimits, options: EncodingOptions, worker_threads: int
+    ) -> None:
+        configure()
+        self._limits = limits
+        self._options = options
+        self._workers = ThreadPoolExecutor(worker_threads, thread_name_prefix="picture")
+        # Headers take about a millisecond, and are asked for while all workers are busy.
+        self._header_reader = ThreadPoolExecutor(1, thread_name_prefix="picture-header")
+
+    async def inspect(self, data: bytes) -> SourceInfo:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._header_reader, probe, data, self._limits
+        )
+
+    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._workers, pipeline.process, data, source, self._options
+        )
+
+    def close(self) -> None:
+        """Wait for the pictures that are being processed; drop those that wait."""
+        self._header_reader.shutdown(cancel_futures=True)
+        self._workers.shutdown(cancel_futures=True)

@@ -1,0 +1,32 @@
+"""The header of a WebP file (RFC 9649)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from image_service.adapters.vips.geometry import Size
+
+_ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
+_MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
+
+
+def declared_size(data: bytes) -> Size | None:
+    """Width and height as the first chunk has them; None if that is not a known one."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return Size(_little(data[24:27]) + 1, _little(data[27:30]) + 1)
+    if kind == b"VP8L":
+        bits = _little(data[21:25])
+        return Size((bits & _MASK) + 1, (bits >> 14 & _MASK) + 1)
+    if kind == b"VP8 ":
+        return Size(_little(data[26:28]) & _MASK, _little(data[28:30]) & _MASK)
+    return None
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether the header announces frames. Frames it does not announce, no decoder takes."""
+    return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ANIMATION)
+
+
+def _little(raw: bytes) -> int:
+    return int.from_bytes(raw, "little")

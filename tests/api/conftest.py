@@ -1,0 +1,101 @@
+"""The whole app in process, over the emulator, with its lifespan."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from fastapi import FastAPI
+
+from image_service.app import create_app
+from image_service.devstack import stack
+from image_service.devstack.issuer import LocalIssuer
+from image_service.settings import Settings
+
+OpenApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+NewClient = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fails a test in which the service blocks the event loop."""
+    with blockbuster_ctx("image_service") as blocked:
+        yield blocked
+
+
+@pytest.fixture(scope="session")
+async def settings(
+    emulator: str, issuer: LocalIssuer, _no_real_aws: None
+) -> AsyncIterator[Settings]:
+    """The local stack's own settings, made ready; `model_copy(update=…)` for variants."""
+    await stack.provision(emulator, issuer)
+    with pytest.MonkeyPatch.context() as patch:
+        environment = stack.aws_environment(emulator) | stack.service_environment(emulator)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield Settings()
+
+
+@pytest.fixture(scope="session")
+def open_app(settings: Settings) -> OpenApp:
+    """Opens an app of its own, with some settings changed."""
+
+    @asynccontextmanager
+    async def opened(**changes: Any) -> AsyncIterator[FastAPI]:
+        app = create_app(Settings(**(settings.model_dump() | changes)))
+        async with app.router.lifespan_context(app):
+            yield app
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+async def app(open_app: OpenApp) -> AsyncIterator[FastAPI]:
+    async with open_app() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_client(app: FastAPI, issuer: LocalIssuer) -> NewClient:
+    """`new_client(user)` sends that user's token; `new_client(None)` none."""
+
+    def made(user: str | None, app: FastAPI = app, **token_options: Any) -> httpx.AsyncClient:
+        headers = {}
+        if user is not None:
+            token = issuer.token(
+                user, issuer=stack.ISSUER, client_id=stack.CLIENT_ID, **token_options
+            )
+            headers["Authorization"] = f"Bearer {token}"
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
+
+    return made
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+async def client(new_client: NewClient, user: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with new_client(user) as made:
+        yield made
+
+
+@pytest.fixture
+async def stranger(new_client: NewClient) -> AsyncIterator[httpx.AsyncClient]:
+    """Another user, with a valid token of their own."""
+    async with new_client(f"stranger-{secrets.token_hex(6)}") as made:
+        yield made
+
+
+@pytest.fixture
+async def anonymous(new_client: NewClient) -> AsyncIterator[httpx.AsyncClient]:
+    async with new_client(None) as made:
+        yield made

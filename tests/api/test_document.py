@@ -1,0 +1,93 @@
+"""The OpenAPI document and the pages that show it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.photos import IMAGES, upload
+
+from image_service.api.schemas import IMAGE_EXAMPLE
+
+OPERATIONS = {
+    ("/images", "post"),
+    ("/images", "get"),
+    ("/images/{id}", "get"),
+    ("/images/{id}", "patch"),
+    ("/images/{id}", "delete"),
+    ("/health", "get"),
+    ("/health/live", "get"),
+    ("/health/ready", "get"),
+}
+
+
+@pytest.fixture
+async def document(anonymous: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await anonymous.get("/openapi.json")).json()
+    return found
+
+
+async def test_every_operation_is_described(document: dict[str, Any]):
+    found = {
+        (path, method): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+    assert set(found) == OPERATIONS
+    for operation in found.values():
+        assert operation["summary"]
+        assert operation["description"]
+
+
+async def test_closed_operations_name_the_scheme_and_their_errors(document: dict[str, Any]):
+    expected = {
+        ("/images", "post"): {"201", "400", "413", "415"},
+        ("/images", "get"): {"200", "400"},
+        ("/images/{id}", "get"): {"200", "304", "403", "404"},
+        ("/images/{id}", "patch"): {
+            *("200", "400", "403", "404", "409", "412", "413", "415", "428"),
+        },
+        ("/images/{id}", "delete"): {"204", "400", "403", "404", "412"},
+    }
+    for (path, method), statuses in expected.items():
+        operation = document["paths"][path][method]
+        assert operation["security"] == [{"Cognito": []}]
+        assert set(operation["responses"]) == statuses | {"401", "429", "500", "503"}
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                content = response["content"]["application/json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/Error"}
+                for code, example in content["examples"].items():
+                    assert example["value"]["code"] == code
+    assert document["components"]["securitySchemes"]["Cognito"]["scheme"] == "bearer"
+    assert "ValidationError" not in document["components"]["schemas"]
+
+
+async def test_the_example_is_what_the_service_sends(client: httpx.AsyncClient):
+    assert set(await upload(client)) == set(IMAGE_EXAMPLE)
+
+
+async def test_the_documented_schema_fits_an_answer(
+    client: httpx.AsyncClient, document: dict[str, Any]
+):
+    image = await upload(client)
+    schema = document["components"]["schemas"]["Image"]
+    assert set(schema["properties"]) == set(schema["required"]) == set(image)
+    page = (await client.get(IMAGES)).json()
+    page_schema = document["components"]["schemas"]["ImagePage"]
+    assert set(page_schema["required"]) == set(page)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_pages_load_nothing_from_another_host(anonymous: httpx.AsyncClient, page: str):
+    response = await anonymous.get(page)
+    for source in re.findall(r'(?:src|href)="([^"]+)"', response.text):
+        if source.startswith("data:"):
+            continue
+        assert source.startswith("/")
+        assert (await anonymous.get(source)).status_code == 200
+    policy = response.headers["content-security-policy"]
+    assert "http" not in policy
+    assert "script-src 'self';" in policy

@@ -1,0 +1,234 @@
+"""What holds for every route: the envelope, who may come in, headers, limits."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+import httpx
+import pytest
+from tests.api.photos import IMAGES, PHOTO, upload
+
+ENVELOPE = {"error", "message", "code", "details", "requestId"}
+CLOSED = [
+    ("POST", IMAGES),
+    ("GET", IMAGES),
+    ("GET", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("PATCH", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("DELETE", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("GET", "/nowhere"),
+    ("GET", "/metrics"),
+    ("GET", "/health/"),
+    ("GET", "/docs/../images"),
+    ("GET", "//health"),
+    ("OPTIONS", IMAGES),
+    ("HEAD", IMAGES),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+async def test_every_route_is_closed_unless_listed(anonymous: httpx.AsyncClient, method, path):
+    response = await anonymous.request(method, path)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["cache-control"] == "no-store"
+    if method != "HEAD":
+        assert set(response.json()) == ENVELOPE
+        assert response.json()["code"] == "TOKEN_MISSING"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/redoc"),
+        *("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js"),
+        "/redoc/redoc.standalone.js",
+    ],
+)
+async def test_open_routes_need_no_token(anonymous: httpx.AsyncClient, path: str):
+    response = await anonymous.get(path)
+    assert response.status_code == 200
+    assert len(response.content) > 10
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("Bearer nonsense", "TOKEN_INVALID"),
+        ("Basic dXNlcjpwYXNz", "TOKEN_INVALID"),
+        ("Bearer", "TOKEN_INVALID"),
+        ("Bearer a b", "TOKEN_INVALID"),
+        ("", "TOKEN_INVALID"),
+    ],
+)
+async def test_a_bad_authorization_header(anonymous: httpx.AsyncClient, header: str, code: str):
+    response = await anonymous.get(IMAGES, headers={"Authorization": header})
+    assert (response.status_code, response.json()["code"]) == (401, code)
+    assert "invalid_token" in response.headers["www-authenticate"]
+
+
+async def test_two_authorization_headers_are_refused(client: httpx.AsyncClient):
+    token = client.headers["Authorization"]
+    headers = [("Authorization", token), ("Authorization", token)]
+    async with httpx.AsyncClient(transport=client._transport) as doubled:
+        response = await doubled.get(f"http://service{IMAGES}", headers=headers)
+    assert response.json()["code"] == "TOKEN_INVALID"
+
+
+async def test_an_expired_token(new_client, user: str):
+    async with new_client(user, ttl_seconds=-60) as client:
+        response = await client.get(IMAGES)
+    assert (response.status_code, response.json()["code"]) == (401, "TOKEN_EXPIRED")
+
+
+async def test_an_access_token_works_too(new_client, user: str):
+    async with new_client(user, token_use="access") as client:
+        assert (await client.get(IMAGES)).status_code == 200
+
+
+async def test_the_token_is_checked_before_the_body_is_read(anonymous: httpx.AsyncClient):
+    sent = 0
+
+    async def body():
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b"x" * 65536
+
+    response = await anonymous.post(IMAGES, content=body())
+    assert response.status_code == 401
+    assert response.headers["connection"] == "close"
+    # One mebibyte may be drained so that the answer arrives.
+    assert sent <= 17
+
+
+async def test_unknown_routes_and_methods(client: httpx.AsyncClient):
+    for path in ("/nowhere", f"{IMAGES}/", f"{IMAGES}/a/b", "/Images"):
+        response = await client.get(path)
+        assert (response.status_code, response.json()["code"]) == (404, "ROUTE_NOT_FOUND")
+    for method, path, allowed in (
+        ("PUT", IMAGES, {"GET", "POST"}),
+        ("HEAD", IMAGES, {"GET", "POST"}),
+        ("POST", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", {"GET", "PATCH", "DELETE"}),
+        ("POST", "/health", {"GET"}),
+    ):
+        response = await client.request(method, path)
+        assert response.status_code == 405
+        assert set(response.headers["allow"].split(", ")) == allowed
+        if method != "HEAD":
+            assert response.json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize("path", ["/health", IMAGES, "/nowhere", "/docs"])
+async def test_every_answer_carries_its_id_and_security_headers(client: httpx.AsyncClient, path):
+    headers = (await client.get(path)).headers
+    assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["strict-transport-security"].startswith("max-age=")
+    if path == "/docs":
+        assert "default-src 'none'" in headers["content-security-policy"]
+
+
+async def test_a_sane_request_id_is_kept_and_another_replaced(client: httpx.AsyncClient):
+    kept = await client.get("/nowhere", headers={"X-Request-ID": "abc-1.2:3_4"})
+    assert kept.headers["x-request-id"] == kept.json()["requestId"] == "abc-1.2:3_4"
+    for hostile in ("a b", "x" * 129, "<script>", ""):
+        response = await client.get("/nowhere", headers={"X-Request-ID": hostile})
+        assert re.fullmatch(r"[0-9a-f-]{36}", response.headers["x-request-id"])
+
+
+async def test_an_unforeseen_failure_is_an_envelope_without_secrets(
+    client: httpx.AsyncClient, app, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret table name")
+
+    monkeypatch.setattr(app.state.services.library, "list", broken)
+    response = await client.get(IMAGES)
+    assert response.status_code == 500
+    error = response.json()
+    assert (error["error"], error["code"]) == ("InternalError", "INTERNAL_ERROR")
+    assert "secret" not in response.text
+    assert response.headers["x-ratelimit-limit"]
+    assert response.headers["cache-control"] == "no-store"
+    assert "secret table name" in caplog.text
+
+
+async def test_rate_limit_headers_and_refusal(open_app, new_client, user: str):
+    async with (
+        open_app(rate_limit_requests="3/minute", rate_limit_uploads="1/minute") as app,
+        new_client(user, app=app) as client,
+    ):
+        await upload(client)
+        refused = await client.post(IMAGES, files={"file": ("a.jpg", PHOTO)})
+        assert refused.status_code == 429
+        error = refused.json()
+        assert error["code"] == "RATE_LIMIT_EXCEEDED"
+        assert 1 <= error["retryAfter"] <= 60
+        assert refused.headers["retry-after"] == str(error["retryAfter"])
+        assert refused.headers["x-ratelimit-limit"] == "1"
+        assert refused.headers["x-ratelimit-remaining"] == "0"
+
+        allowed = await client.get(IMAGES)
+        assert allowed.headers["x-ratelimit-limit"] == "3"
+        assert int(allowed.headers["x-ratelimit-reset"]) > 1_700_000_000
+        assert (await client.get(IMAGES)).status_code == 429
+        async with new_client(f"{user}-other", app=app) as other:
+            assert (await other.get(IMAGES)).status_code == 200
+
+
+async def test_cors(open_app, new_client, user: str):
+    origins = ("https://app.example.com", "https://*.bricks.example.com")
+    async with open_app(cors_origins=origins) as app, new_client(user, app=app) as client:
+
+        async def preflight(origin: str, headers: str = "authorization") -> httpx.Response:
+            return await client.options(
+                IMAGES,
+                headers={
+                    "Origin": origin,
+                    "Access-Control-Request-Method": "POST",
+                    "Access-Control-Request-Headers": headers,
+                },
+            )
+
+        for origin in (
+            "https://app.example.com",
+            "https://a.bricks.example.com",
+            "https://a.b.bricks.example.com",
+        ):
+            response = await preflight(origin, "authorization, idempotency-key, if-match")
+            assert response.status_code == 200
+            assert response.headers["access-control-allow-origin"] == origin
+            assert response.headers["access-control-max-age"] == "86400"
+            simple = await client.get(IMAGES, headers={"Origin": origin})
+            assert simple.headers["access-control-allow-origin"] == origin
+            assert "ETag" in simple.headers["access-control-expose-headers"]
+            error = await client.get("/nowhere", headers={"Origin": origin})
+            assert error.headers["access-control-allow-origin"] == origin
+        for origin in (
+            "http://app.example.com",
+            "https://bricks.example.com",
+            "https://evilbricks.example.com",
+            "https://a.bricks.example.com.evil.com",
+            "https://app.example.com:444",
+            "https://app-example.com",
+            "null",
+        ):
+            refused = await preflight(origin)
+            assert (refused.status_code, refused.json()["code"]) == (400, "VALIDATION_FAILED")
+            assert "access-control-allow-origin" not in refused.headers
+            simple = await client.get(IMAGES, headers={"Origin": origin})
+            assert "access-control-allow-origin" not in simple.headers
+        assert (await preflight(origins[0], "x-evil")).status_code == 400
+
+
+async def test_a_gzip_bomb_is_not_opened(client: httpx.AsyncClient):
+    bomb = gzip.compress(b" " * 10_000_000)
+    response = await client.patch(
+        f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        content=bomb,
+        headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    )
+    assert response.status_code == 415

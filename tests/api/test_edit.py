@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.photos import IMAGES, stored_object, upload
+
+
+async def edit(
+    client: httpx.AsyncClient, image: dict[str, Any], json: Any, **headers: str
+) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await client.patch(f"{IMAGES}/{image['id']}", json=json, headers=named)
+
+
+async def test_an_edit_by_body_version(client: httpx.AsyncClient):
+    image = await upload(client, title="Old", description="Stays", tags=["a"])
+    response = await edit(
+        client, image, {"title": " New ", "altText": "Alt", "tags": ["b", "B", "c"], "version": 1}
+    )
+    assert response.status_code == 200
+    assert response.headers["etag"] == '"2"'
+    edited = response.json()
+    changed = {name for name in image if image[name] != edited[name]}
+    assert changed == {"title", "altText", "tags", "version", "updatedAt"}
+    assert (edited["title"], edited["altText"], edited["tags"]) == ("New", "Alt", ["b", "c"])
+    assert edited["version"] == 2
+    assert (await client.get(f"{IMAGES}/{image['id']}")).json() == edited
+
+
+async def test_null_clears(client: httpx.AsyncClient):
+    image = await upload(client, title="T", description="D", altText="A", albumId="x", tags=["t"])
+    nothing = {"title": None, "description": None, "altText": None, "albumId": None, "tags": None}
+    edited = (await edit(client, image, {**nothing, "version": 1})).json()
+    assert {name: edited[name] for name in nothing} == {**nothing, "tags": []}
+    assert (await client.get(IMAGES, params={"albumId": "x"})).json()["totalCount"] == 0
+    assert (await client.get(IMAGES, params={"tag": "t"})).json()["images"] == []
+
+
+async def test_moving_between_albums_and_tags_moves_lists_and_counts(client: httpx.AsyncClient):
+    image = await upload(client, albumId="one", tags=["red", "old"])
+    await edit(client, image, {"albumId": "two", "tags": ["Red", "new"], "version": 1})
+
+    async def found(**parameters: str) -> tuple[int, Any]:
+        page = (await client.get(IMAGES, params=parameters)).json()
+        return len(page["images"]), page["totalCount"]
+
+    assert await found(albumId="one") == (0, 0)
+    assert await found(albumId="two") == (1, 1)
+    assert await found(tag="old") == (0, None)
+    assert await found(tag="new") == (1, None)
+    assert await found(tag="red", albumId="two") == (1, None)
+    assert await found(tag="red", albumId="one") == (0, None)
+    assert await found() == (1, 1)
+
+
+@pytest.mark.parametrize("if_match", ['"1"', 'W/"1"', '"9", "1"', "*"])
+async def test_an_edit_by_if_match(client: httpx.AsyncClient, if_match: str):
+    image = await upload(client)
+    response = await edit(client, image, {"title": "New"}, If_Match=if_match)
+    assert (response.status_code, response.json()["version"]) == (200, 2)
+
+
+async def test_stale_versions_are_refused(client: httpx.AsyncClient):
+    image = await upload(client)
+    await edit(client, image, {"title": "Mine", "version": 1})
+    by_body = await edit(client, image, {"title": "Yours", "version": 1})
+    assert (by_body.status_code, by_body.json()["error"]) == (409, "ConflictError")
+    by_header = await edit(client, image, {"title": "Yours"}, If_Match='"1"')
+    assert (by_header.status_code, by_header.json()["error"]) == (412, "PreconditionFailed")
+    both = await edit(client, image, {"title": "Yours", "version": 2}, If_Match='"1"')
+    assert both.status_code == 412
+    for response in (by_body, by_header, both):
+        assert response.json()["code"] == "VERSION_MISMATCH"
+        assert response.json()["currentVersion"] == 2
+    assert (await client.get(f"{IMAGES}/{image['id']}")).json()["title"] == "Mine"
+
+
+async def test_the_order_of_the_checks(client: httpx.AsyncClient, stranger: httpx.AsyncClient):
+    image = await upload(client)
+    bad, unversioned = {"titel": "x"}, {"title": "x"}
+    missing = {"id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"}
+    assert (await edit(stranger, missing, bad)).status_code == 400
+    assert (await edit(stranger, missing, unversioned)).status_code == 404
+    assert (await edit(stranger, image, unversioned)).status_code == 403
+    response = await edit(client, image, unversioned)
+    assert (response.status_code, response.json()["code"]) == (428, "VERSION_REQUIRED")
+    assert (await edit(stranger, image, {"version": 9})).status_code == 403
+    assert (await edit(client, image, {"version": 9})).status_code == 409
+
+
+async def test_every_accepted_edit_raises_the_version(client: httpx.AsyncClient):
+    image = await upload(client, title="Same")
+    response = await edit(client, image, {"title": "Same", "version": 1})
+    assert response.json()["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"titel": "x"}, ["titel"]),
+        ({"userId": "x"}, ["userId"]),
+        ({"alt_text": "x"}, ["alt_text"]),
+        ({"title": 5}, ["title"]),
+        ({"title": "x" * 256}, ["title"]),
+        ({"description": "x" * 5001, "albumId": "a/b"}, ["description", "albumId"]),
+        ({"tags": "red"}, ["tags"]),
+        ({"tags": ["red", 5]}, ["tags.1"]),
+        ({"tags": [""]}, ["tags"]),
+        ({"version": 0}, ["version"]),
+        ({"version": "1"}, ["version"]),
+        ({"version": True}, ["version"]),
+        ([], ["body"]),
+        (None, ["body"]),
+    ],
+)
+async def test_bad_changes_are_named(client: httpx.AsyncClient, body: Any, fields: list[str]):
+    image = await upload(client)
+    response = await edit(client, image, body, If_Match="*")
+    assert response.status_code == 400
+    error = response.json()
+    assert error["code"] == "VALIDATION_FAILED"
+    assert [fault["field"] for fault in error["details"]] == fields
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status", "code"),
+    [
+        (b"{", "application/json", 400, "MALFORMED_BODY"),
+        (b"", "application/json", 400, "MALFORMED_BODY"),
+        (b"\xff", "application/json", 400, "MALFORMED_BODY"),
+        (b'{"title": "\\ud800"}', "application/json", 400, "MALFORMED_BODY"),
+        (b"[" * 100_000, "application/json", 400, "MALFORMED_BODY"),
+        (b'{"title": "x"}', "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (b" " * 200_000, "application/json", 413, "FILE_TOO_LARGE"),
+    ],
+)
+async def test_a_body_that_is_no_json(client: httpx.AsyncClient, content, media_type, status, code):
+    image = await upload(client)
+    response = await client.patch(
+        f"{IMAGES}/{image['id']}", content=content, headers={"Content-Type": media_type}
+    )
+    assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("if_match", ["1", '"1', "", 'W/1, "2"', '"\u00e9'])
+async def test_a_malformed_if_match_is_named(client: httpx.AsyncClient, if_match: str):
+    image = await upload(client)
+    response = await client.patch(
+        f"{IMAGES}/{image['id']}",
+        json={"title": "x"},
+        headers=[(b"If-Match", if_match.encode("latin-1"))],
+    )
+    assert response.status_code == 400
+    assert response.json()["details"][0]["field"] == "If-Match"
+
+
+async def test_delete_removes_everything(client: httpx.AsyncClient, emulator: str):
+    image = await upload(client, albumId="x", tags=["t"])
+    response = await client.delete(f"{IMAGES}/{image['id']}")
+    assert (response.status_code, response.content) == (204, b"")
+    for key in (image["s3Key"], image["thumbnailKey"]):
+        assert (await stored_object(emulator, key)).status_code == 404
+    for parameters in ({}, {"albumId": "x"}, {"tag": "t"}):
+        page = (await client.get(IMAGES, params=parameters)).json()
+        assert page["images"] == []
+        assert page["totalCount"] in (0, None)
+    for again in (
+        await client.delete(f"{IMAGES}/{image['id']}"),
+        await client.get(f"{IMAGES}/{image['id']}"),
+        await edit(client, image, {"version": 1}),
+    ):
+        assert (again.status_code, again.json()["code"]) == (404, "IMAGE_NOT_FOUND")
+
+
+async def test_a_stranger_cannot_delete(client: httpx.AsyncClient, stranger: httpx.AsyncClient):
+    image = await upload(client)
+    response = await stranger.delete(f"{IMAGES}/{image['id']}", headers={"If-Match": "*"})
+    assert (response.status_code, response.json()["code"]) == (403, "NOT_AUTHORIZED")
+    assert (await client.get(f"{IMAGES}/{image['id']}")).status_code == 200
+
+
+async def test_delete_honours_if_match(client: httpx.AsyncClient):
+    image = await upload(client)
+    await edit(client, image, {"version": 1})
+    url = f"{IMAGES}/{image['id']}"
+    stale = await client.delete(url, headers={"If-Match": '"1"'})
+    assert (stale.status_code, stale.json()["currentVersion"]) == (412, 2)
+    assert (await client.delete(url, headers={"If-Match": '"2"'})).status_code == 204

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import httpx
+
+from image_service.app import create_app
+
+
+async def test_health_names_every_system(anonymous: httpx.AsyncClient):
+    response = await anonymous.get("/health")
+    assert response.status_code == 200
+    body = response.json()
+    assert body["status"] == "healthy"
+    assert {name: check["status"] for name, check in body["checks"].items()} == {
+        "dynamodb": "up",
+        "s3": "up",
+        "redis": "disabled",
+    }
+    assert body["checks"]["s3"]["latencyMs"] >= 0
+    assert body["checks"]["redis"]["latencyMs"] is None
+
+
+async def test_a_required_system_that_is_down_is_503(open_app, new_client):
+    async with (
+        open_app(bucket="a-bucket-that-is-not-there") as app,
+        new_client(None, app=app) as client,
+    ):
+        response = await client.get("/health")
+        assert response.status_code == 503
+        assert response.json()["status"] == "unhealthy"
+        assert response.json()["checks"]["s3"]["status"] == "down"
+        assert response.json()["checks"]["dynamodb"]["status"] == "up"
+        # Readiness knows nothing of it, or a blip would take every task down.
+        assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_ready_from_start_to_stop(settings, new_client):
+    app = create_app(settings)
+    async with new_client(None, app=app) as client:
+        assert (await client.get("/health/ready")).status_code == 503
+        assert (await client.get("/health/live")).status_code == 200
+        async with app.router.lifespan_context(app):
+            assert (await client.get("/health/ready")).json() == {"status": "ready"}
+        assert (await client.get("/health/ready")).json() == {"status": "not ready"}

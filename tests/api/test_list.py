@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.photos import IMAGES, upload
+
+
+async def listed(client: httpx.AsyncClient, **parameters: Any) -> dict[str, Any]:
+    response = await client.get(IMAGES, params=parameters)
+    assert response.status_code == 200, response.text
+    page: dict[str, Any] = response.json()
+    return page
+
+
+async def walked(client: httpx.AsyncClient, **parameters: Any) -> list[str]:
+    """Ids over all pages; checks that no page is empty or short before the last."""
+    ids: list[str] = []
+    cursor = ""
+    while True:
+        page = await listed(client, cursor=cursor, **parameters)
+        ids += [image["id"] for image in page["images"]]
+        pagination = page["pagination"]
+        assert pagination["hasMore"] == (pagination["nextCursor"] is not None)
+        if not pagination["hasMore"]:
+            return ids
+        assert len(page["images"]) == pagination["limit"]
+        cursor = pagination["nextCursor"]
+
+
+async def test_an_empty_library(client: httpx.AsyncClient):
+    assert await listed(client) == {
+        "images": [],
+        "pagination": {"limit": 20, "hasMore": False, "nextCursor": None},
+        "totalCount": 0,
+    }
+
+
+async def test_pages_are_exact_in_both_orders(client: httpx.AsyncClient):
+    images = [await upload(client, title=f"{n}") for n in range(4)]
+    oldest_first = [image["id"] for image in images]
+    for limit in (1, 2, 3, 4, 100):
+        assert await walked(client, limit=limit, sortOrder="asc") == oldest_first
+        assert await walked(client, limit=limit) == oldest_first[::-1]
+    page = await listed(client, limit=4)
+    assert page["images"] == images[::-1]
+    assert page["totalCount"] == 4
+
+
+async def test_albums_and_tags_filter_and_count(
+    client: httpx.AsyncClient, stranger: httpx.AsyncClient
+):
+    both = await upload(client, albumId="castle", tags=["Red", "gate"])
+    red = await upload(client, tags=["red"])
+    castle = await upload(client, albumId="castle")
+    theirs = await upload(stranger, albumId="castle", tags=["red"])
+
+    assert await walked(client, albumId="castle", limit=1) == [castle["id"], both["id"]]
+    assert await walked(client, tag="RED", limit=1) == [red["id"], both["id"]]
+    assert await walked(client, tag=["red", "GATE"]) == [both["id"]]
+    assert await walked(client, tag="red", albumId="castle") == [both["id"]]
+    assert await walked(client, tag="blue") == []
+    assert await walked(stranger, albumId="castle") == [theirs["id"]]
+
+    assert (await listed(client))["totalCount"] == 3
+    assert (await listed(client, albumId="castle"))["totalCount"] == 2
+    assert (await listed(client, tag="red"))["totalCount"] is None
+
+
+async def test_dates_are_inclusive_then_exclusive(client: httpx.AsyncClient):
+    first, second, third = [await upload(client) for _ in range(3)]
+    at = second["uploadedAt"]
+    assert await walked(client, uploadedAfter=at) == [third["id"], second["id"]]
+    assert await walked(client, uploadedBefore=at) == [first["id"]]
+    moment = datetime.fromisoformat(at)
+    just_after = (moment + timedelta(milliseconds=1)).isoformat()
+    assert await walked(client, uploadedAfter=at, uploadedBefore=just_after) == [second["id"]]
+    # Within a millisecond, the bound that leaves the same images out.
+    between = (moment + timedelta(microseconds=1)).isoformat()
+    assert await walked(client, uploadedBefore=between) == [second["id"], first["id"]]
+    assert await walked(client, uploadedAfter=between) == [third["id"]]
+    assert (await listed(client, uploadedAfter=at))["totalCount"] is None
+
+
+async def test_a_zone_whose_plus_was_not_escaped_is_understood(client: httpx.AsyncClient):
+    image = await upload(client)
+    response = await client.get(f"{IMAGES}?uploadedAfter=2020-01-01T00:00:00+02:00")
+    assert [found["id"] for found in response.json()["images"]] == [image["id"]]
+
+
+async def test_a_cursor_is_bound_to_its_filters_and_user(
+    client: httpx.AsyncClient, stranger: httpx.AsyncClient
+):
+    for _ in range(3):
+        await upload(client, tags="red", albumId="castle")
+    cursor = (await listed(client, limit=1, tag="red"))["pagination"]["nextCursor"]
+    assert len((await listed(client, limit=2, tag="RED", cursor=cursor))["images"]) == 2
+
+    tampered = ("B" if cursor[0] == "A" else "A") + cursor[1:]
+    for other in (
+        {"cursor": cursor},
+        {"cursor": cursor, "tag": "blue"},
+        {"cursor": cursor, "tag": "red", "albumId": "castle"},
+        {"cursor": cursor, "tag": "red", "sortOrder": "asc"},
+        {"cursor": cursor, "tag": "red", "uploadedAfter": "2020-01-01T00:00:00Z"},
+        {"cursor": tampered, "tag": "red"},
+        {"cursor": "nonsense", "tag": "red"},
+        {"cursor": "\u00e9", "tag": "red"},
+    ):
+        response = await client.get(IMAGES, params=other)
+        assert (response.status_code, response.json()["code"]) == (400, "INVALID_CURSOR")
+    response = await stranger.get(IMAGES, params={"cursor": cursor, "tag": "red"})
+    assert response.json()["code"] == "INVALID_CURSOR"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"sortOrder": "up"}, "sortOrder"),
+        ({"albumId": "a b"}, "albumId"),
+        ({"tag": "x" * 51}, "tag"),
+        ({"tag": [f"t{n}" for n in range(21)]}, "tag"),
+        ({"uploadedAfter": "2026-01-01"}, "uploadedAfter"),
+        ({"uploadedAfter": "1700000000"}, "uploadedAfter"),
+        ({"uploadedBefore": "0001-01-01T00:00:00+14:00"}, "uploadedBefore"),
+        ({"uploadedBefore": "9999-12-31T23:59:59.999999Z"}, "uploadedBefore"),
+        (
+            {"uploadedAfter": "2026-02-01T00:00:00Z", "uploadedBefore": "2026-01-01T00:00:00Z"},
+            "uploadedAfter",
+        ),
+        ({"cursor": "A" * 201}, "cursor"),
+        ({"tags": "red"}, "tags"),
+    ],
+)
+async def test_a_bad_parameter_is_named(client: httpx.AsyncClient, parameters, field):
+    response = await client.get(IMAGES, params=parameters)
+    assert response.status_code == 400, response.text
+    error = response.json()
+    assert error["code"] == "VALIDATION_FAILED"
+    assert [fault["field"] for fault in error["details"]] == [field]
+
+
+async def test_a_long_answer_is_gzipped_for_those_who_accept_it(client: httpx.AsyncClient):
+    await upload(client)
+    zipped = await client.get(IMAGES, headers={"Accept-Encoding": "gzip"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    plain = await client.get(IMAGES, headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert zipped.json() == plain.json()

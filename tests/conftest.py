@@ -1,0 +1,52 @@
+"""The local stack, once a run: emulator, issuer, and the environment that points at them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from image_service.devstack import stack
+from image_service.devstack.emulator import running_emulator
+from image_service.devstack.issuer import LocalIssuer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_aws() -> Iterator[None]:
+    """Nothing in the tests may reach a real account, whatever the shell says."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*stack.FOREIGN_AWS_VARIABLES, *_service_variables()):
+            patch.delenv(name, raising=False)
+        for name, value in stack.aws_environment("http://127.0.0.1:9").items():
+            patch.setenv(name, value)
+        yield
+
+
+def _service_variables() -> list[str]:
+    return [name for name in os.environ if name.startswith("IMAGE_SERVICE_") and "TEST" not in name]
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> LocalIssuer:
+    return LocalIssuer.load_or_create(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[str]:
+    """The endpoint of a fresh emulator."""
+    with running_emulator() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name nobody else uses: users, tables, tags."""
+    return secrets.token_hex(6)
+
+
+@pytest.fixture
+def repository_root() -> Path:
+    return Path(__file__).parent.parent

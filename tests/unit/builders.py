@@ -1,0 +1,88 @@
+"""Domain values for unit tests, and a processor that needs no libvips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from image_service.domain.errors import ImageServiceError
+from image_service.domain.images import (
+    MAIN,
+    THUMBNAIL,
+    Image,
+    Rendition,
+    new_image_id,
+    object_key,
+)
+from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.services.uploads import NewImage
+
+NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+LATER = datetime(2026, 2, 1, tzinfo=UTC)
+NEW = NewImage(
+    data=b"picture",
+    checksum="c0ffee",
+    filename="a.jpg",
+    album_id=None,
+    title="Gate",
+    description=None,
+    alt_text=None,
+    tags=("castle",),
+)
+
+
+def make_image(user_id: str = "alice", **changes: Any) -> Image:
+    image_id = new_image_id(NOW)
+    renditions = {
+        name: Rendition(
+            key=object_key(user_id, image_id, name), width=side, height=side, size_bytes=side
+        )
+        for name, side in ((MAIN, 2048), (THUMBNAIL, 400))
+    }
+    image = Image(
+        id=image_id,
+        user_id=user_id,
+        album_id=None,
+        original_filename="a.jpg",
+        original_mime_type="image/jpeg",
+        original_width=4000,
+        original_height=4000,
+        file_size=7,
+        checksum="c0ffee",
+        renditions=renditions,
+        format="webp",
+        quality=85,
+        placeholder="",
+        dominant_color="#000000",
+        title=None,
+        description=None,
+        alt_text=None,
+        tags=(),
+        uploaded_at=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return replace(image, **changes)
+
+
+class FakeProcessor:
+    """Takes anything for a picture of 200x100 pixels."""
+
+    def __init__(self) -> None:
+        self.failure: ImageServiceError | None = None
+
+    async def inspect(self, data: bytes) -> SourceInfo:
+        if self.failure:
+            raise self.failure
+        return SourceInfo("image/jpeg", 200, 100)
+
+    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+        return ProcessedImage(
+            main=EncodedPicture(b"main of " + data, source.width, source.height),
+            thumbnail=EncodedPicture(b"thumbnail of " + data, 100, 100),
+            format="webp",
+            quality=85,
+            placeholder="hash",
+            dominant_color="#aabbcc",
+        )

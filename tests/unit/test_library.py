@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.fakes import (
+    FakeCdn,
+    FakeImageLists,
+    FakeImageRepository,
+    FakeObjectStore,
+    FakeTable,
+    StoredObject,
+)
+from tests.unit.builders import LATER, make_image
+
+from image_service.domain.errors import (
+    DependencyUnavailable,
+    ImageNotFound,
+    ImageServiceError,
+    NotAuthorized,
+    PreconditionMismatch,
+    VersionMismatch,
+    VersionRequired,
+)
+from image_service.domain.images import CdnUrls, ExpectedVersion, Image, ImageChanges
+from image_service.domain.listing import ListQuery
+from image_service.services.deletions import DeletionService
+from image_service.services.library import Library
+
+ANY = ExpectedVersion(if_match=frozenset("*"))
+NOTHING = ExpectedVersion()
+NEW_TITLE = ImageChanges(title="New")
+
+
+class Parts:
+    def __init__(self) -> None:
+        self.table = FakeTable()
+        self.repository = FakeImageRepository(self.table)
+        self.objects = FakeObjectStore()
+        self.cdn = FakeCdn()
+        self.library = Library(
+            repository=self.repository,
+            lists=FakeImageLists(self.table),
+            deletions=DeletionService(
+                repository=self.repository, objects=self.objects, cdn=self.cdn
+            ),
+            now=lambda: LATER,
+        )
+
+    def holding(self, image: Image) -> Image:
+        self.table.images[image.id] = image
+        for key in image.object_keys:
+            self.objects.objects[key] = StoredObject(b"", "image/webp")
+        return image
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+async def test_only_the_owner_gets_reads_edits_and_deletes(parts: Parts):
+    image = parts.holding(make_image("alice"))
+    library = parts.library
+    assert await library.get("alice", image.id) == image
+    with pytest.raises(NotAuthorized):
+        await library.get("bob", image.id)
+    with pytest.raises(NotAuthorized):
+        await library.update("bob", image.id, NEW_TITLE, ANY)
+    with pytest.raises(NotAuthorized):
+        await library.delete("bob", image.id, ANY)
+    assert parts.table.images == {image.id: image}
+    assert (await library.list("bob", ListQuery())).page.images == ()
+
+
+@pytest.mark.parametrize("image_id", ["", "x", "..", "01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+async def test_an_unknown_id_is_not_found(parts: Parts, image_id: str):
+    with pytest.raises(ImageNotFound):
+        await parts.library.get("alice", image_id)
+
+
+async def test_an_edit_is_the_next_version(parts: Parts):
+    image = parts.holding(make_image())
+    edited = await parts.library.update("alice", image.id, NEW_TITLE, ExpectedVersion(body=1))
+    assert edited == replace(image, title="New", version=2, updated_at=LATER)
+    assert parts.table.images[image.id] == edited
+
+
+@pytest.mark.parametrize(
+    ("expected", "error"),
+    [
+        (NOTHING, VersionRequired),
+        (ExpectedVersion(body=2), VersionMismatch),
+        (ExpectedVersion(if_match=frozenset({"2"})), PreconditionMismatch),
+        (ExpectedVersion(body=1, if_match=frozenset({"2"})), PreconditionMismatch),
+        (ExpectedVersion(body=2, if_match=frozenset({"1"})), VersionMismatch),
+        (ExpectedVersion(body=2, if_match=frozenset("*")), VersionMismatch),
+    ],
+)
+async def test_a_missing_or_stale_version(
+    parts: Parts, expected: ExpectedVersion, error: type[ImageServiceError]
+):
+    image = parts.holding(make_image())
+    with pytest.raises(error) as raised:
+        await parts.library.update("alice", image.id, NEW_TITLE, expected)
+    assert type(raised.value) is error
+    assert parts.table.images[image.id] == image
+
+
+def overtaken(parts: Parts, image: Image, times: int) -> None:
+    """Somebody else edits just before each of the next `times` writes."""
+    update, mark_deleted = parts.repository.update, parts.repository.mark_deleted
+    left = times
+
+    def overtake() -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            current = parts.table.images[image.id]
+            parts.table.images[image.id] = replace(current, version=current.version + 1)
+
+    async def late_update(before: Image, after: Image) -> None:
+        overtake()
+        await update(before, after)
+
+    async def late_mark(image: Image, at):
+        overtake()
+        return await mark_deleted(image, at)
+
+    parts.repository.update = late_update  # type: ignore[method-assign] # to lose the race
+    parts.repository.mark_deleted = late_mark  # type: ignore[method-assign] # the same
+
+
+async def test_a_lost_race_is_reported_as_it_was_asked(parts: Parts):
+    image = parts.holding(make_image())
+    overtaken(parts, image, times=1)
+    with pytest.raises(PreconditionMismatch) as by_header:
+        await parts.library.update(
+            "alice", image.id, NEW_TITLE, ExpectedVersion(if_match=frozenset({"1"}))
+        )
+    assert by_header.value.current_version == 2
+    overtaken(parts, image, times=1)
+    with pytest.raises(VersionMismatch) as by_body:
+        await parts.library.update("alice", image.id, NEW_TITLE, ExpectedVersion(body=2))
+    assert type(by_body.value) is VersionMismatch
+    assert by_body.value.current_version == 3
+
+
+async def test_an_edit_of_any_version_starts_over_after_a_lost_race(parts: Parts):
+    image = parts.holding(make_image())
+    overtaken(parts, image, times=3)
+    edited = await parts.library.update("alice", image.id, NEW_TITLE, ANY)
+    assert edited.version == 5
+
+
+async def test_an_edit_of_any_version_does_not_start_over_for_ever(parts: Parts):
+    image = parts.holding(make_image())
+    overtaken(parts, image, times=1000)
+    with pytest.raises(PreconditionMismatch):
+        await parts.library.update("alice", image.id, NEW_TITLE, ANY)
+
+
+async def test_delete_clears_objects_then_edges_then_record(parts: Parts):
+    image = parts.holding(make_image("al|ce"))
+    await parts.library.delete("al|ce", image.id, NOTHING)
+    assert parts.table == FakeTable()
+    assert parts.objects.objects == {}
+    (invalidation,) = parts.cdn.invalidations
+    assert set(invalidation.paths) == {CdnUrls.path(key) for key in image.object_keys}
+    assert all(path.startswith("/images/al%7Cce/") for path in invalidation.paths)
+
+
+@pytest.mark.parametrize("broken", ["objects", "cdn"])
+async def test_delete_is_done_even_where_clearing_fails(parts: Parts, broken: str):
+    image = parts.holding(make_image())
+    getattr(parts, broken).failure = DependencyUnavailable()
+    await parts.library.delete("alice", image.id, NOTHING)
+    assert parts.table.images == {}
+    assert set(parts.table.deletions) == {image.id}  # for whoever finishes it
+    if broken == "objects":
+        assert parts.cdn.invalidations == []  # never before the objects are gone
+
+
+async def test_delete_without_a_version_outlasts_a_race_but_not_with_one(parts: Parts):
+    image = parts.holding(make_image())
+    overtaken(parts, image, times=1)
+    with pytest.raises(PreconditionMismatch):
+        await parts.library.delete("alice", image.id, ExpectedVersion(if_match=frozenset({"1"})))
+    overtaken(parts, image, times=2)
+    await parts.library.delete("alice", image.id, NOTHING)
+    assert parts.table.images == {}
+
+
+async def test_totals_come_where_a_counter_knows_them(parts: Parts):
+    parts.holding(make_image(album_id="a", tags=("red",)))
+    parts.holding(make_image())
+    library = parts.library
+    assert (await library.list("alice", ListQuery())).total == 2
+    assert (await library.list("alice", ListQuery(album_id="a"))).total == 1
+    assert (await library.list("alice", ListQuery(tags=("red",)))).total is None
+    assert (await library.list("alice", ListQuery(uploaded_after=LATER))).total is None

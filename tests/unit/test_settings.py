@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from image_service.settings import SettingsError, load_settings
+
+REQUIRED = {
+    "STAGE": "dev",
+    "TABLE_NAME": "ImageMetadata-dev",
+    "BUCKET": "images-lego-moc-dev",
+    "CDN_BASE_URL": "https://images-dev.lego-api.com/",
+    "COGNITO_ISSUER": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc",
+    "COGNITO_CLIENT_IDS": "web, mobile",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(f"IMAGE_SERVICE_{name}", value)
+    return monkeypatch
+
+
+def test_the_required_ones_suffice(environment: pytest.MonkeyPatch):
+    settings = load_settings()
+    assert settings.cognito_client_ids == {"web", "mobile"}
+    assert settings.cdn_base_url == "https://images-dev.lego-api.com"
+    assert settings.jwks_location == (
+        "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_abc/.well-known/jwks.json"
+    )
+    assert settings.max_file_bytes == 10_485_760
+    assert (settings.rate_limit_requests, settings.rate_limit_uploads) == (
+        "1000/second",
+        "100/minute",
+    )
+    assert settings.cors_origins == ()
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
+    environment.delenv(f"IMAGE_SERVICE_{name}")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert error.value.faults == [f"IMAGE_SERVICE_{name} is not set; it is required"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STAGE", "Prod!"),
+        ("TABLE_NAME", ""),
+        ("CDN_BASE_URL", "images.example.com"),
+        ("CDN_BASE_URL", "https://user:secret-value@example.com/?a=secret-value"),
+        ("COGNITO_CLIENT_IDS", " , "),
+        ("CORS_ORIGINS", "https://*.example.com/secret-value"),
+        ("CORS_ORIGINS", "*"),
+        ("RATE_LIMIT_UPLOADS", "many"),
+        ("PORT", "eighty"),
+        ("WEBP_EFFORT", "7"),
+        ("WORKER_THREADS", "0"),
+        ("MIN_DIMENSION", "9000"),
+        ("STORAGE_CLASS", "GLACIER"),
+    ],
+)
+def test_a_wrong_one_is_one_clear_line(environment: pytest.MonkeyPatch, name: str, value: str):
+    environment.setenv(f"IMAGE_SERVICE_{name}", value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    (fault,) = error.value.faults
+    assert name in fault
+    assert "\n" not in fault
+
+
+def test_all_faults_are_told_at_once(environment: pytest.MonkeyPatch):
+    environment.setenv("IMAGE_SERVICE_PORT", "eighty")
+    environment.setenv("IMAGE_SERVICE_WEBP_EFFORT", "7")
+    environment.delenv("IMAGE_SERVICE_BUCKET")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert len(error.value.faults) == 3

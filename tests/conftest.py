@@ -12,6 +12,7 @@ import pytest
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
+from image_service.observability import configure_logging
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +28,11 @@ def _no_real_aws() -> Iterator[None]:
 
 def _service_variables() -> list[str]:
     return [name for name in os.environ if name.startswith("IMAGE_SERVICE_") and "TEST" not in name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logging() -> None:
+    configure_logging("info", "json")
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from image_service.settings import Settings
 
 OpenServices = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
+_ROUTERS = (images.router, health.router, docs.router)
 OPEN_PATHS = docs.OPEN_PATHS | {"/health", "/health/live", "/health/ready"}
 
 
@@ -71,7 +72,7 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
     )
     app.state.settings = settings
     app.state.ready = False
-    for router in (images.router, health.router, docs.router):
+    for router in _ROUTERS:
         app.include_router(router)
     return app
 
@@ -103,7 +104,8 @@ def _allowed_methods(request: Request) -> set[str]:
     """Over all routes of the path: Starlette itself names only the first one's."""
     return {
         method
-        for route in request.app.routes
+        for router in _ROUTERS
+        for route in router.routes
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }

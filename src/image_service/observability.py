@@ -64,10 +64,13 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
 
 def _renderers(log_format: LogFormat) -> list[Processor]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    # Tracebacks without local variables: those hold tokens and file content.
     if log_format == "console":
-        return [remove_meta, structlog.dev.ConsoleRenderer()]
+        plain = structlog.dev.plain_traceback
+        return [remove_meta, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         remove_meta,
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(tracebacks),
         structlog.processors.JSONRenderer(),
     ]

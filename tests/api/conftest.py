@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 from fastapi import FastAPI
 
 from image_service.app import create_app
@@ -21,11 +21,28 @@ OpenApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 NewClient = Callable[..., httpx.AsyncClient]
 
 
+# Where the service calls something that blocks the event loop, the request fails.
+_blocked = BlockBuster("image_service")
+for _function in _blocked.functions.values():
+    # A traceback is made from source files, which are read once and kept.
+    _function.can_block_in("linecache.py", "updatecache")
+
+
 @pytest.fixture(autouse=True)
-def blockbuster() -> Iterator[BlockBuster]:
-    """Fails a test in which the service blocks the event loop."""
-    with blockbuster_ctx("image_service") as blocked:
-        yield blocked
+def _blocking_is_found() -> Iterator[None]:
+    _blocked.activate()
+    yield
+    _blocked.deactivate()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start and stop the app; only what is between may not block."""
+    _blocked.deactivate()
+    async with app.router.lifespan_context(app):
+        _blocked.activate()
+        yield
+        _blocked.deactivate()
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +65,7 @@ def open_app(settings: Settings) -> OpenApp:
     @asynccontextmanager
     async def opened(**changes: Any) -> AsyncIterator[FastAPI]:
         app = create_app(Settings(**(settings.model_dump() | changes)))
-        async with app.router.lifespan_context(app):
+        async with lifespan(app):
             yield app
 
     return opened

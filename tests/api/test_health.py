@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import httpx
+from tests.api.conftest import lifespan
 
 from image_service.app import create_app
 
@@ -38,6 +39,6 @@ async def test_ready_from_start_to_stop(settings, new_client):
     async with new_client(None, app=app) as client:
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health/live")).status_code == 200
-        async with app.router.lifespan_context(app):
+        async with lifespan(app):
             assert (await client.get("/health/ready")).json() == {"status": "ready"}
         assert (await client.get("/health/ready")).json() == {"status": "not ready"}

@@ -22,6 +22,7 @@ _HEADERS = {
     "Cache-Control": "public, max-age=300",
 }
 
+
 def _package_folder(name: str) -> Path:
     """Where a package lies, found without importing it."""
     spec = find_spec(name)
@@ -33,11 +34,12 @@ def _package_folder(name: str) -> Path:
 # Only its browser builds are wanted, none of its code.
 _VENDOR = _package_folder("fastapi_offline") / "static"
 _OWN = Path(__file__).parent / "static"
+_CSS, _JAVASCRIPT = "text/css", "text/javascript"
 _ASSETS: Final = {
-    "/docs/swagger-ui.css": _VENDOR / "swagger-ui.css",
-    "/docs/swagger-ui-bundle.js": _VENDOR / "swagger-ui-bundle.js",
-    "/docs/start.js": _OWN / "start-swagger-ui.js",
-    "/redoc/redoc.standalone.js": _VENDOR / "redoc.standalone.js",
+    "/docs/swagger-ui.css": (_VENDOR / "swagger-ui.css", _CSS),
+    "/docs/swagger-ui-bundle.js": (_VENDOR / "swagger-ui-bundle.js", _JAVASCRIPT),
+    "/docs/start.js": (_OWN / "start-swagger-ui.js", _JAVASCRIPT),
+    "/redoc/redoc.standalone.js": (_VENDOR / "redoc.standalone.js", _JAVASCRIPT),
 }
 
 _SWAGGER_UI = """<!doctype html>
@@ -90,7 +92,8 @@ async def openapi_document(request: Request) -> Response:
 
 
 async def _asset(request: Request) -> Response:
-    return FileResponse(_ASSETS[request.url.path], headers=_HEADERS)
+    path, media_type = _ASSETS[request.url.path]
+    return FileResponse(path, media_type=media_type, headers=_HEADERS)
 
 
 for _path in _ASSETS:

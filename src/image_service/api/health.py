@@ -5,27 +5,27 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from image_service.api.dependencies import ServicesDep
-from image_service.api.schemas import CheckOut, HealthOut, ProbeOut
+from image_service.api.schemas import Check, Health, Probe
 
 router = APIRouter(prefix="/health", tags=["Health"])
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@router.get("/live", summary="Is the process running?", response_model=ProbeOut)
-async def live(response: Response) -> ProbeOut:
+@router.get("/live", summary="Is the process running?", response_model=Probe)
+async def live(response: Response) -> Probe:
     """Always 200: that it answers is the answer."""
     response.headers.update(_NO_STORE)
-    return ProbeOut(status="live")
+    return Probe(status="live")
 
 
 @router.get(
     "/ready",
     summary="Should this task get requests?",
-    response_model=ProbeOut,
-    responses={503: {"model": ProbeOut, "description": "Starting or draining."}},
+    response_model=Probe,
+    responses={503: {"model": Probe, "description": "Starting or draining."}},
 )
-async def ready(request: Request, response: Response) -> ProbeOut:
+async def ready(request: Request, response: Response) -> Probe:
     """From start to the beginning of draining.
 
     Knows nothing of dependencies or load, so that a blip of a shared system can't take
@@ -33,26 +33,26 @@ async def ready(request: Request, response: Response) -> ProbeOut:
     """
     response.headers.update(_NO_STORE)
     if request.app.state.ready:
-        return ProbeOut(status="ready")
+        return Probe(status="ready")
     response.status_code = 503
-    return ProbeOut(status="not ready")
+    return Probe(status="not ready")
 
 
 @router.get(
     "",
     summary="How are the systems behind it?",
-    response_model=HealthOut,
-    responses={503: {"model": HealthOut, "description": "A required system is down."}},
+    response_model=Health,
+    responses={503: {"model": Health, "description": "A required system is down."}},
 )
-async def health(response: Response, services: ServicesDep) -> HealthOut:
+async def health(response: Response, services: ServicesDep) -> Health:
     """Asks each system, at most once a second. `degraded` when only Redis is down."""
     report = await services.health.report()
     response.headers.update(_NO_STORE)
     response.status_code = 503 if report.status == "unhealthy" else 200
-    return HealthOut(
+    return Health(
         status=report.status,
         checks={
-            name: CheckOut(status=check.status, latency_ms=check.latency_ms)
+            name: Check(status=check.status, latency_ms=check.latency_ms)
             for name, check in report.checks.items()
         },
     )

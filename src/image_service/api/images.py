@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
 
-from image_service.api import openapi
+from image_service.api import openapi, schemas
 from image_service.api.bodies import PATCH_BODY, UPLOAD_BODY, read_changes, read_upload
 from image_service.api.dependencies import (
     CallerId,
@@ -16,7 +16,6 @@ from image_service.api.dependencies import (
     expected_version,
     not_modified,
 )
-from image_service.api.schemas import ImageOut, ImagePage, Pagination
 from image_service.domain import errors
 from image_service.domain.images import Image
 from image_service.domain.listing import ListQuery, encode_cursor
@@ -59,7 +58,7 @@ _IF_NONE_MATCH = {
     "",
     status_code=201,
     summary="Upload a picture",
-    response_model=ImageOut,
+    response_model=schemas.Image,
     response_description="Stored: the full image, its pictures ready to load.",
     responses={
         201: {"headers": {**openapi.header("Location", "`/images/{id}`"), **_ETAG}},
@@ -74,7 +73,7 @@ _IF_NONE_MATCH = {
 )
 async def upload_image(
     request: Request, response: Response, caller: CallerId, services: ServicesDep
-) -> ImageOut:
+) -> schemas.Image:
     """Send one JPEG, PNG or WebP file (up to 10 MiB, 100x100 to 8000x8000 pixels).
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
@@ -89,7 +88,7 @@ async def upload_image(
 @router.get(
     "",
     summary="List your images",
-    response_model=ImagePage,
+    response_model=schemas.ImagePage,
     response_description="A page, newest first unless asked otherwise.",
     responses=openapi.error_responses(*openapi.INVALID_QUERY),
 )
@@ -98,7 +97,7 @@ async def list_images(
     response: Response,
     caller: CallerId,
     services: ServicesDep,
-) -> ImagePage:
+) -> schemas.ImagePage:
     """Filters combine: an album's images with all of the given tags, within the dates.
 
     Follow `nextCursor`, with the same filters, until `hasMore` is false. A page is full
@@ -114,7 +113,7 @@ async def list_images(
 @router.get(
     "/{id}",
     summary="Get one image",
-    response_model=ImageOut,
+    response_model=schemas.Image,
     response_description="The full image.",
     responses={
         200: {"headers": _ETAG},
@@ -138,7 +137,7 @@ async def get_image(
 @router.patch(
     "/{id}",
     summary="Edit an image",
-    response_model=ImageOut,
+    response_model=schemas.Image,
     response_description="The full image, at its new version.",
     responses={
         200: {"headers": _ETAG},
@@ -156,7 +155,7 @@ async def get_image(
 )
 async def edit_image(
     image_id: ImageId, request: Request, response: Response, caller: CallerId, services: ServicesDep
-) -> ImageOut:
+) -> schemas.Image:
     """Change title, description, alt text, tags or album; null clears, absent stays.
 
     Say which version you are changing, by `version` in the body or by `If-Match`. Where
@@ -186,16 +185,16 @@ async def delete_image(
     await services.library.delete(caller, image_id, expected_version(request))
 
 
-def _full(image: Image, response: Response, services: Services) -> ImageOut:
+def _full(image: Image, response: Response, services: Services) -> schemas.Image:
     response.headers["ETag"] = f'"{image.version}"'
-    return ImageOut.of(image, services.urls)
+    return schemas.Image.of(image, services.urls)
 
 
-def _page(caller: str, query: ListQuery, listing: Listing, services: Services) -> ImagePage:
+def _page(caller: str, query: ListQuery, listing: Listing, services: Services) -> schemas.ImagePage:
     following = listing.page.next_position
-    return ImagePage(
-        images=[ImageOut.of(image, services.urls) for image in listing.page.images],
-        pagination=Pagination(
+    return schemas.ImagePage(
+        images=[schemas.Image.of(image, services.urls) for image in listing.page.images],
+        pagination=schemas.Pagination(
             limit=query.limit,
             has_more=following is not None,
             next_cursor=following and encode_cursor(following, caller, query),

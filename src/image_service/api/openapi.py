@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from image_service.api import schemas
 from image_service.api.errors import answer_for, envelope
-from image_service.api.schemas import ErrorOut
 from image_service.domain import errors
 
 DESCRIPTION = """
@@ -86,7 +86,7 @@ def error_responses(*samples: errors.ImageServiceError) -> dict[int | str, dict[
 
 def _response(samples: list[errors.ImageServiceError]) -> dict[str, Any]:
     response: dict[str, Any] = {
-        "model": ErrorOut,
+        "model": schemas.Error,
         "description": ", ".join(f"`{sample.code}`" for sample in samples),
         "content": {
             "application/json": {

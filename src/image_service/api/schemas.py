@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from image_service.domain import images as domain
 from image_service.domain.fields import MAX_DESCRIPTION, MAX_SHORT_TEXT, MAX_TAG, MAX_TAGS
-from image_service.domain.images import CdnUrls, Image
 from image_service.domain.listing import MAX_LIMIT
 from image_service.domain.times import format_timestamp
 
@@ -61,10 +61,10 @@ class Schema(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
-class ImageOut(Schema):
+class Image(Schema):
     """An image and all that is known of it."""
 
-    model_config = ConfigDict(title="Image", json_schema_extra={"examples": [IMAGE_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [IMAGE_EXAMPLE]})
 
     id: str = Field(description="ULID; sorts by time of upload.")
     user_id: str = Field(description="The owner: `sub` of the token it was uploaded with.")
@@ -101,7 +101,7 @@ class ImageOut(Schema):
     version: int = Field(description="Starts at 1; every edit adds one. Also the ETag.")
 
     @classmethod
-    def of(cls, image: Image, urls: CdnUrls) -> ImageOut:
+    def of(cls, image: domain.Image, urls: domain.CdnUrls) -> Image:
         return cls(
             id=image.id,
             user_id=image.user_id,
@@ -146,7 +146,7 @@ class Pagination(Schema):
 
 
 class ImagePage(Schema):
-    images: list[ImageOut]
+    images: list[Image]
     pagination: Pagination
     total_count: int | None = Field(
         description="The caller's images, or the album's; null where tags or dates filter."
@@ -159,6 +159,7 @@ class ImagePatch(Schema):
     # Lengths are measured by the domain, which cleans first and says what it measured.
     model_config = ConfigDict(
         extra="forbid",
+        populate_by_name=False,
         strict=True,
         title="ImageChanges",
         json_schema_extra={
@@ -190,10 +191,8 @@ class FieldFault(Schema):
     message: str
 
 
-class ErrorOut(Schema):
+class Error(Schema):
     """The envelope of every error."""
-
-    model_config = ConfigDict(title="Error")
 
     error: str = Field(description="The kind of error.")
     message: str = Field(description="For people: what was measured, the limit, the remedy.")
@@ -210,15 +209,15 @@ class ErrorOut(Schema):
     )
 
 
-class CheckOut(Schema):
+class Check(Schema):
     status: Literal["up", "down", "disabled"]
     latency_ms: float | None
 
 
-class HealthOut(Schema):
+class Health(Schema):
     status: Literal["healthy", "degraded", "unhealthy"]
-    checks: dict[str, CheckOut]
+    checks: dict[str, Check]
 
 
-class ProbeOut(Schema):
+class Probe(Schema):
     status: Literal["live", "ready", "not ready"]

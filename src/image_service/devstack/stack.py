@@ -23,7 +23,8 @@ BUCKET: Final = f"images-lego-moc-{STAGE}"
 ISSUER: Final = "https://issuer.image-service.localhost"
 CLIENT_ID: Final = "local-client"
 _ISSUER_BUCKET: Final = "image-service-issuer"
-_JWKS_KEY: Final = ".well-known/jwks.json"
+# Not under `.well-known`: the emulator takes that for a Cognito path.
+_JWKS_KEY: Final = "jwks.json"
 
 # Whatever the shell says of a real account must not be reached from here.
 FOREIGN_AWS_VARIABLES: Final = (
@@ -83,7 +84,9 @@ async def provision(
 ) -> None:
     """Make table and bucket, and publish the issuer's keys. Safe to repeat."""
     session = aioboto3.Session(
-        aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1"
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 - what the emulator takes for one
+        region_name="us-east-1",
     )
     async with (
         session.client("dynamodb", endpoint_url=endpoint) as dynamodb,

@@ -7,7 +7,7 @@ from typing import Final
 from image_service.adapters.vips.decoding import decode
 from image_service.adapters.vips.geometry import Size, plan_sizes
 from image_service.adapters.vips.options import EncodingOptions
-from image_service.adapters.vips.placeholder import dominant_color, thumbhash
+from image_service.adapters.vips.placeholder import dominant_color, likeness
 from image_service.adapters.vips.steps import Steps, cover, encode, fit, shrink_to_tiny
 from image_service.ports import ProcessedImage, SourceInfo
 
@@ -34,6 +34,6 @@ def process(data: bytes, source: SourceInfo, options: EncodingOptions) -> Proces
         thumbnail=steps.run(encode, thumbnail, options.thumbnail_quality, options.effort),
         format=_FORMAT,
         quality=options.main_quality,
-        placeholder=steps.run(thumbhash, tiny),
+        placeholder=steps.run(likeness, tiny),
         dominant_color=steps.run(dominant_color, tiny),
     )

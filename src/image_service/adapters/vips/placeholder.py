@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from thumbhash import rgba_to_thumb_hash
+from image_service.adapters.vips import thumbhash
+from image_service.adapters.vips.geometry import Size
 
 _BIN_BITS: Final = 3  # a channel; 512 bins over all three
 _TRANSPARENT: Final = "#ffffff"  # nothing to see: the page's own colour, most often
@@ -15,18 +16,15 @@ _TRANSPARENT: Final = "#ffffff"  # nothing to see: the page's own colour, most o
 
 @dataclass(frozen=True, slots=True)
 class TinyPicture:
-    """`pixels` are RGBA, 8 bits each, row by row. At most 100 x 100, for ThumbHash's sake."""
+    """A few hundred `pixels`: RGBA, 8 bits each, row by row."""
 
-    width: int
-    height: int
+    size: Size
     pixels: bytes
 
 
-def thumbhash(tiny: TinyPicture) -> str:
-    """The ThumbHash (https://evanw.github.io/thumbhash/) of `tiny` in base64."""
-    return base64.b64encode(
-        bytes(rgba_to_thumb_hash(tiny.width, tiny.height, list(tiny.pixels)))
-    ).decode()
+def likeness(tiny: TinyPicture) -> str:
+    """The ThumbHash of `tiny` in base64."""
+    return base64.b64encode(thumbhash.encode(tiny.size, tiny.pixels)).decode()
 
 
 def dominant_color(tiny: TinyPicture) -> str:
@@ -35,11 +33,11 @@ def dominant_color(tiny: TinyPicture) -> str:
     Pixels are sorted into 512 bins by the upper bits of their channels; the mean of the
     fullest bin is the answer. A pixel counts for as much as it is opaque.
     """
-    bins: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    bins: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     shift = 8 - _BIN_BITS
     channels = (tiny.pixels[channel::4] for channel in range(4))
     for red, green, blue, alpha in zip(*channels, strict=True):
-        sums = bins[red >> shift << 2 * _BIN_BITS | green >> shift << _BIN_BITS | blue >> shift]
+        sums = bins[red >> shift, green >> shift, blue >> shift]
         sums[0] += alpha
         sums[1] += red * alpha
         sums[2] += green * alpha

@@ -66,4 +66,4 @@ def shrink_to_tiny(picture: pyvips.Image) -> TinyPicture:
     tiny = picture.thumbnail_image(_TINY_BOX, height=_TINY_BOX, size="down")
     if tiny.bands < _BANDS_WITH_ALPHA:
         tiny = tiny.bandjoin(255)
-    return TinyPicture(tiny.width, tiny.height, bytes(tiny.write_to_memory()))
+    return TinyPicture(Size(tiny.width, tiny.height), bytes(tiny.write_to_memory()))

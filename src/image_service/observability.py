@@ -11,7 +11,7 @@ import logging.config
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["json", "console"]
 
@@ -27,6 +27,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
+        _drop_color_message,
     ]
     structlog.configure(
         processors=[
@@ -60,6 +61,12 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
             "loggers": {name: {"level": "WARNING"} for name in _QUIET},
         }
     )
+
+
+def _drop_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn says everything twice, the second time in colour."""
+    event.pop("color_message", None)
+    return event
 
 
 def _renderers(log_format: LogFormat) -> list[Processor]:

@@ -12,6 +12,26 @@ router = APIRouter(prefix="/health", tags=["Health"])
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
+@router.get(
+    "",
+    summary="How are the systems behind it?",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "A required system is down."}},
+)
+async def health(response: Response, services: ServicesDep) -> Health:
+    """Asks each system, at most once a second. `degraded` when only Redis is down."""
+    report = await services.health.report()
+    response.headers.update(_NO_STORE)
+    response.status_code = 503 if report.status == "unhealthy" else 200
+    return Health(
+        status=report.status,
+        checks={
+            name: Check(status=check.status, latency_ms=check.latency_ms)
+            for name, check in report.checks.items()
+        },
+    )
+
+
 @router.get("/live", summary="Is the process running?", response_model=Probe)
 async def live(response: Response) -> Probe:
     """Always 200: that it answers is the answer."""
@@ -36,23 +56,3 @@ async def ready(request: Request, response: Response) -> Probe:
         return Probe(status="ready")
     response.status_code = 503
     return Probe(status="not ready")
-
-
-@router.get(
-    "",
-    summary="How are the systems behind it?",
-    response_model=Health,
-    responses={503: {"model": Health, "description": "A required system is down."}},
-)
-async def health(response: Response, services: ServicesDep) -> Health:
-    """Asks each system, at most once a second. `degraded` when only Redis is down."""
-    report = await services.health.report()
-    response.headers.update(_NO_STORE)
-    response.status_code = 503 if report.status == "unhealthy" else 200
-    return Health(
-        status=report.status,
-        checks={
-            name: Check(status=check.status, latency_ms=check.latency_ms)
-            for name, check in report.checks.items()
-        },
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -23,7 +24,9 @@ SortOrder = Literal["asc", "desc"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_CURSOR_BYTES = 6 + 16 + 8  # milliseconds, ULID, checksum: 40 characters of base64
+# 6 bytes of milliseconds, 16 of ULID, 8 of checksum. Python's decoder would take "+" and "/"
+# beside "-" and "_", so that a cursor had several spellings.
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,11 @@ def encode_cursor(position: Position, user_id: str, query: ListQuery) -> str:
 
 def decode_cursor(cursor: str, user_id: str, query: ListQuery) -> Position:
     """The inverse of `encode_cursor`. Raises InvalidCursor."""
-    try:
-        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-    except ValueError:  # UnicodeEncodeError and binascii.Error among them
-        raise InvalidCursor from None
+    if not _CURSOR.fullmatch(cursor):
+        raise InvalidCursor
+    raw = base64.urlsafe_b64decode(cursor)
     place, checksum = raw[:-8], raw[-8:]
-    if len(raw) != _CURSOR_BYTES or checksum != _checksum(place, user_id, query):
+    if checksum != _checksum(place, user_id, query):
         raise InvalidCursor
     position = _unpack(place)
     if not _within(position, query):

@@ -15,8 +15,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["json", "console"]
 
-# They log request details (signed headers among them) below this level.
-_QUIET = ("botocore", "aiobotocore", "aioboto3", "boto3", "httpx", "httpcore", "pyvips", "asyncio")
+# They log what requests hold: signed headers, urls, bytes of a malformed body.
+_QUIET = {
+    **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
+    "python_multipart": "ERROR",
+}
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:
@@ -58,7 +61,7 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
                 }
             },
             "root": {"handlers": ["stdout"], "level": level.upper()},
-            "loggers": {name: {"level": "WARNING"} for name in _QUIET},
+            "loggers": {name: {"level": quiet} for name, quiet in _QUIET.items()},
         }
     )
 

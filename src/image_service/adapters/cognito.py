@@ -24,6 +24,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.domain.errors import AuthUnavailable, TokenExpired, TokenInvalid
+from image_service.domain.images import is_user_id
 from image_service.ports import Principal
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,8 +45,6 @@ _REFRESH_RETRY_SECONDS: Final = 60.0
 # The one spelling of a compact JWS (RFC 7515, section 7.1). Python's base64 decoder skips
 # foreign characters, so without this one token would have endless spellings.
 _COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-# It becomes part of object keys.
-_SUBJECT = re.compile(r"[A-Za-z0-9_.:@|-]{1,128}")
 _LATEST_MOMENT: Final = 253_402_300_800  # the year 10000, in seconds since 1970
 
 
@@ -107,8 +106,7 @@ class CognitoVerifier:
             or claims.get("iss") != self._issuer
             or not self._is_for_us(claims)
             or not isinstance(subject, str)
-            or not _SUBJECT.fullmatch(subject)
-            or subject in {".", ".."}
+            or not is_user_id(subject)
         ):
             raise TokenInvalid
         now = self._clock()

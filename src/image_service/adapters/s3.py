@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -11,6 +11,7 @@ from image_service.adapters.aws_errors import translated
 from image_service.domain.errors import DependencyUnavailable
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSRequest
     from types_aiobotocore_s3.client import S3Client
     from types_aiobotocore_s3.literals import StorageClassType
 
@@ -30,6 +31,9 @@ class S3ObjectStore:
         self._bucket = bucket
         self._cache_control = cache_control
         self._storage_class = storage_class
+        client.meta.events.register(
+            "request-created.s3.PutObject", _expect_nothing, unique_id="expect-nothing"
+        )
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         with translated("s3:PutObject"):
@@ -55,6 +59,16 @@ class S3ObjectStore:
         if errors := answer.get("Errors"):
             log.warning("objects_not_deleted", errors=errors)
             raise DependencyUnavailable
+
+
+def _expect_nothing(request: AWSRequest, **_: Any) -> None:
+    """Send the body at once.
+
+    botocore would have S3 agree first (`Expect: 100-continue`), and aiohttp applies no
+    timeout to that wait: an S3 that says nothing would hold an upload for ever.
+    """
+    if "Expect" in request.headers:
+        del request.headers["Expect"]
 
 
 class S3Health:

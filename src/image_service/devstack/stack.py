@@ -14,6 +14,7 @@ import aioboto3
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
+from image_service.domain.images import is_user_id
 
 STAGE: Final = "local"
 TABLE_NAME: Final = f"ImageMetadata-{STAGE}"
@@ -105,6 +106,8 @@ async def provision(
 
 def local_token(state_dir: Path, user: str, ttl_seconds: int = 3600) -> str:
     """A token the local stack accepts. Raises ValueError for a user id it would refuse."""
+    if not is_user_id(user):
+        raise ValueError("a user id is 1 to 128 letters, digits, '_', '.', ':', '@', '|' or '-'")
     return LocalIssuer.load_or_create(state_dir).token(
         user, issuer=ISSUER, client_id=CLIENT_ID, ttl_seconds=ttl_seconds
     )

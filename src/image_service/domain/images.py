@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypedDict
 from urllib.parse import quote
 
@@ -17,6 +17,9 @@ from image_service.domain.errors import PreconditionMismatch, VersionMismatch, V
 MAIN: Final = "main"
 THUMBNAIL: Final = "thumbnail"
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_USER_ID = re.compile(r"[A-Za-z0-9_.:@|-]{1,128}")
 _IMAGE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
@@ -26,8 +29,13 @@ def new_image_id(at: datetime) -> str:
     `ULID()` of python-ulid counts up within a millisecond, which would let anyone who
     uploads guess a neighbour's id; so the random part is drawn here.
     """
-    milliseconds = int(at.timestamp() * 1000)
+    milliseconds = (at - _EPOCH) // _MILLISECOND
     return str(ULID(milliseconds.to_bytes(6, "big") + os.urandom(10)))
+
+
+def is_user_id(text: str) -> bool:
+    """Whether `text` can be a user's id: it becomes part of object keys and of item keys."""
+    return _USER_ID.fullmatch(text) is not None and text not in {".", ".."}
 
 
 def is_image_id(text: str) -> bool:

@@ -5,8 +5,9 @@ How strictly libvips (8.18) judges is its `fail_on`, chosen a format at a time:
 - JPEG: "warning". Of missing, overwritten or cut-out data libjpeg only warns, and fills with
   grey; so a warning has to refuse. It also warns of things that harm nothing: where strict
   decoding fails, a copy without those (`jpeg.without_oddities`) gets one more, as strict.
-  libvips sees a warning when it asks for the next 8 rows: damage to the last 8 rows alone
-  passes unseen.
+  Two things pass unseen: grey in the last 8 rows alone, because libvips looks for warnings
+  when it asks for the next 8; and overwritten data that leaves enough for every pixel,
+  because cameras that pad theirs make it look no different.
 - PNG: "error". Refuses wrong checksums of header and pixels, and missing pixels; a bad
   colour profile or text chunk is passed over at every level.
 - WebP: the same at every level. Files that are cut short are refused; overwritten bytes

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ulid import ULID
+
+from image_service.domain.errors import PreconditionMismatch, VersionMismatch, VersionRequired
+from image_service.domain.images import (
+    MAIN,
+    THUMBNAIL,
+    CdnUrls,
+    ExpectedVersion,
+    Image,
+    Rendition,
+    is_image_id,
+    new_image_id,
+    object_key,
+)
+
+AT = datetime(2026, 1, 31, 9, 30, 0, 123_000, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ID = "01KG8YT2KV0123456789ABCDEF"
+
+user_ids = st.from_regex(r"[A-Za-z0-9_.:@|-]{1,128}", fullmatch=True)
+
+
+def image() -> Image:
+    return Image(
+        id=ID,
+        user_id="alice",
+        album_id=None,
+        original_filename="castle.png",
+        original_mime_type="image/png",
+        original_width=3000,
+        original_height=1500,
+        file_size=1000,
+        checksum="0" * 64,
+        renditions={
+            MAIN: Rendition(key="m.webp", width=2048, height=1023, size_bytes=300),
+            THUMBNAIL: Rendition(key="t.webp", width=400, height=400, size_bytes=20),
+        },
+        format="webp",
+        quality=85,
+        placeholder="",
+        dominant_color="#000000",
+        title="Castle",
+        description=None,
+        alt_text=None,
+        tags=("lego",),
+        uploaded_at=AT,
+        created_at=AT,
+        updated_at=AT,
+    )
+
+
+class TestIds:
+    @given(st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))
+    def test_the_time_in_it_is_exact(self, at: datetime) -> None:
+        made = new_image_id(at)
+        assert is_image_id(made)
+        assert ULID.from_str(made).milliseconds == (at - EPOCH) // timedelta(milliseconds=1)
+
+    def test_they_sort_by_time(self) -> None:
+        made = [new_image_id(AT + timedelta(milliseconds=n)) for n in range(200)]
+        assert made == sorted(made)
+
+    def test_neighbours_cannot_be_guessed(self) -> None:
+        tails = [int.from_bytes(ULID.from_str(new_image_id(AT)).bytes[6:]) for _ in range(500)]
+        assert len(set(tails)) == 500
+        assert min(abs(a - b) for a, b in pairwise(tails)) > 2**32
+        # All 80 bits vary.
+        ones, zeros = 0, 0
+        for tail in tails:
+            ones |= tail
+            zeros |= ~tail
+        assert ones == 2**80 - 1
+        assert zeros & (2**80 - 1) == 2**80 - 1
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", ID[:-1], ID + "0", ID.lower(), "8" + ID[1:], ID[:-1] + "I", ID[:-1] + "L",
+            ID[:-1] + "O", ID[:-1] + "U", ID + "\n", " " + ID, ID[:-1] + "/",
+            ID[:-1] + "\N{ARABIC-INDIC DIGIT ONE}", "..", "thumbnails",
+        ],
+    )  # fmt: skip
+    def test_what_is_no_id(self, text: str) -> None:
+        assert not is_image_id(text)
+        assert is_image_id(ID)
+
+
+class TestKeys:
+    def test_where_files_lie(self) -> None:
+        assert object_key("alice", ID, MAIN) == f"images/alice/{ID}.webp"
+        assert object_key("alice", ID, THUMBNAIL) == f"images/alice/thumbnails/{ID}.webp"
+        assert object_key("alice", ID, "w800") == f"images/alice/{ID}/w800.webp"
+
+    @given(user_ids, user_ids)
+    def test_users_never_share_a_key(self, one: str, other: str) -> None:
+        names = (MAIN, THUMBNAIL, "w800")
+        keys = {object_key(user, ID, name) for user in {one, other} for name in names}
+        assert len(keys) == len(names) * len({one, other})
+
+    @given(user_ids)
+    def test_urls_and_invalidation_paths_encode_alike(self, user: str) -> None:
+        key = object_key(user, ID, MAIN)
+        path = CdnUrls.path(key)
+        assert CdnUrls("https://cdn.example.com").url(key) == "https://cdn.example.com" + path
+        assert path.startswith("/images/")
+        assert unquote(path[1:]) == key
+        assert path.isascii()
+        # What a URL gives a meaning of its own, or CloudFront takes for a wildcard.
+        assert not set("?#*|@: ") & set(path)
+
+
+class TestImage:
+    def test_what_is_computed(self) -> None:
+        made = image()
+        assert made.main.key == "m.webp"
+        assert made.thumbnail.key == "t.webp"
+        assert made.aspect_ratio == 2.002
+        assert made.mime_type == "image/webp"
+        assert made.stored_bytes == 320
+        assert made.object_keys == ("m.webp", "t.webp")
+
+    def test_an_edit_is_the_next_version(self) -> None:
+        before, later = image(), AT + timedelta(seconds=1)
+        after = before.edited({"title": None, "tags": ("a", "b")}, later)
+        assert (after.title, after.tags, after.version) == (None, ("a", "b"), 2)
+        assert (after.updated_at, after.created_at, after.uploaded_at) == (later, AT, AT)
+        assert (after.original_filename, after.album_id) == ("castle.png", None)
+        assert before == image()
+
+
+class TestExpectedVersion:
+    def test_one_of_the_two_is_required(self) -> None:
+        with pytest.raises(VersionRequired):
+            ExpectedVersion().require()
+        ExpectedVersion(body=1).require()
+        ExpectedVersion(if_match=frozenset("1")).require()
+
+    @pytest.mark.parametrize(
+        "expected",
+        [
+            ExpectedVersion(),
+            ExpectedVersion(body=3),
+            ExpectedVersion(if_match=frozenset({"3"})),
+            ExpectedVersion(if_match=frozenset({"1", "3"})),
+            ExpectedVersion(if_match=frozenset({"*"})),
+            ExpectedVersion(body=3, if_match=frozenset({"3"})),
+        ],
+    )
+    def test_current(self, expected: ExpectedVersion) -> None:
+        expected.check(3)
+
+    @pytest.mark.parametrize(
+        ("expected", "error"),
+        [
+            (ExpectedVersion(body=2), VersionMismatch),
+            (ExpectedVersion(body=2, if_match=frozenset({"*"})), VersionMismatch),
+            (ExpectedVersion(body=2, if_match=frozenset({"3"})), VersionMismatch),
+            (ExpectedVersion(if_match=frozenset({"2"})), PreconditionMismatch),
+            (ExpectedVersion(if_match=frozenset({"03", "x", ""})), PreconditionMismatch),
+            (ExpectedVersion(if_match=frozenset()), PreconditionMismatch),
+            (ExpectedVersion(body=2, if_match=frozenset({"2"})), PreconditionMismatch),
+        ],
+    )
+    def test_stale(self, expected: ExpectedVersion, error: type[VersionMismatch]) -> None:
+        with pytest.raises(VersionMismatch) as raised:
+            expected.check(3)
+        assert type(raised.value) is error
+        assert raised.value.current_version == 3
+
+    def test_any_version_is_a_star_alone(self) -> None:
+        star = frozenset("*")
+        assert ExpectedVersion(if_match=star).any_version
+        assert not ExpectedVersion(body=1, if_match=star).any_version
+        assert not ExpectedVersion(if_match=frozenset("1")).any_version
+        assert not ExpectedVersion().any_version

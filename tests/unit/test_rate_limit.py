@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from image_service.adapters.rate_limit import BoundedMemoryStorage, LimitsRateLimiter
+from image_service.ports import RateLimit
+
+
+class Clock:
+    now = 1_790_000_000.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limiter(clock: Clock, requests: str = "1000/second", uploads: str = "3/minute"):
+    storage = BoundedMemoryStorage(clock=clock)
+    return LimitsRateLimiter(requests=requests, uploads=uploads, storage=storage)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "fast", "100", "/second", "100/fortnight", "-1/second", "0/second", "1.5/second",
+        "1/second;5/minute", "1/second,5/minute", "\N{ARABIC-INDIC DIGIT ONE}/second",
+        "9" * 5000 + "/second",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["requests", "uploads"])
+def test_a_limit_it_cannot_read_is_refused_in_one_line(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"rate limit .* is not understood: write .*100/minute"):
+        LimitsRateLimiter(**{name: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        ("1000/second", "1000 requests per second"),
+        ("5 per minute", "5 requests per minute"),
+        ("5/10 minutes", "5 requests per 10 minutes"),
+        ("7/HOUR", "7 requests per hour"),
+    ],
+)
+async def test_describes_the_limit(clock: Clock, text: str, description: str) -> None:
+    hit = await limiter(clock, requests=text).hit("alice", upload=False)
+    assert hit.description == description
+
+
+async def test_the_window_begins_with_the_first_request_and_then_starts_over(
+    clock: Clock,
+) -> None:
+    few = limiter(clock, requests="2/10 seconds")
+    start = clock.now
+    for seconds, remaining, allowed in [(0, 1, True), (4, 0, True), (5, 0, False)]:
+        clock.now = start + seconds
+        hit = await few.hit("alice", upload=False)
+        # The window ends at a quarter past the second: the full second after it is told.
+        assert hit == RateLimit(2, remaining, 1_790_000_011, allowed, "2 requests per 10 seconds")
+    clock.now = start + 10
+    hit = await few.hit("alice", upload=False)
+    assert (hit.remaining, hit.reset_at, hit.allowed) == (1, 1_790_000_021, True)
+
+
+async def test_refused_requests_do_not_prolong_the_wait(clock: Clock) -> None:
+    few = limiter(clock, requests="1/10 seconds")
+    resets = {(await few.hit("alice", upload=False)).reset_at for _ in range(50)}
+    assert resets == {1_790_000_011}
+
+
+async def test_the_number_of_users_is_bounded(clock: Clock) -> None:
+    storage = BoundedMemoryStorage(clock=clock, max_windows=100)
+    many = LimitsRateLimiter(requests="2/hour", storage=storage)
+    for number in range(1000):
+        await many.hit(f"user-{number}", upload=True)
+        await many.hit("always-there", upload=False)
+    assert len(storage._windows) == 100
+    # Whoever is active is remembered, however many others come.
+    assert not (await many.hit("always-there", upload=False)).allowed
+
+
+async def test_the_default_bound_keeps_memory_small(clock: Clock) -> None:
+    storage = BoundedMemoryStorage(clock=clock)
+    key = f"LIMITER/requests/{'x' * 128}/1000/1/second"
+    await storage.incr(key, 1)
+    [(kept, window)] = storage._windows.items()
+    assert sys.getsizeof(kept) + sys.getsizeof(window) < 400
+    assert storage._windows.maxsize == 50_000
+
+
+async def test_a_storage_that_fails_lets_everybody_pass() -> None:
+    class Broken(BoundedMemoryStorage):
+        async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+            raise ConnectionError("no route to host")
+
+    for upload in (False, True):
+        limiter = LimitsRateLimiter(requests="1/hour", uploads="1/hour", storage=Broken())
+        for _ in range(3):
+            hit = await limiter.hit("alice", upload=upload)
+            assert (hit.limit, hit.remaining, hit.allowed) == (1, 1, True)
+
+
+async def test_the_storage_does_what_the_library_asks_of_one(clock: Clock) -> None:
+    storage = BoundedMemoryStorage(clock=clock)
+    assert await storage.check()
+    assert await storage.get_expiry("a") == clock.now
+    assert await storage.incr("a", 10, amount=3) == 3
+    assert await storage.get_expiry("a") == clock.now + 10
+    await storage.clear("a")
+    assert await storage.get("a") == 0
+    await storage.incr("a", 10)
+    await storage.incr("b", 10)
+    assert await storage.reset() == 2
+    assert await storage.get("b") == 0

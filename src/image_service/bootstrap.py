@@ -20,7 +20,12 @@ from image_service.adapters.dynamodb import (
 )
 from image_service.adapters.rate_limit import LimitsRateLimiter
 from image_service.adapters.s3 import S3Health, S3ObjectStore
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.adapters.vips import (
+    EncodingOptions,
+    PictureLimits,
+    VipsProcessor,
+    check_vips,
+)
 from image_service.domain.images import CdnUrls
 from image_service.ports import Cdn
 from image_service.services import Services
@@ -37,6 +42,7 @@ _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
+    check_vips()
     async with AsyncExitStack() as stack:
         session = aioboto3.Session()
 

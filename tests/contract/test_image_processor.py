@@ -1,0 +1,150 @@
+"""What every ImageProcessor keeps; there is one, and no fake: real ones are fast enough."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Iterator
+
+import pytest
+from tests import pictures
+
+from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.domain.errors import (
+    AnimatedImage,
+    InvalidDimensions,
+    InvalidFileType,
+    InvalidImage,
+    ProcessingFailed,
+)
+from image_service.ports import ImageProcessor, SourceInfo
+
+
+@pytest.fixture(scope="module")
+def processor() -> Iterator[ImageProcessor]:
+    vips = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=2)
+    yield vips
+    vips.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (pictures.jpeg(300, 200), SourceInfo("image/jpeg", 300, 200)),
+        (pictures.png(300, 200), SourceInfo("image/png", 300, 200)),
+        (pictures.webp(300, 200), SourceInfo("image/webp", 300, 200)),
+        (pictures.oriented(pictures.scene(300, 200), 6), SourceInfo("image/jpeg", 200, 300)),
+        (pictures.oriented(pictures.scene(300, 200), 3), SourceInfo("image/jpeg", 300, 200)),
+    ],
+    ids=["jpeg", "png", "webp", "sideways", "upside down"],
+)
+async def test_inspect_tells_type_and_size(
+    processor: ImageProcessor, data: bytes, expected: SourceInfo
+) -> None:
+    assert await processor.inspect(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"no picture at all", InvalidFileType),
+        (pictures.png(300, 200)[:100], InvalidImage),
+        (pictures.animated("WEBP"), AnimatedImage),
+        (pictures.animated("PNG"), AnimatedImage),
+        (pictures.png_claiming(50_000, 50_000), InvalidDimensions),
+        (pictures.png(100, 98), InvalidDimensions),
+    ],
+    ids=["other type", "cut short", "animated webp", "apng", "too large", "too small"],
+)
+async def test_inspect_refuses(
+    processor: ImageProcessor, data: bytes, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await processor.inspect(data)
+
+
+async def test_process_makes_all_that_is_kept(processor: ImageProcessor) -> None:
+    data = pictures.jpeg(3000, 2000)
+    result = await processor.process(data, await processor.inspect(data))
+    assert (result.main.width, result.main.height) == (2048, 1365)
+    assert (result.thumbnail.width, result.thumbnail.height) == (400, 400)
+    for stored in (result.main, result.thumbnail):
+        assert stored.data[:4] + stored.data[8:12] == b"RIFFWEBP"
+    assert (result.format, result.quality) == ("webp", 85)
+    assert 10 <= len(base64.b64decode(result.placeholder, validate=True)) <= 30
+    assert re.fullmatch("#[0-9a-f]{6}", result.dominant_color)
+
+
+async def test_process_refuses_what_is_damaged(processor: ImageProcessor) -> None:
+    data = pictures.jpeg(300, 200)
+    source = await processor.inspect(data)
+    with pytest.raises(InvalidImage):
+        await processor.process(data[: len(data) // 2], source)
+
+
+async def test_the_same_file_gives_the_same_result(processor: ImageProcessor) -> None:
+    data = pictures.png(400, 300)
+    source = await processor.inspect(data)
+    assert await processor.process(data, source) == await processor.process(data, source)
+
+
+async def test_many_at_once_do_not_mix(processor: ImageProcessor) -> None:
+    files = [pictures.jpeg(100 + 10 * step, 200) for step in range(12)]
+    sources = await asyncio.gather(*map(processor.inspect, files))
+    assert [source.width for source in sources] == [100 + 10 * step for step in range(12)]
+    together = await asyncio.gather(*map(processor.process, files, sources))
+    alone = [await processor.process(*each) for each in zip(files, sources, strict=True)]
+    assert together == alone
+
+
+async def test_a_damaged_file_among_good_ones_fails_alone(processor: ImageProcessor) -> None:
+    good = pictures.jpeg(400, 300)
+    source = await processor.inspect(good)
+    files = [good, good[:5000], good, good[:9000] + b"\xff\xd9", good, good]
+    results = await asyncio.gather(
+        *(processor.process(data, source) for data in files), return_exceptions=True
+    )
+    assert [isinstance(result, InvalidImage) for result in results] == [
+        data is not good for data in files
+    ]
+
+
+async def test_the_loop_turns_while_pictures_are_processed(processor: ImageProcessor) -> None:
+    data = pictures.jpeg(3000, 2000)
+    source = await processor.inspect(data)
+    running = [asyncio.create_task(processor.process(data, source)) for _ in range(4)]
+    turns = 0
+    while not all(task.done() for task in running):
+        await asyncio.sleep(0.005)
+        turns += 1
+    assert turns >= 10
+    await asyncio.gather(*running)
+
+
+async def test_the_deadline_ends_a_picture() -> None:
+    hurried = VipsProcessor(
+        limits=PictureLimits(), options=EncodingOptions(timeout=0.01), worker_threads=1
+    )
+    data = pictures.png(2000, 2000)
+    source = await hurried.inspect(data)
+    with pytest.raises(ProcessingFailed, match="took too long"):
+        await hurried.process(data, source)
+    hurried.close()
+
+
+async def test_sizes_and_qualities_are_options() -> None:
+    small = VipsProcessor(
+        limits=PictureLimits(min_side=10, max_side=500),
+        options=EncodingOptions(
+            main_size=200, main_quality=30, thumbnail_size=50, thumbnail_quality=30, effort=0
+        ),
+        worker_threads=1,
+    )
+    data = pictures.jpeg(400, 300)
+    result = await small.process(data, await small.inspect(data))
+    assert (result.main.width, result.main.height, result.quality) == (200, 150, 30)
+    assert result.thumbnail.width == 50
+    with pytest.raises(InvalidDimensions):
+        await small.inspect(pictures.jpeg(600, 300))
+    small.close()

@@ -1,0 +1,102 @@
+"""Truncated and corrupt files: refused, never half a picture."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from tests import pictures
+from tests.golden.files import JPEGS, SCENE, WHOLE, refuse
+
+from image_service.adapters.vips import VipsProcessor
+
+
+@pytest.mark.parametrize("percent", [*range(1, 100, 7), 99])
+@pytest.mark.parametrize("name", WHOLE)
+async def test_what_is_cut_short_is_refused(
+    processor: VipsProcessor, name: str, percent: int
+) -> None:
+    data = WHOLE[name]
+    await refuse(processor, data[: max(16, len(data) * percent // 100)])
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 12, 13, 100])
+@pytest.mark.parametrize("name", WHOLE)
+async def test_not_even_the_last_byte_may_be_missing(
+    processor: VipsProcessor, name: str, missing: int
+) -> None:
+    await refuse(processor, WHOLE[name][:-missing])
+
+
+@pytest.mark.parametrize("percent", range(10, 100, 10))
+@pytest.mark.parametrize("name", JPEGS)
+async def test_an_end_put_behind_a_cut_jpeg_hides_nothing(
+    processor: VipsProcessor, name: str, percent: int
+) -> None:
+    data = WHOLE[name]
+    await refuse(processor, data[: len(data) * percent // 100] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("percent", [20, 50, 80])
+@pytest.mark.parametrize("name", JPEGS)
+async def test_a_jpeg_with_a_piece_cut_out_is_refused(
+    processor: VipsProcessor, name: str, percent: int
+) -> None:
+    data = WHOLE[name]
+    start, length = len(data) * percent // 100, len(data) // 20
+    await refuse(processor, data[:start] + data[start + length :])
+
+
+@pytest.mark.parametrize("percent", [20, 50, 80])
+@pytest.mark.parametrize("name", [name for name in JPEGS if name != "jpeg 4:4:4"])
+async def test_a_jpeg_with_a_piece_zeroed_is_refused(
+    processor: VipsProcessor, name: str, percent: int
+) -> None:
+    """Seen by the pixels that are missing at the end; the 4:4:4 file happens to have enough."""
+    data = WHOLE[name]
+    start, length = len(data) * percent // 100, len(data) // 20
+    await refuse(processor, data[:start] + bytes(length) + data[start + length :])
+
+
+@pytest.mark.parametrize("name", ["png", "png interlaced", "png deep"])
+async def test_any_changed_pixel_byte_of_a_png_is_refused(
+    processor: VipsProcessor, name: str
+) -> None:
+    data = WHOLE[name]
+    for percent in (5, 50, 95):
+        place = len(data) * percent // 100
+        await refuse(processor, data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+
+
+async def test_a_changed_png_header_is_refused(processor: VipsProcessor) -> None:
+    data = WHOLE["png"]
+    await refuse(processor, data[:19] + b"\xff" + data[20:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda raw: raw[: len(raw) // 2], id="half the rows"),
+        pytest.param(lambda raw: raw[:-1], id="the last byte missing"),
+    ],
+)
+async def test_a_png_with_pixels_missing_but_checksums_right(
+    processor: VipsProcessor, change
+) -> None:
+    header, pixels, end = pictures.png_chunks(pictures.png_of_pixels(SCENE))
+    raw = zlib.compress(change(zlib.decompress(pixels[1])))
+    await refuse(processor, pictures.png_of_chunks([header, (b"IDAT", raw), end]))
+
+
+@pytest.mark.parametrize("percent", [25, 50, 75, 95])
+@pytest.mark.parametrize("name", ["webp", "webp lossless"])
+async def test_a_cut_webp_with_its_sizes_mended(
+    processor: VipsProcessor, name: str, percent: int
+) -> None:
+    data = WHOLE[name]
+    await refuse(processor, pictures.with_chunk_size(data[: len(data) * percent // 100]))
+
+
+@pytest.mark.parametrize("size", [0, 12, 2**32 - 1])
+async def test_a_webp_of_a_wrong_size(processor: VipsProcessor, size: int) -> None:
+    await refuse(processor, pictures.with_riff_size(WHOLE["webp"], size))

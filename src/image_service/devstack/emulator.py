@@ -1,4 +1,4 @@
-"""S3, DynamoDB and CloudFront on loopback, in a process of their own.
+"""MiniStack: S3, DynamoDB and CloudFront on loopback, in a process of their own.
 
 A process rather than a thread, so that its work does not slow the service's event loop,
 and nothing of it can leak into the service. It leaves with its parent, however that ends:
@@ -8,19 +8,27 @@ it watches a pipe that only the parent holds open.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+import uvicorn
 
 _STARTUP_SECONDS: Final = 30
 _SHUTDOWN_SECONDS: Final = 5
+# Nothing but what the service uses, nothing kept on disk, nothing said but errors.
+_SETTINGS: Final = {
+    "SERVICES": "s3,dynamodb,cloudfront",
+    "PERSIST_STATE": "0",
+    "S3_PERSIST": "0",
+    "LOG_LEVEL": "ERROR",
+}
 
 
 @contextmanager
@@ -69,35 +77,23 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-class _OneAtATime:
-    """The emulator's stores are not thread-safe: transactions would lose updates."""
-
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        with self._lock:
-            return self._app(environ, start_response)
-
-
 def serve(host: str, port: int) -> None:
-    """Print the endpoint URL, then serve until the process ends."""
-    # Imported here: it takes a second, and the parent process has no use for it.
-    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
-        DomainDispatcherApplication,
-        create_backend_app,
-    )
-    from werkzeug.serving import WSGIRequestHandler, make_server  # noqa: PLC0415
+    """Print the endpoint URL once it answers, then serve until the process ends."""
+    listener = socket.create_server((host, port))
+    port = listener.getsockname()[1]
+    endpoint = f"http://{host}:{port}"
+    os.environ.update(_SETTINGS, GATEWAY_PORT=str(port))
+    # Not before: it reads its environment on import, and is no part of the parent.
+    app = importlib.import_module("ministack.app").app
 
-    class QuietHandler(WSGIRequestHandler):
-        def log_request(self, *_: object) -> None:
-            """One line a request would drown the service's own."""
+    class AnnouncingServer(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(endpoint, flush=True)  # noqa: T201 # the parent waits for it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # and reads no more
 
-    app = _OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server(host, port, app, threaded=True, request_handler=QuietHandler)
-    print(f"http://{server.host}:{server.port}", flush=True)  # noqa: T201 # read by the parent
-    server.serve_forever()
+    config = uvicorn.Config(app, log_level="error", access_log=False, timeout_keep_alive=75)
+    AnnouncingServer(config).run(sockets=[listener])
 
 
 def _leave_with_parent() -> None:

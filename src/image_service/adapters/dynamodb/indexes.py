@@ -6,6 +6,8 @@ An added image is a change from None, a deleted one a change to None.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from image_service.adapters.dynamodb import keys
@@ -33,41 +35,54 @@ def usage_actions(
     two guesses passes its condition.
     """
     result = []
-    for (partition, sort), (images, size) in _usage_changes(before, after).items():
-        key = {"PK": partition, "SK": sort}
-        leaves_album = images < 0 and key["SK"] != keys.user_usage_key("")["SK"]
+    for counter, change in _changes(before, after).items():
+        key = {"PK": counter.partition, "SK": counter.sort}
+        leaves_album = counter.of_album and change.images < 0
         if leaves_album and album_empties:
             result.append(actions.delete(key, only_if=_LAST_ONE))
-        elif images or size:
+        elif change.images or change.size:
             result.append(
                 actions.update(
                     key,
                     set_to=_USAGE,
-                    add={"imageCount": images, "totalBytes": size},
+                    add={"imageCount": change.images, "totalBytes": change.size},
                     only_if=_OTHERS_REMAIN if leaves_album else None,
                 )
             )
     return result
 
 
-def _usage_changes(
-    before: Image | None, after: Image | None
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """Images and bytes to add, by counter."""
-    images: defaultdict[tuple[str, str], int] = defaultdict(int)
-    size: defaultdict[tuple[str, str], int] = defaultdict(int)
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    partition: str
+    sort: str
+    of_album: bool
+
+
+@dataclass(slots=True)
+class _Change:
+    """What is added to a counter; size in bytes."""
+
+    images: int = 0
+    size: int = 0
+
+
+def _changes(before: Image | None, after: Image | None) -> dict[_Counter, _Change]:
+    changes: defaultdict[_Counter, _Change] = defaultdict(_Change)
     for image, sign in ((before, -1), (after, 1)):
-        for key in _counters(image) if image else ():
-            images[key["PK"], key["SK"]] += sign
-            size[key["PK"], key["SK"]] += sign * (image.stored_bytes if image else 0)
-    return {key: (images[key], size[key]) for key in images}
+        if image is not None:
+            for counter in _counters(image):
+                changes[counter].images += sign
+                changes[counter].size += sign * image.stored_bytes
+    return changes
 
 
-def _counters(image: Image) -> list[keys.Key]:
-    counters = [keys.user_usage_key(image.user_id)]
+def _counters(image: Image) -> Iterator[_Counter]:
+    user = keys.user_usage_key(image.user_id)
+    yield _Counter(user["PK"], user["SK"], of_album=False)
     if image.album_id is not None:
-        counters.append(keys.album_usage_key(image.user_id, image.album_id))
-    return counters
+        album = keys.album_usage_key(image.user_id, image.album_id)
+        yield _Counter(album["PK"], album["SK"], of_album=True)
 
 
 def pointer_actions(

@@ -1,0 +1,239 @@
+"""Failures of the network and of AWS, as the services get to see them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests import engines
+from tests.contract.samples import make_image, moment
+from tests.integration import faults
+from tests.integration.conftest import Table
+from tests.integration.faults import FaultyServer
+
+from image_service.adapters.aws_config import client_config
+from image_service.adapters.cloudfront import CloudFrontCdn
+from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
+from image_service.adapters.dynamodb.actions import Actions
+from image_service.adapters.dynamodb.transactions import Transactions
+from image_service.adapters.s3 import S3Health, S3ObjectStore
+from image_service.devstack.aws import create_table
+from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+from image_service.domain.listing import ListQuery
+
+TABLE_NAME = "ImageMetadata-faults"
+CANCELLED = "TransactionCanceledException"
+
+
+@pytest.fixture
+def server(dynamodb_endpoint: str) -> FaultyServer:
+    return FaultyServer(dynamodb_endpoint)
+
+
+@pytest.fixture
+async def table(server: FaultyServer) -> AsyncIterator[Table]:
+    config = client_config(read_timeout=1)
+    async with server.running() as url, engines.dynamodb_client(url, config) as client:
+        await create_table(client, TABLE_NAME)
+        server.bodies.clear()
+        yield Table(client, TABLE_NAME)
+
+
+@pytest.fixture
+def repository(table: Table) -> DynamoImageRepository:
+    return table.repository
+
+
+async def test_conflicts_are_waited_out_with_one_token(
+    server: FaultyServer, table: Table, user: str
+) -> None:
+    image = make_image(user)
+    server.script = [
+        faults.refusal(CANCELLED, reasons=("None", "TransactionConflict", "None", "None")),
+        faults.refusal(CANCELLED, reasons=("None", "ThrottlingError", "None", "None")),
+        faults.refusal(CANCELLED, reasons=("ProvisionedThroughputExceeded", *["None"] * 3)),
+    ]
+
+    await table.repository.add(image)
+
+    assert await table.repository.get(image.id) == image
+    tokens = [body["ClientRequestToken"] for body in server.bodies if "TransactItems" in body]
+    assert len(tokens) == 4
+    assert len(set(tokens)) == 1
+
+
+async def test_each_transaction_has_its_own_token(
+    server: FaultyServer, repository: DynamoImageRepository, user: str
+) -> None:
+    await repository.add(make_image(user))
+    await repository.add(make_image(user))
+
+    assert len({body["ClientRequestToken"] for body in server.bodies}) == 2
+
+
+async def test_endless_conflict_ends(server: FaultyServer, table: Table) -> None:
+    server.script = [faults.refusal(CANCELLED, reasons=("TransactionConflict",))] * 100
+    transactions = Transactions(table.client, patience=0.3)
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await transactions.run([Actions(table.name).put({"PK": "A", "SK": "B"})])
+
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert 1 < len(server.bodies) < 50
+
+
+async def test_a_lost_answer_is_found_out(server: FaultyServer, table: Table, user: str) -> None:
+    image = make_image(user)
+    server.script = [faults.lost_answer]
+
+    await table.repository.add(image)
+
+    assert await table.repository.get(image.id) == image
+    assert await table.lists.count(user, None) == 1
+
+
+async def test_a_lost_answer_to_an_edit_is_no_version_mismatch(
+    server: FaultyServer, repository: DynamoImageRepository, user: str
+) -> None:
+    image = make_image(user)
+    edited = image.edited({"title": "New"}, moment(1))
+    await repository.add(image)
+    server.script = [faults.lost_answer]
+
+    await repository.update(image, edited)
+
+    assert await repository.get(image.id) == edited
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [faults.lost_request] * 3,
+        [faults.silence] * 3,
+        [faults.refusal("InternalServerError", status=500)] * 3,
+        [faults.last_connection],
+        [faults.lost_request, *[faults.refusal("AccessDeniedException")] * 2],
+    ],
+    ids=["lost", "no answer", "server error", "lost, then refused", "lost, then denied"],
+)
+async def test_an_outcome_that_stays_unknown(
+    server: FaultyServer,
+    repository: DynamoImageRepository,
+    user: str,
+    script: list[faults.Fault],
+) -> None:
+    server.script = list(script)
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        await repository.add(make_image(user))
+
+    assert caught.value.__cause__ is not None
+    assert "SECRET" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        faults.refusal("AccessDeniedException"),
+        faults.refusal("ValidationException"),
+        faults.refusal(CANCELLED, reasons=("None", "ValidationError", "None", "None")),
+        faults.refusal(CANCELLED, reasons=("TransactionConflict", "ValidationError")),
+    ],
+)
+async def test_a_refusal_is_definite_and_not_repeated(
+    server: FaultyServer, repository: DynamoImageRepository, user: str, refusal: faults.Fault
+) -> None:
+    server.script = [refusal]
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await repository.add(make_image(user))
+
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert len(server.bodies) == 1
+    assert "SECRET" not in caught.value.message
+
+
+async def test_nothing_there_is_definite(server: FaultyServer, table: Table, user: str) -> None:
+    server.stop_listening()
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await table.repository.add(make_image(user))
+
+    assert not isinstance(caught.value, OutcomeUnknown)
+
+
+async def test_failed_reads(server: FaultyServer, table: Table, user: str) -> None:
+    image = make_image(user)
+    denied = faults.refusal("AccessDeniedException")
+    lists = DynamoImageLists(table.client, table.name)
+    for call in (
+        lambda: table.repository.get(image.id),
+        lambda: lists.count(user, None),
+        lambda: lists.page(user, ListQuery()),
+        lambda: lists.page(user, ListQuery(tags=("lego",))),
+    ):
+        server.script = [denied]
+        with pytest.raises(DependencyUnavailable) as caught:
+            await call()
+        assert "SECRET" not in caught.value.message
+
+
+async def test_objects_that_could_not_be_deleted() -> None:
+    server = FaultyServer("http://127.0.0.1:9")
+    async with server.running() as url, engines.s3_client(url) as client:
+        store = S3ObjectStore(
+            client, bucket="images", cache_control="private", storage_class="STANDARD"
+        )
+        server.script = [
+            faults.xml_answer(
+                '<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Error>'
+                "<Key>a.webp</Key><Code>AccessDenied</Code><Message>SECRET</Message>"
+                "</Error></DeleteResult>"
+            )
+        ]
+        with pytest.raises(DependencyUnavailable):
+            await store.delete(["a.webp", "b.webp"])
+
+
+async def test_s3_out_of_reach_is_never_an_unknown_outcome() -> None:
+    server = FaultyServer("http://127.0.0.1:9")
+    async with server.running() as url, engines.s3_client(url) as client:
+        store = S3ObjectStore(
+            client, bucket="images", cache_control="private", storage_class="STANDARD"
+        )
+        server.script = [faults.lost_request] * 3
+        with pytest.raises(DependencyUnavailable) as caught:
+            await store.put("a.webp", b"picture", "image/webp")
+        assert not isinstance(caught.value, OutcomeUnknown)
+        server.stop_listening()
+        with pytest.raises(DependencyUnavailable):
+            await S3Health(client, "images").ping()
+
+
+async def test_a_silent_s3_is_given_up() -> None:
+    config = client_config(read_timeout=0.2)
+    server = FaultyServer("http://127.0.0.1:9")
+    async with server.running() as url, engines.s3_client(url, config) as client:
+        store = S3ObjectStore(
+            client, bucket="images", cache_control="private", storage_class="STANDARD"
+        )
+        server.script = [faults.silence] * 3
+        with pytest.raises(DependencyUnavailable):
+            await asyncio.wait_for(store.put("a.webp", b"picture", "image/webp"), 10)
+
+
+async def test_cloudfront_with_too_much_to_do() -> None:
+    server = FaultyServer("http://127.0.0.1:9")
+    async with server.running() as url, engines.cloudfront_client(url) as client:
+        server.script = [
+            faults.xml_answer(
+                "<ErrorResponse><Error><Type>Sender</Type>"
+                "<Code>TooManyInvalidationsInProgress</Code><Message>SECRET</Message>"
+                "</Error></ErrorResponse>",
+                status=400,
+            )
+        ]
+        with pytest.raises(DependencyUnavailable) as caught:
+            await CloudFrontCdn(client, "E123").invalidate(["/images/a.webp"], "reference")
+        assert "SECRET" not in caught.value.message

@@ -22,16 +22,14 @@ from image_service.devstack.aws import create_bucket, create_table
 from image_service.devstack.emulator import running_emulator
 
 PARENT = """
-import sys, time
+import signal, time
 from image_service.devstack.emulator import running_emulator
 
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 with running_emulator() as endpoint:
     print(endpoint, flush=True)
     while True:
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
+        time.sleep(60)
 """
 
 

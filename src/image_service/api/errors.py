@@ -40,10 +40,13 @@ TABLE: Mapping[type[errors.ImageServiceError], Answer] = {
     errors.ImageNotFound: Answer(404, "NotFound"),
     RouteNotFound: Answer(404, "NotFound"),
     MethodNotAllowed: Answer(405, "MethodNotAllowed"),
+    errors.UploadTimeout: Answer(408, "RequestTimeout"),
+    errors.IdempotencyInProgress: Answer(409, "ConflictError"),
     errors.PreconditionMismatch: Answer(412, "PreconditionFailed"),
     errors.VersionMismatch: Answer(409, "ConflictError"),
     errors.FileTooLarge: Answer(413, "PayloadTooLarge"),
     errors.UnsupportedMediaType: Answer(415, "UnsupportedMediaType"),
+    errors.IdempotencyKeyReused: Answer(422, "IdempotencyError"),
     errors.VersionRequired: Answer(428, "PreconditionRequired"),
     errors.RateLimitExceeded: Answer(429, "TooManyRequests"),
     errors.ProcessingFailed: Answer(500, "ProcessingError"),
@@ -86,7 +89,7 @@ def _headers(error: errors.ImageServiceError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case errors.Unauthenticated():
             return {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        case errors.RateLimitExceeded() | errors.Unavailable():
+        case errors.RateLimitExceeded() | errors.IdempotencyInProgress() | errors.Unavailable():
             return {"Retry-After": str(error.retry_after)}
         case MethodNotAllowed():
             return {"Allow": error.allowed}

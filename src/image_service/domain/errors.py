@@ -21,9 +21,13 @@
     ├── VersionRequired                 VERSION_REQUIRED
     ├── VersionMismatch                 VERSION_MISMATCH (a stale version in the body)
     │   └── PreconditionMismatch        VERSION_MISMATCH (a stale If-Match)
+    ├── UploadTimeout                   UPLOAD_TIMEOUT
+    ├── IdempotencyInProgress           IDEMPOTENCY_IN_PROGRESS
+    ├── IdempotencyKeyReused            IDEMPOTENCY_KEY_REUSED
     ├── RateLimitExceeded               RATE_LIMIT_EXCEEDED
     ├── ProcessingFailed                IMAGE_PROCESSING_FAILED
     └── Unavailable
+        ├── Overloaded                  OVERLOADED
         ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
         │   └── OutcomeUnknown          the same, after a write that may have happened
         └── AuthUnavailable             AUTH_UNAVAILABLE
@@ -172,6 +176,32 @@ class PreconditionMismatch(VersionMismatch):
     """As `VersionMismatch`, where the stale version came as an `If-Match` header."""
 
 
+class UploadTimeout(ImageServiceError):
+    code = "UPLOAD_TIMEOUT"
+    default_message = "The upload came too slowly; try again on a better connection."
+
+
+class IdempotencyInProgress(ImageServiceError):
+    """The first request with this key is still being worked on."""
+
+    code = "IDEMPOTENCY_IN_PROGRESS"
+
+    def __init__(self, *, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            "A request with this Idempotency-Key is still in progress; "
+            f"repeat it in {retry_after} s to get its answer."
+        )
+
+
+class IdempotencyKeyReused(ImageServiceError):
+    code = "IDEMPOTENCY_KEY_REUSED"
+    default_message = (
+        "This Idempotency-Key was used with another file or other fields; "
+        "use a new key for a new upload."
+    )
+
+
 class RateLimitExceeded(ImageServiceError):
     code = "RATE_LIMIT_EXCEEDED"
 
@@ -196,6 +226,12 @@ class Unavailable(ImageServiceError):
     def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
         self.retry_after = retry_after or self.default_retry_after
         super().__init__(message)
+
+
+class Overloaded(Unavailable):
+    code = "OVERLOADED"
+    default_message = "Too many pictures are being processed at the moment; try again shortly."
+    default_retry_after = 2
 
 
 class DependencyUnavailable(Unavailable):

@@ -83,7 +83,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(EarlyAnswer),
         Middleware(RequestContext),
         Middleware(Cors, origins=settings.cors_origins),
-        Middleware(GZipMiddleware, minimum_size=1024),
+        Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),
         Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),
     ]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import aioboto3
 import httpx
+from botocore.exceptions import ProfileNotFound
 
 from image_service.adapters.aws_config import client_config
 from image_service.adapters.cloudfront import CloudFrontCdn, NullCdn
@@ -33,7 +34,7 @@ from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
 from image_service.services.uploads import UploadService
-from image_service.settings import Settings
+from image_service.settings import Settings, SettingsError
 
 # Seconds to wait for an answer: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
@@ -44,7 +45,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
     check_vips()
     async with AsyncExitStack() as stack:
-        session = aioboto3.Session()
+        session = aws_session()
 
         async def client(service: str) -> Any:
             config = client_config(read_timeout=_READ_TIMEOUTS[service])
@@ -86,6 +87,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             urls=CdnUrls(settings.cdn_base_url),
         )
+
+
+def aws_session() -> aioboto3.Session:
+    """A session of the standard AWS settings. Raises SettingsError where they can't work."""
+    try:
+        # botocore itself reads only the second of the two.
+        session = aioboto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    except ProfileNotFound as missing:
+        raise SettingsError([f"AWS_PROFILE: {missing}"]) from None
+    if session.region_name is None:
+        raise SettingsError(["AWS_REGION is not set; it is required"])
+    return session
 
 
 def _processor(settings: Settings) -> VipsProcessor:

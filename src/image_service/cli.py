@@ -12,6 +12,7 @@ import typer
 
 from image_service.api.openapi import document
 from image_service.app import create_app
+from image_service.bootstrap import aws_session
 from image_service.observability import configure_logging
 from image_service.server import serve as run_server
 from image_service.settings import Settings, SettingsError, load_settings
@@ -33,6 +34,10 @@ _DEFAULT_STATE_DIR = Path(".image-service")
 def serve() -> None:
     """Run the production server; settings come from IMAGE_SERVICE_* variables."""
     settings = _settings_or_exit()
+    try:
+        aws_session()
+    except SettingsError as error:
+        _fail(*error.faults)
     configure_logging(settings.log_level, settings.log_format)
     run_server(settings)
 
@@ -73,7 +78,7 @@ def token(
 
     try:
         typer.echo(stack.local_token(state_dir, user, ttl))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         _fail(str(error))
 
 

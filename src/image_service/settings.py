@@ -46,14 +46,17 @@ def _http_url(value: str) -> str:
 
 def _rate(value: str) -> str:
     try:
-        parse_rate(value)
+        possible = parse_rate(value).amount > 0 and not re.search("[;,|]", value)
     except ValueError:
-        raise ValueError("must be a rate such as '100/minute'") from None
+        possible = False
+    if not possible:
+        raise ValueError("must be one rate above zero, such as '100/minute'")
     return value
 
 
 def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?", value):
+    host = r"([A-Za-z0-9.-]+|\*\.[A-Za-z0-9-]+\.[A-Za-z0-9.-]+)"  # never every site of a TLD
+    if not re.fullmatch(rf"https?://{host}(:\d+)?", value):
         raise ValueError(
             f"{value!r} is not an origin such as 'https://example.com' or 'https://*.example.com'"
         )
@@ -64,6 +67,8 @@ CommaSeparated = BeforeValidator(_split)
 Url = Annotated[str, AfterValidator(_http_url)]
 Rate = Annotated[str, AfterValidator(_rate)]
 Origin = Annotated[str, AfterValidator(_origin)]
+HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
+WebpSide = Annotated[int, Field(ge=1, le=16383)]  # the most the format can hold
 NonEmpty = Annotated[str, Field(min_length=1)]
 
 
@@ -77,11 +82,11 @@ class Settings(BaseSettings):
     stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
 
     # Storage
-    table_name: NonEmpty
-    bucket: NonEmpty
+    table_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     cdn_base_url: Url
     cloudfront_distribution_id: NonEmpty | None = None
-    object_cache_control: NonEmpty = "public, max-age=86400, immutable"
+    object_cache_control: HeaderValue = "public, max-age=86400, immutable"
     storage_class: Literal["STANDARD", "INTELLIGENT_TIERING"] = "INTELLIGENT_TIERING"
 
     # Who may come in
@@ -98,12 +103,12 @@ class Settings(BaseSettings):
     max_file_bytes: PositiveInt = 10 * 1024 * 1024
     min_dimension: PositiveInt = 100
     max_dimension: PositiveInt = 8000
-    main_size: PositiveInt = 2048
+    main_size: WebpSide = 2048
     main_quality: Annotated[int, Field(ge=1, le=100)] = 85
-    thumbnail_size: PositiveInt = 400
+    thumbnail_size: WebpSide = 400
     thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
     webp_effort: Annotated[int, Field(ge=0, le=6)] = 2
-    worker_threads: PositiveInt | None = None
+    worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     processing_timeout: PositiveFloat = 20.0
 
     # The server

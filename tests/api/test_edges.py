@@ -91,15 +91,15 @@ async def test_the_token_is_checked_before_the_body_is_read(anonymous: httpx.Asy
 
     async def body():
         nonlocal sent
-        for _ in range(100):
+        while True:
             sent += 1
             yield b"x" * 65536
 
     response = await anonymous.post(IMAGES, content=body())
     assert response.status_code == 401
     assert response.headers["connection"] == "close"
-    # One mebibyte may be drained so that the answer arrives.
-    assert sent <= 17
+    # Dropped, not kept, so that the answer arrives; and not without end.
+    assert sent * 65536 <= (16 << 20) + 65536
 
 
 async def test_unknown_routes_and_methods(client: httpx.AsyncClient):
@@ -232,3 +232,52 @@ async def test_a_gzip_bomb_is_not_opened(client: httpx.AsyncClient):
         headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
     )
     assert response.status_code == 415
+
+
+@pytest.mark.parametrize("path", ["/images%0A", "/health%0A", "/docs%0A", "/images%00"])
+async def test_a_path_with_a_control_character_is_no_route(client: httpx.AsyncClient, path: str):
+    """Starlette's patterns match before a final newline: a way around the upload limit."""
+    for method in ("GET", "POST"):
+        response = await client.request(method, path)
+        assert (response.status_code, response.json()["code"]) == (404, "ROUTE_NOT_FOUND")
+
+
+async def test_a_body_full_of_faults_gets_a_short_answer(client: httpx.AsyncClient):
+    image = await upload(client)
+    url = f"{IMAGES}/{image['id']}"
+    for changes in (
+        {"tags": [0] * 60_000},
+        {f"unknown-{n}": n for n in range(5_000)},
+        {"x" * 100_000: 1},
+    ):
+        response = await client.patch(url, json=changes)
+        assert (response.status_code, response.json()["code"]) == (400, "VALIDATION_FAILED")
+        assert len(response.content) < 20_000
+    many = await client.get(IMAGES, params={f"unknown-{n}": "" for n in range(3_000)})
+    assert len(many.content) < 20_000
+
+
+async def test_a_quoted_star_is_an_ordinary_tag(client: httpx.AsyncClient):
+    image = await upload(client)
+    url = f"{IMAGES}/{image['id']}"
+    stale = await client.patch(url, json={"title": "x"}, headers={"If-Match": '"*"'})
+    assert (stale.status_code, stale.json()["currentVersion"]) == (412, 1)
+    assert (await client.get(url, headers={"If-None-Match": '"*"'})).status_code == 200
+    assert (await client.delete(url, headers={"If-Match": '"*"'})).status_code == 412
+
+
+async def test_docs_assets_ignore_ranges_and_come_compressed(anonymous: httpx.AsyncClient):
+    for ranges in ("bytes=abc", "bytes=99999999-", "bytes=0-1"):
+        whole = await anonymous.get("/docs/swagger-ui.css", headers={"Range": ranges})
+        assert whole.status_code == 200
+    zipped = await anonymous.get("/docs/swagger-ui.css", headers={"Accept-Encoding": "gzip"})
+    plain = await anonymous.get("/docs/swagger-ui.css", headers={"Accept-Encoding": "identity"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert zipped.text == plain.text
+
+
+async def test_empty_parameters_are_not_given(client: httpx.AsyncClient):
+    image = await upload(client, tags="lego")
+    page = (await client.get(f"{IMAGES}?tag=&tag=lego&albumId=&cursor=")).json()
+    assert [found["id"] for found in page["images"]] == [image["id"]]

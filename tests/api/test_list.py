@@ -108,6 +108,7 @@ async def test_a_cursor_is_bound_to_its_filters_and_user(
         {"cursor": tampered, "tag": "red"},
         {"cursor": "nonsense", "tag": "red"},
         {"cursor": "\u00e9", "tag": "red"},
+        {"cursor": "A" * 5000, "tag": "red"},
     ):
         response = await client.get(IMAGES, params=other)
         assert (response.status_code, response.json()["code"]) == (400, "INVALID_CURSOR")
@@ -133,7 +134,6 @@ async def test_a_cursor_is_bound_to_its_filters_and_user(
             {"uploadedAfter": "2026-02-01T00:00:00Z", "uploadedBefore": "2026-01-01T00:00:00Z"},
             "uploadedAfter",
         ),
-        ({"cursor": "A" * 201}, "cursor"),
         ({"tags": "red"}, "tags"),
     ],
 )

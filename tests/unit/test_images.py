@@ -151,7 +151,7 @@ class TestExpectedVersion:
             ExpectedVersion(body=3),
             ExpectedVersion(if_match=frozenset({"3"})),
             ExpectedVersion(if_match=frozenset({"1", "3"})),
-            ExpectedVersion(if_match=frozenset({"*"})),
+            ExpectedVersion(if_match="*"),
             ExpectedVersion(body=3, if_match=frozenset({"3"})),
         ],
     )
@@ -162,7 +162,7 @@ class TestExpectedVersion:
         ("expected", "error"),
         [
             (ExpectedVersion(body=2), VersionMismatch),
-            (ExpectedVersion(body=2, if_match=frozenset({"*"})), VersionMismatch),
+            (ExpectedVersion(body=2, if_match="*"), VersionMismatch),
             (ExpectedVersion(body=2, if_match=frozenset({"3"})), VersionMismatch),
             (ExpectedVersion(if_match=frozenset({"2"})), PreconditionMismatch),
             (ExpectedVersion(if_match=frozenset({"03", "x", ""})), PreconditionMismatch),
@@ -177,8 +177,8 @@ class TestExpectedVersion:
         assert raised.value.current_version == 3
 
     def test_any_version_is_a_star_alone(self) -> None:
-        star = frozenset("*")
-        assert ExpectedVersion(if_match=star).any_version
-        assert not ExpectedVersion(body=1, if_match=star).any_version
+        assert ExpectedVersion(if_match="*").any_version
+        assert not ExpectedVersion(body=1, if_match="*").any_version
+        assert not ExpectedVersion(if_match=frozenset("*")).any_version  # a tag like any other
         assert not ExpectedVersion(if_match=frozenset("1")).any_version
         assert not ExpectedVersion().any_version

@@ -27,7 +27,7 @@ from image_service.domain.listing import ListQuery
 from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
 
-ANY = ExpectedVersion(if_match=frozenset("*"))
+ANY = ExpectedVersion(if_match="*")
 NOTHING = ExpectedVersion()
 NEW_TITLE = ImageChanges(title="New")
 
@@ -94,7 +94,7 @@ async def test_an_edit_is_the_next_version(parts: Parts):
         (ExpectedVersion(if_match=frozenset({"2"})), PreconditionMismatch),
         (ExpectedVersion(body=1, if_match=frozenset({"2"})), PreconditionMismatch),
         (ExpectedVersion(body=2, if_match=frozenset({"1"})), VersionMismatch),
-        (ExpectedVersion(body=2, if_match=frozenset("*")), VersionMismatch),
+        (ExpectedVersion(body=2, if_match="*"), VersionMismatch),
     ],
 )
 async def test_a_missing_or_stale_version(

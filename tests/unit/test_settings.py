@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from image_service.settings import SettingsError, load_settings
@@ -16,6 +18,8 @@ REQUIRED = {
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("IMAGE_SERVICE_")]:
+        monkeypatch.delenv(name)
     for name, value in REQUIRED.items():
         monkeypatch.setenv(f"IMAGE_SERVICE_{name}", value)
     return monkeypatch
@@ -49,12 +53,19 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
     [
         ("STAGE", "Prod!"),
         ("TABLE_NAME", ""),
+        ("TABLE_NAME", "x y"),
         ("CDN_BASE_URL", "images.example.com"),
         ("CDN_BASE_URL", "https://user:secret-value@example.com/?a=secret-value"),
         ("COGNITO_CLIENT_IDS", " , "),
         ("CORS_ORIGINS", "https://*.example.com/secret-value"),
         ("CORS_ORIGINS", "*"),
         ("RATE_LIMIT_UPLOADS", "many"),
+        ("RATE_LIMIT_UPLOADS", "0/second"),
+        ("RATE_LIMIT_REQUESTS", "10/second;5/minute"),
+        ("BUCKET", "B_B"),
+        ("OBJECT_CACHE_CONTROL", "public\nX-Evil: 1"),
+        ("MAIN_SIZE", "20000"),
+        ("CORS_ORIGINS", "https://*.com"),
         ("PORT", "eighty"),
         ("WEBP_EFFORT", "7"),
         ("WORKER_THREADS", "0"),

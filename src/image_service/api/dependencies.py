@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from pydantic import (
@@ -33,6 +33,7 @@ from image_service.domain.listing import (
 from image_service.domain.times import ceil_to_milliseconds, parse_timestamp
 from image_service.services import Services
 
+_MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
 _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
@@ -52,14 +53,14 @@ ServicesDep = Annotated[Services, Depends(services_of)]
 CallerId = Annotated[str, Depends(caller_of)]
 
 
-def entity_tags(header: str, name: str) -> frozenset[str]:
-    """The opaque tags of an If-Match or If-None-Match header, weak or strong; or `{"*"}`.
+def entity_tags(header: str, name: str) -> frozenset[str] | Literal["*"]:
+    """The opaque tags of an If-Match or If-None-Match header, weak or strong; or a bare `*`.
 
     Raises ValidationFailed naming the header.
     """
     if header.strip() == "*":
-        return frozenset("*")
-    parts = [part.strip() for part in header.split(",")]
+        return "*"
+    parts = [part.strip() for part in header[:_MAX_ENTITY_TAGS].split(",")]
     found = [_ENTITY_TAG.fullmatch(part) for part in parts if part]
     if not found or None in found:
         raise ValidationFailed([(name, 'must be one or more quoted entity tags such as "3", or *')])
@@ -81,7 +82,7 @@ def not_modified(request: Request, version: int) -> bool:
         tags = entity_tags(", ".join(values), "If-None-Match")
     except ValidationFailed:
         return False
-    return bool({"*", str(version)} & tags)
+    return tags == "*" or str(version) in tags
 
 
 def _instant(value: object) -> object:
@@ -114,9 +115,7 @@ class ListParameters(BaseModel):
     )
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Images a page.")
-    cursor: str | None = Field(
-        None, max_length=200, description="`nextCursor` of the page before, same filters."
-    )
+    cursor: str | None = Field(None, description="`nextCursor` of the page before, same filters.")
     album_id: str | None = Field(None, description="Only this album's images.")
     tag: list[str] = Field(
         default_factory=list,
@@ -131,7 +130,11 @@ class ListParameters(BaseModel):
     def _drop_empty(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if value not in ("", [""])}
+        given = {
+            name: [part for part in value if part] if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return {name: value for name, value in given.items() if value}
 
     def to_query(self, user_id: str) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""

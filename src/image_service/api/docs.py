@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from image_service.api.openapi import document
 
@@ -92,8 +95,20 @@ async def openapi_document(request: Request) -> Response:
 
 
 async def _asset(request: Request) -> Response:
-    path, media_type = _ASSETS[request.url.path]
-    return FileResponse(path, media_type=media_type, headers=_HEADERS)
+    zipped, media_type = await run_in_threadpool(_zipped, request.url.path)
+    headers = {**_HEADERS, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(zipped, media_type=media_type, headers=headers)
+    plain = await run_in_threadpool(gzip.decompress, zipped)
+    return Response(plain, media_type=media_type, headers=headers)
+
+
+@cache
+def _zipped(path: str) -> tuple[bytes, str]:
+    """An asset, compressed once: it takes a tenth of a second of CPU."""
+    file, media_type = _ASSETS[path]
+    return gzip.compress(file.read_bytes()), media_type
 
 
 for _path in _ASSETS:

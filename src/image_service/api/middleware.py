@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_service.api.errors import error_response
+from image_service.api.errors import RouteNotFound, error_response
 from image_service.domain.errors import (
     ImageServiceError,
     RateLimitExceeded,
@@ -32,6 +32,7 @@ from image_service.services import Services
 log = structlog.stdlib.get_logger("image_service.access")
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -45,12 +46,13 @@ SECURITY_HEADERS: Mapping[str, str] = {
 class EarlyAnswer:
     """Lets an answer that was given before the request body was read reach its sender.
 
-    Closing a connection on which data still arrives makes the kernel reset it, and a proxy
-    then turns the answer into a 502. So the answer says `Connection: close`, is sent, and
-    what still comes is read and dropped for a while before the close.
+    Closing a connection on which data still arrives makes the kernel reset it: a proxy then
+    turns the answer into a 502, and a browser loses it. So the answer says `Connection:
+    close`, is sent, and what still comes is read and dropped, for `seconds` at most, before
+    the close. Past `max_bytes` nothing more is read, but the connection stays until then.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float = 2.0, max_bytes: int = 1024 * 1024) -> None:
+    def __init__(self, app: ASGIApp, *, seconds: float = 2.0, max_bytes: int = 16 << 20) -> None:
         self._app = app
         self._seconds = seconds
         self._max_bytes = max_bytes
@@ -89,6 +91,8 @@ class EarlyAnswer:
             async with asyncio.timeout(self._seconds):
                 while not body_read() and dropped < self._max_bytes:
                     dropped += len((await receive()).get("body", b""))
+                if not body_read():
+                    await asyncio.sleep(self._seconds)
 
 
 def _has_body(headers: Headers) -> bool:
@@ -105,19 +109,20 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = ended = time.perf_counter()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
         status = 499  # the client went away before an answer, as nginx has it
         sent_bytes = 0
 
         async def decorating_send(message: Message) -> None:
-            nonlocal status, sent_bytes
+            nonlocal status, sent_bytes, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _decorate(MutableHeaders(scope=message), request_id, state.get("rate_limit"))
             else:
                 sent_bytes += len(message.get("body", b""))
+                ended = time.perf_counter()  # what may follow is the draining of the request
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -130,7 +135,7 @@ class RequestContext:
                     method=scope["method"],
                     route=_route(scope),
                     status=status,
-                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                    duration_ms=round((ended - started) * 1000, 1),
                     bytes=sent_bytes,
                     user_id=principal.user_id if principal else None,
                 )
@@ -215,6 +220,8 @@ class Authentication:
             return
         if scope["path"] not in self._open_paths:
             await self._admit(scope)
+            if _CONTROL.search(scope["path"]):  # Starlette's routes match before a final newline
+                raise RouteNotFound
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:

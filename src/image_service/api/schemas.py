@@ -173,7 +173,7 @@ class ImagePatch(Schema):
     )
     alt_text: Annotated[str | None, Field(json_schema_extra={"maxLength": MAX_SHORT_TEXT})] = None
     tags: Annotated[
-        list[str] | None,
+        Annotated[list[str], Field(fail_fast=True)] | None,
         Field(
             description=f"Replaces all tags. At most {MAX_TAGS}, each 1 to {MAX_TAG} characters."
         ),

@@ -42,7 +42,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+MAX_FAULTS = 20
+_MAX_FAULT_CHARACTERS = 300
+
 Details = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_FAULT_CHARACTERS:
+        return text
+    return f"{text[:_MAX_FAULT_CHARACTERS]}…"
 
 
 class ImageServiceError(Exception):
@@ -67,9 +76,12 @@ class ValidationFailed(InvalidRequest):
     code = "VALIDATION_FAILED"
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        self.faults = tuple(faults)
+        # A body of thousands of faults must not make an answer larger than itself.
+        self.faults = tuple((_cut(field), _cut(message)) for field, message in faults[:MAX_FAULTS])
+        unnamed = len(faults) - len(self.faults)
         super().__init__(
-            "; ".join(f"{field}: {message}" for field, message in self.faults),
+            "; ".join(f"{field}: {message}" for field, message in self.faults)
+            + (f"; and {unnamed} more" if unnamed else ""),
             details=[{"field": field, "message": message} for field, message in self.faults],
         )
 

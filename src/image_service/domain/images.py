@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 from urllib.parse import quote
 
 from ulid import ULID
@@ -160,15 +160,15 @@ class Deletion:
 class ExpectedVersion:
     """The versions a caller says it is changing; None where it did not say.
 
-    `if_match` holds the entity tags of the header without quotes, or `*`.
+    `if_match` holds the entity tags of the header without their quotes, or is `"*"`: any.
     """
 
     body: int | None = None
-    if_match: frozenset[str] | None = None
+    if_match: frozenset[str] | Literal["*"] | None = None
 
     @property
     def any_version(self) -> bool:
-        return self.body is None and self.if_match is not None and "*" in self.if_match
+        return self.body is None and self.if_match == "*"
 
     def require(self) -> None:
         """Raise VersionRequired where neither was given."""
@@ -177,7 +177,7 @@ class ExpectedVersion:
 
     def check(self, current: int) -> None:
         """Raise PreconditionMismatch or VersionMismatch where a given version is stale."""
-        if self.if_match is not None and not {"*", str(current)} & self.if_match:
+        if self.if_match not in {None, "*"} and str(current) not in (self.if_match or ()):
             raise PreconditionMismatch(current)
         if self.body is not None and self.body != current:
             raise VersionMismatch(current)

@@ -91,7 +91,8 @@ class Transactions:
             await self._write(actions)
         except (BotoCoreError, ClientError) as error:
             items = _failed_conditions(error)
-            if any(item is not None for item in items):
+            # A condition that fails after an unanswered try may have met what that try wrote.
+            if any(item is not None for item in items) and not attempts.in_doubt:
                 raise ConditionFailed(items) from error
             log.warning("transaction_failed", reasons=_reasons(error), **describe(error))
             if attempts.in_doubt or may_have_happened(error):

@@ -32,7 +32,7 @@ def _service_variables() -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _logging() -> None:
-    configure_logging("info", "json")
+    configure_logging("info", "json", "test")
 
 
 @pytest.fixture(scope="session")

@@ -6,31 +6,43 @@ over the real adapters. Set `failure` on any of them to have every call fail wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ulid import ULID
 
 from image_service.domain.errors import (
     DependencyUnavailable,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
     ImageNotFound,
     ImageServiceError,
     VersionMismatch,
 )
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import ListQuery, Page, Position
+from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
+from image_service.domain.times import utc_now
+from image_service.domain.uploads import ANSWER_KEPT, Claim, UploadIntent
 
 
 @dataclass
 class FakeTable:
-    """What a repository and its lists share. `images` holds the live ones only.
+    """What the fakes of one table share. `images` holds the live ones only.
 
-    `deletions` is what is still to be cleared away, by image id.
+    `deletions` is what is still to be cleared away, by image id; `intents` too, and those
+    of `withdrawn` can't be committed any more.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
     deletions: dict[str, Deletion] = field(default_factory=dict)
+    intents: dict[str, UploadIntent] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
+    answers: dict[tuple[str, str], tuple[Claim, Image | None]] = field(default_factory=dict)
+    outbox: dict[str, OutboxEntry] = field(default_factory=dict)
+    aside: dict[str, OutboxEntry] = field(default_factory=dict)
+    now: Callable[[], datetime] = utc_now
 
 
 class FakeImageRepository:
@@ -42,11 +54,23 @@ class FakeImageRepository:
         _raise(self.failure)
         return self.table.images.get(image_id)
 
-    async def add(self, image: Image) -> None:
+    async def add(
+        self, image: Image, *, intent: UploadIntent | None = None, claim: Claim | None = None
+    ) -> None:
         _raise(self.failure)
-        if image.id in self.table.images or image.id in self.table.deletions:
+        table = self.table
+        if image.id in table.images or image.id in table.deletions:
             raise DependencyUnavailable
-        self.table.images[image.id] = image
+        if intent and (intent.image_id not in table.intents or intent.image_id in table.withdrawn):
+            raise DependencyUnavailable
+        if claim:
+            held, answer = table.answers.get((claim.user_id, claim.key), (None, None))
+            if held != claim or answer is not None or claim.expires_at <= table.now():
+                raise IdempotencyInProgress(retry_after=1)
+            table.answers[claim.user_id, claim.key] = (claim, image)
+        if intent:
+            del table.intents[intent.image_id]
+        table.images[image.id] = image
 
     async def update(self, before: Image, after: Image) -> None:
         _raise(self.failure)
@@ -65,6 +89,7 @@ class FakeImageRepository:
         )
         del self.table.images[image.id]
         self.table.deletions[image.id] = deletion
+        self.table.outbox[deletion.entry_id] = OutboxEntry.of(deletion)
         return deletion
 
     async def forget(self, deletion: Deletion) -> None:
@@ -72,6 +97,7 @@ class FakeImageRepository:
         if deletion.image_id in self.table.images:
             raise DependencyUnavailable
         self.table.deletions.pop(deletion.image_id, None)
+        self.table.outbox.pop(deletion.entry_id, None)
 
     def _require_current(self, image: Image) -> None:
         current = self.table.images.get(image.id)
@@ -79,6 +105,122 @@ class FakeImageRepository:
             raise ImageNotFound
         if current.version != image.version:
             raise VersionMismatch(current.version)
+
+
+class FakeUploadIntents:
+    def __init__(self, table: FakeTable | None = None) -> None:
+        self.table = table or FakeTable()
+        self.failure: ImageServiceError | None = None
+
+    async def announce(self, intent: UploadIntent) -> None:
+        _raise(self.failure)
+        if intent.image_id not in self.table.withdrawn:
+            self.table.intents[intent.image_id] = intent
+
+    async def withdraw(self, intent: UploadIntent) -> bool:
+        _raise(self.failure)
+        if intent.image_id in self.table.images or intent.image_id in self.table.deletions:
+            self.table.intents.pop(intent.image_id, None)
+        if intent.image_id not in self.table.intents:
+            return False
+        self.table.withdrawn.add(intent.image_id)
+        return True
+
+    async def forget(self, intent: UploadIntent) -> None:
+        _raise(self.failure)
+        self.table.intents.pop(intent.image_id, None)
+        self.table.withdrawn.discard(intent.image_id)
+
+    async def find(self, image_id: str) -> UploadIntent | None:
+        _raise(self.failure)
+        return self.table.intents.get(image_id)
+
+    async def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
+        _raise(self.failure)
+        for intent in list(self.table.intents.values()):
+            if intent.created_at <= before:
+                yield intent
+
+
+class FakeIdempotencyRecords:
+    def __init__(self, table: FakeTable | None = None) -> None:
+        self.table = table or FakeTable()
+        self.failure: ImageServiceError | None = None
+
+    async def claim(self, claim: Claim) -> Image | None:
+        _raise(self.failure)
+        held, answer = self.table.answers.get((claim.user_id, claim.key), (None, None))
+        if held is None or held.claimed_at + ANSWER_KEPT <= claim.claimed_at:
+            held = None
+        elif held.owner != claim.owner and (answer or held.expires_at > claim.claimed_at):
+            if held.fingerprint != claim.fingerprint:
+                raise IdempotencyKeyReused
+            if answer is not None:
+                return answer
+            raise IdempotencyInProgress(retry_after=1)
+        self.table.answers[claim.user_id, claim.key] = (claim, None)
+        return None
+
+    async def release(self, claim: Claim) -> None:
+        _raise(self.failure)
+        if self.table.answers.get((claim.user_id, claim.key)) == (claim, None):
+            del self.table.answers[claim.user_id, claim.key]
+
+
+class FakeOutbox:
+    def __init__(self, table: FakeTable | None = None) -> None:
+        self.table = table or FakeTable()
+        self.failure: ImageServiceError | None = None
+
+    async def add(self, entry: OutboxEntry) -> None:
+        _raise(self.failure)
+        self.table.outbox[entry.id] = entry
+
+    async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
+        await self.add(OutboxEntry.new(CachePurge(user_id, image_id), at))
+
+    async def take(self, lease: Lease, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+        _raise(self.failure)
+        due = [
+            entry
+            for entry in self.table.outbox.values()
+            if entry.due_at <= now and (entry.lease is None or entry.lease.until <= now)
+        ]
+        taken = [replace(entry, lease=lease) for entry in due[:limit]]
+        self.table.outbox |= {entry.id: entry for entry in taken}
+        return taken
+
+    async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
+        _raise(self.failure)
+        if not all(self._mine(entry) for entry in old):
+            return False
+        for entry in old:
+            del self.table.outbox[entry.id]
+        if new is not None:
+            self.table.outbox[new.id] = new
+        return True
+
+    async def set_aside(self, entry: OutboxEntry) -> bool:
+        if not await self.replace([entry], None):
+            return False
+        self.table.aside[entry.id] = replace(entry, lease=None)
+        return True
+
+    async def aside(self) -> AsyncIterator[OutboxEntry]:
+        _raise(self.failure)
+        for entry in list(self.table.aside.values()):
+            yield entry
+
+    async def revive(self, entry: OutboxEntry, at: datetime) -> None:
+        _raise(self.failure)
+        if self.table.aside.pop(entry.id, None):
+            self.table.outbox[entry.id] = replace(entry, due_at=at, tries=0)
+
+    def _mine(self, entry: OutboxEntry) -> bool:
+        held = self.table.outbox.get(entry.id)
+        if held is None or held.due_at != entry.due_at:
+            return False
+        return (held.lease and held.lease.owner) == (entry.lease and entry.lease.owner)
 
 
 class FakeImageLists:

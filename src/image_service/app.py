@@ -26,6 +26,7 @@ from image_service.api.middleware import (
     Authentication,
     EarlyAnswer,
     ErrorBoundary,
+    HeadAsGet,
     RequestContext,
 )
 from image_service.bootstrap import open_services
@@ -64,6 +65,7 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         middleware=_middleware(settings),
         exception_handlers={
             HTTPException: _on_http_exception,
@@ -80,6 +82,7 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
 def _middleware(settings: Settings) -> list[Middleware]:
     """From the outside in; see `api.middleware` for why each stands where it does."""
     return [
+        Middleware(HeadAsGet),
         Middleware(EarlyAnswer),
         Middleware(RequestContext),
         Middleware(Cors, origins=settings.cors_origins),
@@ -102,10 +105,11 @@ async def _on_request_validation(request: Request, raised: Exception) -> Respons
 
 def _allowed_methods(request: Request) -> set[str]:
     """Over all routes of the path: Starlette itself names only the first one's."""
-    return {
+    methods = {
         method
         for router in _ROUTERS
         for route in router.routes
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }
+    return methods | {"HEAD"} if "GET" in methods else methods

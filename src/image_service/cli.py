@@ -38,13 +38,15 @@ def serve() -> None:
         aws_session()
     except SettingsError as error:
         _fail(*error.faults)
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, settings.stage)
     run_server(settings)
 
 
 @cli.command()
 def dev(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on, and that pictures are opened at.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
@@ -53,16 +55,17 @@ def dev(
         from image_service.devstack import stack  # noqa: PLC0415 - an optional extra
     except ModuleNotFoundError as missing:
         _fail(f"{missing.name} is not installed; install image-service[local]")
-    with stack.local_stack(state_dir) as environment:
-        for name in stack.FOREIGN_AWS_VARIABLES:
-            os.environ.pop(name, None)
+    for name in stack.FOREIGN_AWS_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ.update(stack.WITHOUT_PROXY)
+    with stack.local_stack(state_dir, host) as environment:
         os.environ.update(environment)
         os.environ.update(IMAGE_SERVICE_HOST=host, IMAGE_SERVICE_PORT=str(port))
         os.environ.setdefault(
             "IMAGE_SERVICE_LOG_FORMAT", "console" if sys.stdout.isatty() else "json"
         )
         settings = _settings_or_exit()
-        configure_logging(settings.log_level, settings.log_format)
+        configure_logging(settings.log_level, settings.log_format, settings.stage)
         demo_token = stack.local_token(state_dir, "demo-user")
         run_server(settings, on_listening=lambda url: _welcome(url, demo_token, state_dir))
 
@@ -110,6 +113,7 @@ def _fail(*lines: str) -> NoReturn:
 
 
 def _welcome(url: str, demo_token: str, state_dir: Path) -> None:
+    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     # Flushed, because a pipe would hold it back until the buffer is full.
     sys.stdout.write(f"""
   The image service is running, on embedded parts.
@@ -120,7 +124,7 @@ def _welcome(url: str, demo_token: str, state_dir: Path) -> None:
 curl -sS {url}/images -H 'Authorization: Bearer {demo_token}' -F file=@photo.jpg
 
   Then open the imageUrl and thumbnailUrl of the answer in a browser.
-  Another token:  image-service token --user USER{_state_option(state_dir)}
+  Another token:  {sys.argv[0]} token --user USER{_state_option(state_dir)}
   Stop with Ctrl-C; pictures are kept until then.
 
 """)

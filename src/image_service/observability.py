@@ -22,9 +22,14 @@ _QUIET = {
 }
 
 
-def configure_logging(level: str, log_format: LogFormat) -> None:
+def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
     """Set up structlog and the standard library's logging; call once, at start."""
+
+    def add_stage(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {"stage": stage, **event}
+
     shared: list[Processor] = [
+        add_stage,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

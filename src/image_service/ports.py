@@ -7,13 +7,16 @@ or, after a write that may have happened, as its subclass `OutcomeUnknown`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from image_service.domain.images import Deletion, Image
-from image_service.domain.listing import ListQuery, Page
+from image_service.domain.listing import Listing, ListQuery, Page
+from image_service.domain.outbox import Lease, OutboxEntry
+from image_service.domain.uploads import Claim, UploadIntent
 
 
 class ImageRepository(Protocol):
@@ -26,8 +29,14 @@ class ImageRepository(Protocol):
         """The image as last committed (strongly consistent); None if absent or deleted."""
         ...
 
-    async def add(self, image: Image) -> None:
-        """Commit a new image. Its id must be unused, else DependencyUnavailable is raised."""
+    async def add(
+        self, image: Image, *, intent: UploadIntent | None = None, claim: Claim | None = None
+    ) -> None:
+        """Commit a new image; its `intent` goes, and `claim` becomes its stored answer.
+
+        Raises DependencyUnavailable where the id is in use or the intent was withdrawn,
+        IdempotencyInProgress where the claim has run out or is another's by now.
+        """
         ...
 
     async def update(self, before: Image, after: Image) -> None:
@@ -50,6 +59,88 @@ class ImageRepository(Protocol):
         ...
 
 
+class UploadIntents(Protocol):
+    """Who is writing which files. What a dead task left behind is found by its intent."""
+
+    async def announce(self, intent: UploadIntent) -> None:
+        """Durable on return. A withdrawn intent can't be announced again."""
+        ...
+
+    async def withdraw(self, intent: UploadIntent) -> bool:
+        """Whether the image has not been committed; if so it never can be from now on.
+
+        The intent itself stays until `forget`: its files are still to be removed. Safe to
+        repeat.
+        """
+        ...
+
+    async def forget(self, intent: UploadIntent) -> None:
+        """Drop the intent, once there is no file left. Safe to repeat."""
+        ...
+
+    async def find(self, image_id: str) -> UploadIntent | None:
+        """The intent of an image, as last written."""
+        ...
+
+    def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
+        """All intents up to that moment, a page at a time."""
+        ...
+
+
+class IdempotencyRecords(Protocol):
+    """Answers by the key a user sent with the request; kept for 24 hours."""
+
+    async def claim(self, claim: Claim) -> Image | None:
+        """Hold the key for this request; or the image, where one stored it already.
+
+        The image is as first committed, whatever became of it. Raises
+        IdempotencyInProgress while another holds the key, IdempotencyKeyReused where it
+        was used for other content.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Give the key back. Does nothing where it is answered, or another's."""
+        ...
+
+
+class CachePurges(Protocol):
+    """Where a cache that could not be told of a change leaves a note for later."""
+
+    async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
+        """Have the worker purge what is cached of them, from that moment on."""
+        ...
+
+
+class Outbox(CachePurges, Protocol):
+    """Work after a commit. Any number of workers may take from it."""
+
+    async def add(self, entry: OutboxEntry) -> None: ...
+
+    async def take(self, lease: Lease, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+        """Up to `limit` due entries that nobody holds, held by `lease` from now on."""
+        ...
+
+    async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
+        """Swap up to 90 entries, as taken, for one, or for nothing; all of it, or none.
+
+        False where one of them is gone, or another's by now.
+        """
+        ...
+
+    async def set_aside(self, entry: OutboxEntry) -> bool:
+        """Out of the queue, for a person to look at. False as for `replace`."""
+        ...
+
+    def aside(self) -> AsyncIterator[OutboxEntry]:
+        """Those that were set aside."""
+        ...
+
+    async def revive(self, entry: OutboxEntry, at: datetime) -> None:
+        """Back into the queue from `aside`, with its tries forgotten. Safe to repeat."""
+        ...
+
+
 class ImageLists(Protocol):
     """A user's images in the order of their upload. Costs what the page costs."""
 
@@ -64,6 +155,49 @@ class ImageLists(Protocol):
     async def count(self, user_id: str, album_id: str | None) -> int:
         """How many images the user, or the album of that user, has."""
         ...
+
+
+class ImageCache(Protocol):
+    """Images and list pages that need not be read from the store again.
+
+    It never fails a request and never puts back what a write removed: where it can't keep
+    that, it reads the store. Ownership is for the caller to check, on a hit too.
+    """
+
+    async def image(
+        self, user_id: str, image_id: str, read: Callable[[], Awaitable[Image | None]]
+    ) -> Image | None:
+        """The image as cached, else what `read` (consistent) says. Another's is not cached."""
+        ...
+
+    async def listing(
+        self, user_id: str, query: ListQuery, read: Callable[[], Awaitable[Listing]]
+    ) -> Listing:
+        """The user's page as cached, else what `read` (which may lag behind writes) says."""
+        ...
+
+    def writing(self, user_id: str, image_id: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds the commit of a write to the user's image, and nothing else.
+
+        Once it is left, nothing older than the commit is cached; nor is it ever again.
+        """
+        ...
+
+    async def purge(self, user_id: str, image_id: str) -> None:
+        """Make up for an invalidation that was lost. Raises DependencyUnavailable."""
+        ...
+
+
+CachePart = Literal["image", "page"]
+CacheOutcome = Literal["hit", "miss", "unavailable", "would_hit", "would_miss"]
+
+
+class CacheObserver(Protocol):
+    """Is told how the cache fares. `would_…`: without Redis, what it would have been."""
+
+    def read(self, part: CachePart, outcome: CacheOutcome) -> None: ...
+
+    def invalidation_lost(self) -> None: ...
 
 
 class ObjectStore(Protocol):
@@ -91,11 +225,16 @@ MimeType = Literal["image/jpeg", "image/png", "image/webp"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What an image's header says. Width and height in pixels, after orientation."""
+    """What an image's header says. Width and height in pixels, after orientation.
+
+    `decode_bytes` is what processing it will take of memory at its peak, estimated from
+    above; about a second of one CPU for each 200 MB.
+    """
 
     mime_type: MimeType
     width: int
     height: int
+    decode_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +271,7 @@ class ImageProcessor(Protocol):
     async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
         """Decode once, make main picture and thumbnail. `source` is `inspect`'s answer.
 
+        Cancelled, it returns once the picture is given up and its memory is free.
         Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
         """
         ...

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -44,6 +45,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(
+        r"rediss?://([^\s/?#]*@)?[^\s/?#@]+(/\d*)?(\?[^\s#]*)?", value.get_secret_value()
+    ):
+        raise ValueError("must be redis://[user:password@]host[:port][/db], or rediss:// for TLS")
+    return value
+
+
 def _rate(value: str) -> str:
     try:
         possible = parse_rate(value).amount > 0 and not re.search("[;,|]", value)
@@ -65,6 +74,7 @@ def _origin(value: str) -> str:
 
 CommaSeparated = BeforeValidator(_split)
 Url = Annotated[str, AfterValidator(_http_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]  # may hold a password
 Rate = Annotated[str, AfterValidator(_rate)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
@@ -76,7 +86,11 @@ class Settings(BaseSettings):
     """One frozen value; `Settings()` reads `IMAGE_SERVICE_*`. Sizes in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,  # compose files and task definitions write unset ones as empty
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
@@ -88,6 +102,9 @@ class Settings(BaseSettings):
     cloudfront_distribution_id: NonEmpty | None = None
     object_cache_control: HeaderValue = "public, max-age=86400, immutable"
     storage_class: Literal["STANDARD", "INTELLIGENT_TIERING"] = "INTELLIGENT_TIERING"
+
+    # Optional: a cache, and rate limits that all tasks share
+    redis_url: RedisUrl | None = None
 
     # Who may come in
     cognito_issuer: Url

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.photos import IMAGES, upload
+from jsonschema import Draft202012Validator
+from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, upload
 
 from image_service.api.schemas import IMAGE_EXAMPLE
 
@@ -43,7 +44,7 @@ async def test_every_operation_is_described(document: dict[str, Any]):
 
 async def test_closed_operations_name_the_scheme_and_their_errors(document: dict[str, Any]):
     expected = {
-        ("/images", "post"): {"201", "400", "413", "415"},
+        ("/images", "post"): {"201", "400", "409", "413", "415", "422"},
         ("/images", "get"): {"200", "400"},
         ("/images/{id}", "get"): {"200", "304", "403", "404"},
         ("/images/{id}", "patch"): {
@@ -69,6 +70,47 @@ async def test_the_example_is_what_the_service_sends(client: httpx.AsyncClient):
     assert set(await upload(client)) == set(IMAGE_EXAMPLE)
 
 
+@pytest.mark.parametrize(
+    "data", [photo(90, 60), b"GIF89a", PHOTO[:500], PHOTO.ljust(MAX_FILE_BYTES + 1), b""]
+)
+async def test_the_error_examples_are_what_the_service_sends(
+    client: httpx.AsyncClient, document: dict[str, Any], data: bytes
+):
+    sent = await client.post(IMAGES, files={"file": ("a.jpg", data)})
+    responses = document["paths"][IMAGES]["post"]["responses"]
+    examples = responses[str(sent.status_code)]["content"]["application/json"]["examples"]
+    example = examples[sent.json()["code"]]["value"]
+    assert sent.json() | {"requestId": ""} == example | {"requestId": ""}
+
+
+async def test_every_example_fits_its_schema(document: dict[str, Any]):
+    components = {"components": document["components"]}  # what the references point into
+    checked = 0
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                for content in response.get("content", {}).values():
+                    validator = Draft202012Validator({**content["schema"], **components})
+                    for example in content.get("examples", {}).values():
+                        validator.validate(example["value"])
+                        checked += 1
+    image = {"$ref": "#/components/schemas/Image", **components}
+    Draft202012Validator(image).validate(IMAGE_EXAMPLE)
+    assert checked > 40
+
+
+async def test_operations_have_short_names_for_generators(document: dict[str, Any]):
+    names = {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
+    assert names == {
+        *("upload_image", "list_images", "get_image", "edit_image", "delete_image"),
+        *("health", "live", "ready"),
+    }
+
+
 async def test_the_documented_schema_fits_an_answer(
     client: httpx.AsyncClient, document: dict[str, Any]
 ):
@@ -87,7 +129,9 @@ async def test_the_pages_load_nothing_from_another_host(anonymous: httpx.AsyncCl
         if source.startswith("data:"):
             continue
         assert source.startswith("/")
-        assert (await anonymous.get(source)).status_code == 200
+        asset = await anonymous.get(source)
+        assert asset.status_code == 200
+        assert "cdn.redoc.ly/redoc/logo" not in asset.text
     policy = response.headers["content-security-policy"]
     assert "http" not in policy
     assert "script-src 'self';" in policy

@@ -107,16 +107,19 @@ async def test_unknown_routes_and_methods(client: httpx.AsyncClient):
         response = await client.get(path)
         assert (response.status_code, response.json()["code"]) == (404, "ROUTE_NOT_FOUND")
     for method, path, allowed in (
-        ("PUT", IMAGES, {"GET", "POST"}),
-        ("HEAD", IMAGES, {"GET", "POST"}),
-        ("POST", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", {"GET", "PATCH", "DELETE"}),
-        ("POST", "/health", {"GET"}),
+        ("PUT", IMAGES, {"GET", "HEAD", "POST"}),
+        ("POST", f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("POST", "/health", {"GET", "HEAD"}),
     ):
         response = await client.request(method, path)
         assert response.status_code == 405
         assert set(response.headers["allow"].split(", ")) == allowed
-        if method != "HEAD":
-            assert response.json()["code"] == "METHOD_NOT_ALLOWED"
+        assert response.json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+async def test_head_is_answered_wherever_get_is(client: httpx.AsyncClient):
+    for path in (IMAGES, "/health", "/health/live", "/docs", "/openapi.json"):
+        assert (await client.head(path)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health", IMAGES, "/nowhere", "/docs"])

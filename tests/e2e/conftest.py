@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,34 +18,47 @@ COMMAND = Path(sys.executable).parent / "image-service"
 START_SECONDS = 60
 
 
-@dataclass
 class Running:
-    """A started command; `output` grows while it runs."""
+    """A started command; what it prints is collected as it comes, or its pipe would fill."""
 
-    process: subprocess.Popen[str]
-    output: list[str] = field(default_factory=list)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.output: list[str] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._collect, daemon=True)
+        self._reader.start()
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first match of `pattern` in the output so far or still to come."""
+    def _collect(self) -> None:
         assert self.process.stdout is not None
-        for line in [*self.output, ""]:
-            if found := re.search(pattern, line):
-                return found
         for line in self.process.stdout:
-            self.output.append(line)
-            if found := re.search(pattern, line):
-                return found
-        raise AssertionError(f"no {pattern!r} in:\n{''.join(self.output)}")
+            with self._changed:
+                self.output.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for(self, pattern: str, seconds: float = START_SECONDS) -> re.Match[str]:
+        """The first match of `pattern` in the output so far or still to come."""
+
+        def found() -> re.Match[str] | None:
+            return next((hit for line in self.output if (hit := re.search(pattern, line))), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or not self._reader.is_alive(), seconds)
+            hit = found()
+        assert hit, f"no {pattern!r} in:\n{''.join(self.output)}"
+        return hit
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send the signal; the exit code once it has ended and all it said is collected."""
         self.process.send_signal(signal_number)
         try:
-            rest, _ = self.process.communicate(timeout=20)
+            code = self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        self.output += rest.splitlines(keepends=True)
-        return self.process.returncode
+        self._reader.join(5)
+        return code
 
 
 @contextmanager
@@ -58,14 +70,11 @@ def started(*arguments: str, **environment: str) -> Iterator[Running]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    timer = threading.Timer(START_SECONDS, process.kill)
-    timer.start()
-    running = Running(process)
     with process:  # closes its pipe
+        running = Running(process)
         try:
             yield running
         finally:
-            timer.cancel()
             if process.poll() is None:
                 running.stop()
 

@@ -74,6 +74,7 @@ def test_the_log_has_one_line_a_request_and_no_token(dev: Running, url: str, sta
     line = json.loads(dev.wait_for(".*log-me.*")[0])
     assert line["route"] == "/images"
     assert (line["method"], line["status"], line["user_id"]) == ("GET", 200, "logged-user")
+    assert line["stage"] == "local"
     logged = "".join(line for line in dev.output if line.startswith("{"))
     assert "private-album" not in logged
     assert not re.search(r"eyJ[\w-]+\.eyJ", logged)

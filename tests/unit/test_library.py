@@ -13,6 +13,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import LATER, make_image
 
+from image_service.adapters.null_cache import CacheCounts, NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
     ImageNotFound,
@@ -41,6 +42,7 @@ class Parts:
         self.library = Library(
             repository=self.repository,
             lists=FakeImageLists(self.table),
+            cache=NullCache(CacheCounts()),
             deletions=DeletionService(
                 repository=self.repository, objects=self.objects, cdn=self.cdn
             ),

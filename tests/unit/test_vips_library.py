@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import subprocess
 import sys
 
@@ -96,12 +98,24 @@ def test_a_refusal_says_what_was_measured_the_limits_and_the_remedy(
 
 
 def test_no_step_starts_past_the_deadline() -> None:
-    now = 100.0
-    steps = Steps(5, clock=lambda: now)
-    assert steps.run(max, 1, 2) == 2
-    now = 105.1
-    with pytest.raises(ProcessingFailed, match="took too long"):
-        steps.run(max, 1, 2)
+    with Steps(0.05) as steps:
+        assert steps.run(max, 1, 2) == 2
+        time.sleep(0.1)
+        with pytest.raises(ProcessingFailed, match="took too long"):
+            steps.run(max, 1, 2)
+
+
+def test_a_picture_is_stopped_while_it_is_computed() -> None:
+    endless = pyvips.Image.gaussnoise(100_000, 100_000).gaussblur(5)
+
+    def compute(steps: Steps) -> None:
+        with steps.stoppable(endless):
+            endless.avg()
+
+    started = time.monotonic()
+    with Steps(0.1) as steps, pytest.raises(ProcessingFailed, match="took too long"):
+        steps.run(compute, steps)
+    assert time.monotonic() - started < 2
 
 
 def test_a_failure_of_libvips_is_a_failure_to_process() -> None:

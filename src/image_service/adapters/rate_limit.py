@@ -1,4 +1,4 @@
-"""Requests and uploads counted per user, on the `limits` library.
+"""Requests and uploads counted per user, in this process or in one place for all tasks.
 
 Fixed windows that begin with a user's first request: one counter a limit, and the moment
 of reset is exact, so that `Retry-After` is the truth. The price is that up to twice the
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import structlog
 from cachetools import LRUCache
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import Storage
-from limits.aio.strategies import FixedWindowRateLimiter
 
+from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import RateLimit
 
 log = structlog.stdlib.get_logger(__name__)
@@ -25,10 +24,25 @@ log = structlog.stdlib.get_logger(__name__)
 _MAX_WINDOWS: Final = 50_000  # 20 MB at most; a user has one, or two with uploads
 
 
+class Windows(Protocol):
+    """Where requests are counted."""
+
+    async def hit(
+        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+    ) -> list[tuple[int, float]]:
+        """Count one request in each of `windows`: (kind, limit, seconds).
+
+        Returns (count, end in seconds since 1970) for each, up to and with the first that
+        is over its limit; the ones after that aren't counted. Raises DependencyUnavailable.
+        """
+        ...
+
+
 class LimitsRateLimiter:
     """A `RateLimiter`; limits are written as `100/minute` or `100 per 5 minutes`.
 
-    `storage` is any of `limits.aio.storage`; without one, this process counts for itself.
+    While `shared` fails, or without it, this process counts for itself in `local`: with
+    many tasks a user then gets more than the limit, but never all there is.
     Raises ValueError for a limit it can't read.
     """
 
@@ -37,11 +51,14 @@ class LimitsRateLimiter:
         *,
         requests: str = "1000/second",
         uploads: str = "100/minute",
-        storage: Storage | None = None,
+        shared: Windows | None = None,
+        local: Windows | None = None,
     ) -> None:
         self._requests = _parsed(requests)
         self._uploads = _parsed(uploads)
-        self._limiter = FixedWindowRateLimiter(storage or BoundedMemoryStorage())
+        self._shared = shared
+        self._local = local or MemoryWindows()
+        self._alone = False
 
     async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
         """An upload counts as a request, too.
@@ -49,75 +66,70 @@ class LimitsRateLimiter:
         The answer is the limit that refuses, else the one with the smaller share left. A
         request over the limit of requests isn't counted as an upload, for it won't be one.
         """
+        limits = [("requests", self._requests)]
+        if upload:
+            limits.append(("uploads", self._uploads))
+        windows = [(kind, limit.amount, limit.get_expiry()) for kind, limit in limits]
+        counts = await self._count(user_id, windows)
+        answers = [
+            RateLimit(
+                limit=limit.amount,
+                remaining=max(0, limit.amount - count),
+                reset_at=math.ceil(ends_at),
+                allowed=count <= limit.amount,
+                description=_description(limit, kind),
+            )
+            for (kind, limit), (count, ends_at) in zip(limits, counts, strict=False)
+        ]
+        return min(reversed(answers), key=_share_left)
+
+    async def _count(
+        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+    ) -> list[tuple[int, float]]:
+        if self._shared is None:
+            return await self._local.hit(user_id, windows)
         try:
-            answer = await self._count(self._requests, "requests", user_id)
-            if upload and answer.allowed:
-                as_upload = await self._count(self._uploads, "uploads", user_id)
-                answer = min(as_upload, answer, key=_share_left)
-        except Exception:  # a limiter that is down must not take the service with it
-            log.exception("rate_limit_unavailable")
-            return _unlimited(self._uploads if upload else self._requests)
-        return answer
+            counts = await self._shared.hit(user_id, windows)
+        except DependencyUnavailable:
+            self._note(alone=True)
+            return await self._local.hit(user_id, windows)
+        self._note(alone=False)
+        return counts
 
-    async def _count(self, limit: RateLimitItem, kind: str, user_id: str) -> RateLimit:
-        allowed = await self._limiter.hit(limit, kind, user_id)
-        reset_at, remaining = await self._limiter.get_window_stats(limit, kind, user_id)
-        return RateLimit(
-            limit=limit.amount,
-            remaining=remaining,
-            reset_at=math.ceil(reset_at),
-            allowed=allowed,
-            description=_description(limit, kind),
-        )
+    def _note(self, *, alone: bool) -> None:
+        """One line when an outage begins, and one when it is over."""
+        if alone != self._alone:
+            log.warning("rate_limits_counted_alone" if alone else "rate_limits_shared_again")
+        self._alone = alone
 
 
-class BoundedMemoryStorage(Storage):
-    """Counters in memory; past `max_windows`, the one longest unused starts over.
-
-    The library's own memory storage walks through all its keys at every hit (measured:
-    1 ms with 10,000 of them, 8 ms with 50,000), and has no bound within a window.
-    """
-
-    STORAGE_SCHEME: list[str] | None = None  # not made from a URI
+class MemoryWindows:
+    """Counters in memory; past `max_windows`, the one longest unused starts over."""
 
     def __init__(
         self, *, max_windows: int = _MAX_WINDOWS, clock: Callable[[], float] = time.time
     ) -> None:
-        super().__init__()
         self._clock = clock
-        self._windows: LRUCache[str, tuple[int, float]] = LRUCache(max_windows)
+        self._counts: LRUCache[tuple[str, str], tuple[int, float]] = LRUCache(max_windows)
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        return ValueError
+    async def hit(
+        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+    ) -> list[tuple[int, float]]:
+        counts = []
+        for kind, limit, seconds in windows:
+            count, ends_at = self._count(user_id, kind, seconds)
+            counts.append((count, ends_at))
+            if count > limit:
+                break
+        return counts
 
-    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        count, expires_at = self._window(key)
-        self._windows[key] = (count + amount, expires_at or self._clock() + expiry)
-        return count + amount
-
-    async def get(self, key: str) -> int:
-        return self._window(key)[0]
-
-    async def get_expiry(self, key: str) -> float:
-        """Seconds since 1970; the present where nothing has been counted."""
-        return self._window(key)[1] or self._clock()
-
-    async def check(self) -> bool:
-        return True
-
-    async def reset(self) -> int | None:
-        count = len(self._windows)
-        self._windows.clear()
-        return count
-
-    async def clear(self, key: str) -> None:
-        self._windows.pop(key, None)
-
-    def _window(self, key: str) -> tuple[int, float]:
-        """Count and end of the window that is open; zeros where none is."""
-        count, expires_at = self._windows.get(key, (0, 0.0))
-        return (count, expires_at) if expires_at > self._clock() else (0, 0.0)
+    def _count(self, user_id: str, kind: str, seconds: int) -> tuple[int, float]:
+        now = self._clock()
+        count, ends_at = self._counts.get((user_id, kind), (0, 0.0))
+        if ends_at <= now:
+            count, ends_at = 0, now + seconds
+        self._counts[user_id, kind] = counted = (count + 1, ends_at)
+        return counted
 
 
 def _parsed(text: str) -> RateLimitItem:
@@ -141,13 +153,3 @@ def _description(limit: RateLimitItem, kind: str) -> str:
 
 def _share_left(limit: RateLimit) -> tuple[bool, float]:
     return limit.allowed, limit.remaining / limit.limit
-
-
-def _unlimited(limit: RateLimitItem) -> RateLimit:
-    return RateLimit(
-        limit=limit.amount,
-        remaining=limit.amount,
-        reset_at=math.ceil(time.time()),
-        allowed=True,
-        description="",
-    )

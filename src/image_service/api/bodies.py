@@ -22,7 +22,6 @@ from image_service.domain.errors import (
 from image_service.domain.fields import (
     MAX_DESCRIPTION,
     MAX_SHORT_TEXT,
-    MAX_TAGS,
     clean_album_id,
     clean_filename,
     clean_tags,
@@ -33,53 +32,6 @@ from image_service.services.uploads import NewImage
 
 # All fields at their limits, every character as a 12-byte JSON escape, come to 80 KB.
 MAX_JSON_BYTES = 128 * 1024
-
-_TEXT_SCHEMA = {"type": "string", "maxLength": MAX_SHORT_TEXT}
-UPLOAD_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "title": "ImageUpload",
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A JPEG, PNG or WebP, not animated.",
-                        },
-                        "title": _TEXT_SCHEMA,
-                        "description": {"type": "string", "maxLength": MAX_DESCRIPTION},
-                        "altText": _TEXT_SCHEMA,
-                        "albumId": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-                        "tags": {
-                            "type": "array",
-                            "maxItems": MAX_TAGS,
-                            "items": {"type": "string", "minLength": 1, "maxLength": 50},
-                            "description": (
-                                "Repeat the part (`tags` or `tags[]`), "
-                                "or send one JSON array as text."
-                            ),
-                        },
-                    },
-                },
-                "encoding": {
-                    "file": {"contentType": "image/jpeg, image/png, image/webp"},
-                    "tags": {"style": "form", "explode": True},
-                },
-            }
-        },
-    }
-}
-PATCH_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": ImagePatch.model_json_schema()}},
-    }
-}
 
 
 async def read_upload(request: Request) -> NewImage:

@@ -99,8 +99,10 @@ def _instant(value: object) -> object:
         ) from None
 
 
+# The document leaves null out: a query string can't say it.
+OptionalText = Annotated[str | None, WithJsonSchema({"type": "string"})]
 Instant = Annotated[
-    datetime,
+    datetime | None,
     BeforeValidator(_instant),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
@@ -116,13 +118,13 @@ class ListParameters(BaseModel):
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Images a page.")
     cursor: str | None = Field(None, description="`nextCursor` of the page before, same filters.")
-    album_id: str | None = Field(None, description="Only this album's images.")
+    album_id: OptionalText = Field(None, description="Only this album's images.")
     tag: list[str] = Field(
         default_factory=list,
         description=f"Repeatable, at most {MAX_TAGS}; all must match, upper or lower case.",
     )
-    uploaded_after: Instant | None = Field(None, description="Inclusive; ISO 8601 with zone.")
-    uploaded_before: Instant | None = Field(None, description="Exclusive; ISO 8601 with zone.")
+    uploaded_after: Instant = Field(None, description="Inclusive; ISO 8601 with zone.")
+    uploaded_before: Instant = Field(None, description="Exclusive; ISO 8601 with zone.")
     sort_order: SortOrder = Field("desc", description="By time of upload.")
 
     @model_validator(mode="before")

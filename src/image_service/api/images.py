@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from image_service.api import openapi, schemas
-from image_service.api.bodies import PATCH_BODY, UPLOAD_BODY, read_changes, read_upload
+from image_service.api.bodies import read_changes, read_upload
 from image_service.api.dependencies import (
     CallerId,
     ListQueryParameters,
@@ -16,11 +16,17 @@ from image_service.api.dependencies import (
     expected_version,
     not_modified,
 )
+from image_service.api.idempotency import (
+    KEY_PARAMETER,
+    REPLAYED,
+    REPLAYED_HEADER,
+    idempotency_key,
+)
+from image_service.api.request_schemas import PATCH_BODY, UPLOAD_BODY
 from image_service.domain import errors
 from image_service.domain.images import Image
-from image_service.domain.listing import ListQuery, encode_cursor
+from image_service.domain.listing import Listing, ListQuery, encode_cursor
 from image_service.services import Services
-from image_service.services.library import Listing
 
 COLLECTION = "/images"
 
@@ -61,15 +67,19 @@ _IF_NONE_MATCH = {
     response_model=schemas.Image,
     response_description="Stored: the full image, its pictures ready to load.",
     responses={
-        201: {"headers": {**openapi.header("Location", "`/images/{id}`"), **_ETAG}},
+        201: {
+            "headers": {**openapi.header("Location", "`/images/{id}`"), **_ETAG, **REPLAYED_HEADER}
+        },
         **openapi.error_responses(
             *openapi.INVALID_UPLOAD,
             openapi.TOO_LARGE,
             errors.UnsupportedMediaType("Send multipart/form-data, not application/json."),
+            errors.IdempotencyInProgress(retry_after=2),
+            errors.IdempotencyKeyReused(),
             errors.ProcessingFailed(),
         ),
     },
-    openapi_extra=UPLOAD_BODY,
+    openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
 )
 async def upload_image(
     request: Request, response: Response, caller: CallerId, services: ServicesDep
@@ -78,11 +88,15 @@ async def upload_image(
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
     2048x2048 and stored as WebP, with a square thumbnail of up to 400x400.
+
+    Send an `Idempotency-Key` to be able to repeat the request safely when no answer came.
     """
-    new = await read_upload(request)
-    image = await services.uploads.upload(caller, new)
-    response.headers["Location"] = f"{COLLECTION}/{image.id}"
-    return _full(image, response, services)
+    key = idempotency_key(request)
+    uploaded = await services.uploads.upload(caller, await read_upload(request), key)
+    response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
+    if uploaded.replayed:
+        response.headers[REPLAYED] = "true"
+    return _full(uploaded.image, response, services)
 
 
 @router.get(

@@ -1,6 +1,6 @@
 """What happens around every request, as pure ASGI: nothing here buffers a body.
 
-From the outside in: `EarlyAnswer`, `RequestContext`, CORS, gzip, `ErrorBoundary`,
+From the outside in: `HeadAsGet`, `EarlyAnswer`, `RequestContext`, CORS, gzip, `ErrorBoundary`,
 `Authentication`. Starlette runs user middleware outside its own exception handlers, so
 the boundary is a middleware too; what is raised inside it leaves as an error envelope.
 """
@@ -41,6 +41,18 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
 }
+
+
+class HeadAsGet:
+    """Answers HEAD wherever GET is answered; the server itself leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: the server looks at its own
+        await self._app(scope, receive, send)
 
 
 class EarlyAnswer:
@@ -190,12 +202,12 @@ class ErrorBoundary:
 
 async def respond(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     """Log `error` as it deserves and send its envelope."""
-    if not isinstance(error, ImageServiceError):
+    known = error if isinstance(error, ImageServiceError) else ImageServiceError()
+    response = error_response(known, scope["state"]["request_id"])
+    if known is not error:
         log.error("unhandled_error", exc_info=error)
-        error = ImageServiceError()
-    response = error_response(error, scope["state"]["request_id"])
-    if response.status_code >= 500:  # noqa: PLR2004 - ours to answer for, so with its cause
-        log.warning("request_failed", code=error.code, exc_info=error)
+    elif response.status_code >= 500:  # noqa: PLR2004 - ours to answer for, so with its cause
+        log.warning("request_failed", code=known.code, exc_info=error)
     await response(scope, receive, send)
 
 

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from image_service.api import schemas
 from image_service.api.errors import answer_for, envelope
+from image_service.api.request_schemas import REQUEST_SCHEMAS
 from image_service.domain import errors
 
 DESCRIPTION = """
@@ -31,15 +32,22 @@ answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from th
   `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every answer.
 """
 
+_ENVELOPE = ("error", "message", "code", "details", "requestId")
+_WITH_RETRY_AFTER = (errors.Unavailable, errors.RateLimitExceeded, errors.IdempotencyInProgress)
 _EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
 
 # One sample for each code, so that the examples are what the service really sends.
 INVALID_UPLOAD = (
     errors.ValidationFailed([("title", "has 300 characters; the limit is 255, shorten it")]),
-    errors.InvalidFileType(),
+    errors.InvalidFileType(
+        "Only JPEG, PNG and WebP images are supported; by its contents this file is image/gif. "
+        "Convert it to one of these types and upload it again.",
+        details={"measured": "image/gif", "limit": ["image/jpeg", "image/png", "image/webp"]},
+    ),
     errors.InvalidImage(),
     errors.InvalidDimensions(
-        "The image is 90x60 pixels; it must be between 100x100 and 8000x8000. Resize it.",
+        "The picture measures 90 x 60 pixels; it must be at least 100 x 100 and at most "
+        "8000 x 8000. Upload a larger version of it.",
         details={
             "measured": {"width": 90, "height": 60},
             "limit": {"minWidth": 100, "minHeight": 100, "maxWidth": 8000, "maxHeight": 8000},
@@ -47,7 +55,10 @@ INVALID_UPLOAD = (
     ),
     errors.AnimatedImage(),
     errors.FileRequired(),
-    errors.MalformedBody("The form ends before its last boundary; send it whole."),
+    errors.MalformedBody(
+        "The body ends before the form's closing boundary; send a complete multipart/form-data "
+        "body, best made by your HTTP library."
+    ),
 )
 INVALID_FIELDS = (
     errors.ValidationFailed([("albumId", "must be 1 to 64 letters, digits, '_' or '-'")]),
@@ -58,18 +69,19 @@ INVALID_QUERY = (
 )
 INVALID_JSON = (
     errors.ValidationFailed([("titel", "Extra inputs are not permitted")]),
-    errors.MalformedBody("The body is not valid JSON."),
+    errors.MalformedBody("The body is not valid JSON; send one object of changes."),
 )
 IMAGE_ACCESS = (errors.NotAuthorized(), errors.ImageNotFound())
 TOO_LARGE = errors.FileTooLarge(
-    "The file has more than 10,485,760 bytes, the limit. Compress or shrink it.",
-    details={"measured": 12_000_000, "limit": 10_485_760},
+    "The file has more than 10,485,760 bytes; the limit is 10,485,760 bytes (10 MiB). "
+    "Reduce the picture and try again.",
+    details={"measured": 10_485_761, "limit": 10_485_760},
 )
 ALWAYS = (
     errors.TokenMissing(),
     errors.TokenInvalid(),
     errors.TokenExpired(),
-    errors.RateLimitExceeded(limit="1000 requests per 1 second", retry_after=1),
+    errors.RateLimitExceeded(limit="1000 requests per second", retry_after=1),
     errors.ImageServiceError(),
     errors.DependencyUnavailable(),
     errors.AuthUnavailable(),
@@ -97,7 +109,7 @@ def _response(samples: list[errors.ImageServiceError]) -> dict[str, Any]:
             }
         },
     }
-    if any(isinstance(s, errors.Unavailable | errors.RateLimitExceeded) for s in samples):
+    if any(isinstance(s, _WITH_RETRY_AFTER) for s in samples):
         response["headers"] = header("Retry-After", "Seconds to wait.", kind="integer")
     return response
 
@@ -118,9 +130,25 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
             license_info=app.license_info,
         )
+        components = schema["components"]["schemas"]
+        components.update(REQUEST_SCHEMAS)
+        components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
+        _restore_nulls(schema)
         _drop_framework_validation_error(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _restore_nulls(schema: dict[str, Any]) -> None:
+    """FastAPI leaves null values out of examples; in the envelope the key is always there."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                for content in response.get("content", {}).values():
+                    for example in content.get("examples", {}).values():
+                        example["value"] = {
+                            name: example["value"].get(name) for name in _ENVELOPE
+                        } | example["value"]
 
 
 def _drop_framework_validation_error(schema: dict[str, Any]) -> None:

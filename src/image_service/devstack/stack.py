@@ -40,13 +40,19 @@ FOREIGN_AWS_VARIABLES: Final = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID",
 )
+# What runs here is on loopback, and no proxy's business.
+WITHOUT_PROXY: Final = {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 @contextmanager
-def local_stack(state_dir: Path) -> Iterator[Mapping[str, str]]:
-    """Run the emulator with table, bucket and issuer; yields the environment to set."""
+def local_stack(state_dir: Path, host: str = "127.0.0.1") -> Iterator[Mapping[str, str]]:
+    """Run the emulator with table, bucket and issuer; yields the environment to set.
+
+    Pictures are opened at `host`; where that stands for every address, on loopback.
+    """
     issuer = LocalIssuer.load_or_create(state_dir)
-    with running_emulator() as endpoint:
+    with running_emulator(host=host) as listening:
+        endpoint = listening.replace("//0.0.0.0:", "//127.0.0.1:")
         environment = aws_environment(endpoint)
         asyncio.run(provision(endpoint, issuer))
         yield {**environment, **service_environment(endpoint)}

@@ -254,6 +254,11 @@ class DependencyUnavailable(Unavailable):
 class OutcomeUnknown(DependencyUnavailable):
     """The store did not say whether the write happened: do not undo what it refers to."""
 
+    default_message = (
+        "A storage system did not answer in time, and the change may or may not have been made; "
+        "look before you repeat it."
+    )
+
 
 class AuthUnavailable(Unavailable):
     code = "AUTH_UNAVAILABLE"

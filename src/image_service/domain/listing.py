@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal
 
 from ulid import ULID
@@ -27,6 +28,11 @@ _MILLISECOND = timedelta(milliseconds=1)
 # 6 bytes of milliseconds, 16 of ULID, 8 of checksum. Python's decoder would take "+" and "/"
 # beside "-" and "_", so that a cursor had several spellings.
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{40}")
+
+
+@lru_cache(maxsize=1024)  # a page looks at up to 1,000 entries with the same few tags
+def _tag_keys(tags: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(tag_key, tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,9 @@ class ListQuery:
         )
 
     def matches_album_and_tags(self, album_id: str | None, tags: tuple[str, ...]) -> bool:
-        wanted = {tag_key(tag) for tag in self.tags}
-        return (self.album_id is None or album_id == self.album_id) and wanted <= {
-            tag_key(tag) for tag in tags
-        }
+        if self.album_id is not None and album_id != self.album_id:
+            return False
+        return _tag_keys(self.tags) <= _tag_keys(tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,14 @@ class Page:
 
     images: tuple[Image, ...]
     next_position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page and, where a counter knows it, the total."""
+
+    page: Page
+    total: int | None
 
 
 def encode_cursor(position: Position, user_id: str, query: ListQuery) -> str:
@@ -118,7 +131,7 @@ def _checksum(place: bytes, user_id: str, query: ListQuery) -> bytes:
     filters = [
         user_id,
         query.album_id,
-        sorted({tag_key(tag) for tag in query.tags}),
+        sorted(_tag_keys(query.tags)),
         query.uploaded_after and format_timestamp(query.uploaded_after),
         query.uploaded_before and format_timestamp(query.uploaded_before),
         query.order,

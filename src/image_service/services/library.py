@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -17,23 +16,15 @@ from image_service.domain.errors import (
     VersionMismatch,
 )
 from image_service.domain.images import Deletion, ExpectedVersion, Image, ImageChanges, is_image_id
-from image_service.domain.listing import ListQuery, Page
+from image_service.domain.listing import Listing, ListQuery
 from image_service.domain.times import utc_now
-from image_service.ports import ImageLists, ImageRepository
+from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
 
 log = structlog.stdlib.get_logger(__name__)
 
 # A write that names no version starts over when somebody else was faster.
 _TRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A page and, where a counter knows it, the total."""
-
-    page: Page
-    total: int | None
 
 
 class Library:
@@ -44,24 +35,27 @@ class Library:
         *,
         repository: ImageRepository,
         lists: ImageLists,
+        cache: ImageCache,
         deletions: DeletionService,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._repository = repository
         self._lists = lists
+        self._cache = cache
         self._deletions = deletions
         self._now = now
 
     async def get(self, user_id: str, image_id: str) -> Image:
         """Raises ImageNotFound (also for a malformed id), NotAuthorized."""
-        image = await self._repository.get(image_id) if is_image_id(image_id) else None
-        if image is None:
+        if not is_image_id(image_id):
             raise ImageNotFound
-        if image.user_id != user_id:
-            raise NotAuthorized
-        return image
+        image = await self._cache.image(user_id, image_id, lambda: self._repository.get(image_id))
+        return _owned(image, user_id)
 
     async def list(self, user_id: str, query: ListQuery) -> Listing:
+        return await self._cache.listing(user_id, query, lambda: self._read_page(user_id, query))
+
+    async def _read_page(self, user_id: str, query: ListQuery) -> Listing:
         if not query.countable:
             return Listing(await self._lists.page(user_id, query), None)
         page, total = await asyncio.gather(
@@ -77,12 +71,13 @@ class Library:
         Raises ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in that order.
         """
         for _ in range(_TRIES):
-            image = await self.get(user_id, image_id)
+            image = await self._stored(user_id, image_id)
             expected.require()
             expected.check(image.version)
             edited = image.edited(changes, self._now())
             try:
-                await self._repository.update(image, edited)
+                async with self._cache.writing(user_id, image_id):
+                    await self._repository.update(image, edited)
             except VersionMismatch as stale:
                 if not expected.any_version:
                     raise _as_asked(stale, expected) from None
@@ -103,13 +98,27 @@ class Library:
         self, user_id: str, image_id: str, expected: ExpectedVersion
     ) -> Deletion:
         for _ in range(_TRIES):
-            image = await self.get(user_id, image_id)
+            image = await self._stored(user_id, image_id)
             expected.check(image.version)
             try:
-                return await self._repository.mark_deleted(image, self._now())
+                async with self._cache.writing(user_id, image_id):
+                    return await self._repository.mark_deleted(image, self._now())
             except VersionMismatch:
                 continue  # the next turn reads and checks the newer version
         raise VersionMismatch(image.version)
+
+    async def _stored(self, user_id: str, image_id: str) -> Image:
+        """As `get`, past the cache: what is about to be changed is read from the store."""
+        image = await self._repository.get(image_id) if is_image_id(image_id) else None
+        return _owned(image, user_id)
+
+
+def _owned(image: Image | None, user_id: str) -> Image:
+    if image is None:
+        raise ImageNotFound
+    if image.user_id != user_id:
+        raise NotAuthorized
+    return image
 
 
 def _as_asked(stale: VersionMismatch, expected: ExpectedVersion) -> VersionMismatch:

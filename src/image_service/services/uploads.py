@@ -1,20 +1,21 @@
 """An upload, from bytes to a committed image.
 
-The order of writes: objects first, then one transaction that makes the image
-visible. So a reader never sees an image without its files; what can be left behind by a
-crash is files without an image.
+Until the first file is put, an upload that is cancelled takes back what it announced; from
+then on it is carried through, whoever goes away.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-import structlog
-
-from image_service.domain.errors import ImageServiceError, OutcomeUnknown
+from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import (
     MAIN,
     THUMBNAIL,
@@ -24,16 +25,18 @@ from image_service.domain.images import (
     object_key,
 )
 from image_service.domain.times import utc_now
+from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
 from image_service.ports import (
     EncodedPicture,
+    IdempotencyRecords,
     ImageProcessor,
-    ImageRepository,
-    ObjectStore,
     ProcessedImage,
     SourceInfo,
+    UploadIntents,
 )
+from image_service.services.storing import ImageWriter
 
-log = structlog.stdlib.get_logger(__name__)
+_RENDITIONS = (MAIN, THUMBNAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,94 +60,145 @@ class UploadService:
         self,
         *,
         processor: ImageProcessor,
-        objects: ObjectStore,
-        repository: ImageRepository,
+        intents: UploadIntents,
+        records: IdempotencyRecords,
+        writer: ImageWriter,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._processor = processor
-        self._objects = objects
-        self._repository = repository
+        self._intents = intents
+        self._records = records
+        self._writer = writer
         self._now = now
-        self._storing: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def upload(self, user_id: str, new: NewImage) -> Image:
-        """Store `new` for `user_id`. Raises the errors of the ports; leaves nothing half-done."""
+    async def upload(
+        self, user_id: str, new: NewImage, idempotency_key: str | None = None
+    ) -> Uploaded:
+        """Store `new` for `user_id`, or find what an earlier request with the key stored.
+
+        Raises the errors of the ports; leaves nothing half-done.
+        """
         source = await self._processor.inspect(new.data)
-        processed = await self._processor.process(new.data, source)
-        image = self._describe(user_id, new, source, processed)
-        # Shielded: a request that is cancelled leaves either a complete image or none.
-        storing = asyncio.create_task(self._store(image, processed))
-        self._storing.add(storing)  # the loop itself keeps only a weak reference
-        storing.add_done_callback(self._storing.discard)
-        await asyncio.shield(storing)
-        return image
+        claim = self._new_claim(user_id, new, idempotency_key)
+        earlier = await self._claim(claim)
+        if earlier is not None:
+            return Uploaded(earlier, replayed=True)
+        intent = self._new_intent(user_id)
+        try:
+            processed = await self._process(new.data, source, intent)
+        except BaseException:
+            await self._carried_through(self._writer.abandon(intent, claim))
+            raise
+        image = _describe(intent, new, source, processed)
+        store = self._writer.store(image, _pictures(processed), intent, claim)
+        await self._carried_through(store)
+        return Uploaded(image)
 
     async def aclose(self) -> None:
         """Wait until nothing is half-stored."""
-        await asyncio.gather(*self._storing, return_exceptions=True)
+        await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _describe(
-        self, user_id: str, new: NewImage, source: SourceInfo, processed: ProcessedImage
-    ) -> Image:
-        at = self._now()
-        image_id = new_image_id(at)
-        return Image(
-            id=image_id,
-            user_id=user_id,
-            album_id=new.album_id,
-            original_filename=new.filename,
-            original_mime_type=source.mime_type,
-            original_width=source.width,
-            original_height=source.height,
-            file_size=len(new.data),
-            checksum=new.checksum,
-            renditions={
-                name: _rendition(object_key(user_id, image_id, name), picture)
-                for name, picture in _pictures(processed).items()
-            },
-            format=processed.format,
-            quality=processed.quality,
-            placeholder=processed.placeholder,
-            dominant_color=processed.dominant_color,
-            title=new.title,
-            description=new.description,
-            alt_text=new.alt_text,
-            tags=new.tags,
-            uploaded_at=at,
-            created_at=at,
-            updated_at=at,
-        )
-
-    async def _store(self, image: Image, processed: ProcessedImage) -> None:
+    async def _claim(self, claim: Claim | None) -> Image | None:
+        if claim is None:
+            return None
         try:
-            await self._put_all(image, processed)
-            await self._repository.add(image)
-        except OutcomeUnknown:
-            # The image may be live: its files stay. They are settled by `reconcile`.
-            log.exception("upload_outcome_unknown", image_id=image.id)
+            return await self._records.claim(claim)
+        except (IdempotencyInProgress, IdempotencyKeyReused):
             raise
-        except ImageServiceError:
-            await self._discard(image)
+        except BaseException:
+            # It may be held all the same, and then would be for as long as its lease.
+            self._start(self._writer.release(claim))
             raise
 
-    async def _put_all(self, image: Image, processed: ProcessedImage) -> None:
-        pictures = _pictures(processed)
-        results = await asyncio.gather(
-            *(
-                self._objects.put(rendition.key, pictures[name].data, image.mime_type)
-                for name, rendition in image.renditions.items()
-            ),
+    async def _process(
+        self, data: bytes, source: SourceInfo, intent: UploadIntent
+    ) -> ProcessedImage:
+        """Both are waited for, so that nothing is announced after it was taken back."""
+        processed, announced = await asyncio.gather(
+            self._processor.process(data, source),
+            self._intents.announce(intent),
             return_exceptions=True,
         )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        if isinstance(processed, BaseException):
+            raise processed
+        if isinstance(announced, BaseException):
+            raise announced
+        return processed
 
-    async def _discard(self, image: Image) -> None:
-        try:
-            await self._objects.delete(image.object_keys)
-        except ImageServiceError:
-            log.warning("objects_left_behind", image_id=image.id, exc_info=True)
+    async def _carried_through(self, work: Coroutine[Any, Any, None]) -> None:
+        """A request that is cancelled stops waiting for `work`, but does not stop it."""
+        await asyncio.shield(self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._running.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def _new_claim(self, user_id: str, new: NewImage, key: str | None) -> Claim | None:
+        if key is None:
+            return None
+        now = self._now()
+        return Claim(
+            user_id=user_id,
+            key=key,
+            fingerprint=fingerprint(new),
+            owner=str(uuid.uuid4()),
+            claimed_at=now,
+            expires_at=now + CLAIM_LEASE,
+        )
+
+    def _new_intent(self, user_id: str) -> UploadIntent:
+        at = self._now()
+        image_id = new_image_id(at)
+        return UploadIntent(
+            image_id=image_id,
+            user_id=user_id,
+            object_keys=tuple(object_key(user_id, image_id, name) for name in _RENDITIONS),
+            created_at=at,
+        )
+
+
+def fingerprint(new: NewImage) -> str:
+    """Tells an upload from another: the file and the fields, both as the service took them.
+
+    The file's name is left out, because phones make up a new one for each try.
+    """
+    fields = [new.checksum, new.album_id, new.title, new.description, new.alt_text, new.tags]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+
+
+def _describe(
+    intent: UploadIntent, new: NewImage, source: SourceInfo, processed: ProcessedImage
+) -> Image:
+    at, user_id, image_id = intent.created_at, intent.user_id, intent.image_id
+    return Image(
+        id=image_id,
+        user_id=user_id,
+        album_id=new.album_id,
+        original_filename=new.filename,
+        original_mime_type=source.mime_type,
+        original_width=source.width,
+        original_height=source.height,
+        file_size=len(new.data),
+        checksum=new.checksum,
+        renditions={
+            name: _rendition(object_key(user_id, image_id, name), picture)
+            for name, picture in _pictures(processed).items()
+        },
+        format=processed.format,
+        quality=processed.quality,
+        placeholder=processed.placeholder,
+        dominant_color=processed.dominant_color,
+        title=new.title,
+        description=new.description,
+        alt_text=new.alt_text,
+        tags=new.tags,
+        uploaded_at=at,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def _pictures(processed: ProcessedImage) -> dict[str, EncodedPicture]:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """An expression in attribute names as they are, and the values it names with `:`.
+    """An expression, the values it names with `:`, and reserved words it names with `#`.
 
     A failed one tells what the item was instead.
     """
 
     expression: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class Actions:
 
     def delete(self, key: Key, only_if: Condition | None = None) -> TransactWriteItemTypeDef:
         return {"Delete": {"TableName": self.table_name, "Key": to_wire(key), **_told(only_if)}}
+
+    def check(self, key: Key, only_if: Condition) -> TransactWriteItemTypeDef:
+        """Writes nothing; the transaction holds only if `only_if` does."""
+        return {
+            "ConditionCheck": {
+                "TableName": self.table_name,
+                "Key": to_wire(key),
+                "ConditionExpression": only_if.expression,
+                **_told(only_if),
+            }
+        }
 
     def update(
         self,
@@ -69,8 +81,11 @@ class Actions:
                 "UpdateExpression": " ".join(
                     f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts
                 ),
-                "ExpressionAttributeNames": {f"#{name}": name for name in (*set_to, *remove, *add)},
                 **condition,
+                "ExpressionAttributeNames": {
+                    **{f"#{name}": name for name in (*set_to, *remove, *add)},
+                    **condition.get("ExpressionAttributeNames", {}),
+                },
                 "ExpressionAttributeValues": {
                     **to_wire(values),
                     **condition.get("ExpressionAttributeValues", {}),
@@ -95,4 +110,6 @@ def _told(only_if: Condition | None) -> _Told:
     }
     if only_if.values:  # DynamoDB refuses an empty map
         told["ExpressionAttributeValues"] = to_wire(only_if.values)
+    if only_if.names:
+        told["ExpressionAttributeNames"] = dict(only_if.names)
     return told

@@ -15,7 +15,7 @@ from boto3.dynamodb.types import (  # type: ignore[import-untyped] # boto3 ships
 )
 
 from image_service.adapters.dynamodb import keys
-from image_service.domain.images import Deletion, Image, Rendition
+from image_service.domain.images import Image, Rendition
 from image_service.domain.listing import Position
 from image_service.domain.times import format_timestamp, parse_timestamp
 
@@ -136,15 +136,3 @@ def tag_pointers(image: Image) -> list[Item]:
     if image.album_id is not None:
         pointer["albumId"] = image.album_id
     return [{"PK": keys.tag_partition(image.user_id, tag), **pointer} for tag in image.tags]
-
-
-def outbox_item(deletion: Deletion) -> Item:
-    return {
-        **keys.outbox_key(deletion),
-        "type": "outbox",
-        "schemaVersion": SCHEMA_VERSION,
-        "task": "delete",
-        "imageId": deletion.image_id,
-        "userId": deletion.user_id,
-        "objectKeys": list(deletion.object_keys),
-    }

@@ -4,7 +4,10 @@
     image        IMAGE#<id>                  METADATA
     usage        USER#<user>                 USAGE | USAGE#ALBUM#<album>
     tag pointer  TAG#<user>#<tag key>        UPLOADED#<time>#<id>
+    intent       INTENT#<shard>              <created>#<image>
+    idempotency  IDEMPOTENCY#<user>#<hash>   UPLOAD
     outbox       OUTBOX#<shard>              <due time>#<entry>
+    … set aside  OUTBOX#DEAD                 <time>#<entry>
 
     UserIndex    USER#<user>                 UPLOADED#<time>#<id>
     AlbumIndex   ALBUM#<user>#<album>        UPLOADED#<time>#<id>
@@ -15,16 +18,17 @@ sort by time.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from datetime import datetime
 from typing import Final
 
 from image_service.domain.fields import tag_key
-from image_service.domain.images import Deletion
 from image_service.domain.listing import Position
 from image_service.domain.times import format_timestamp, parse_timestamp
 
-OUTBOX_SHARDS: Final = 4
+SHARDS: Final = 4  # of the outbox and of the intents, so that no partition takes all writes
+SET_ASIDE: Final = "OUTBOX#DEAD"
 
 _UPLOADED: Final = "UPLOADED#"
 _AFTER_ALL_UPLOADED: Final = "UPLOADED$"  # '$' is the character after '#'
@@ -45,11 +49,32 @@ def album_usage_key(user_id: str, album_id: str) -> Key:
     return {"PK": user_partition(user_id), "SK": f"USAGE#ALBUM#{album_id}"}
 
 
-def outbox_key(deletion: Deletion) -> Key:
-    """Entries are spread over shards by image, so that no partition takes all writes."""
-    shard = zlib.crc32(deletion.image_id.encode()) % OUTBOX_SHARDS
-    due_at = format_timestamp(deletion.due_at)
-    return {"PK": f"OUTBOX#{shard}", "SK": f"{due_at}#{deletion.entry_id}"}
+def intent_key(image_id: str, created_at: datetime) -> Key:
+    place = f"{format_timestamp(created_at)}#{image_id}"
+    return {"PK": intent_partition(_shard(image_id)), "SK": place}
+
+
+def intent_partition(shard: int) -> str:
+    return f"INTENT#{shard}"
+
+
+def idempotency_key(user_id: str, key: str) -> Key:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return {"PK": f"IDEMPOTENCY#{user_id}#{digest}", "SK": "UPLOAD"}
+
+
+def outbox_key(route: str, due_at: datetime, entry_id: str) -> Key:
+    """`route` chooses the shard; an image's own entry goes by its id."""
+    place = f"{format_timestamp(due_at)}#{entry_id}"
+    return {"PK": outbox_partition(_shard(route)), "SK": place}
+
+
+def outbox_partition(shard: int) -> str:
+    return f"OUTBOX#{shard}"
+
+
+def _shard(route: str) -> int:
+    return zlib.crc32(route.encode()) % SHARDS
 
 
 def user_partition(user_id: str) -> str:

@@ -9,22 +9,29 @@ import structlog
 from ulid import ULID
 
 from image_service.adapters.aws_errors import translated
-from image_service.adapters.dynamodb import keys
+from image_service.adapters.dynamodb import idempotency, intents, keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.entries import entry_item, entry_key
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_actions
 from image_service.adapters.dynamodb.items import (
     Item,
     from_wire,
     image_item,
     is_live,
-    outbox_item,
     to_image,
     to_wire,
 )
 from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
-from image_service.domain.errors import DependencyUnavailable, ImageNotFound, VersionMismatch
+from image_service.domain.errors import (
+    DependencyUnavailable,
+    IdempotencyInProgress,
+    ImageNotFound,
+    VersionMismatch,
+)
 from image_service.domain.images import Deletion, Image
+from image_service.domain.outbox import OutboxEntry
 from image_service.domain.times import format_timestamp
+from image_service.domain.uploads import Claim, UploadIntent
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -60,12 +67,20 @@ class DynamoImageRepository:
         item = from_wire(answer.get("Item", {}))
         return to_image(item) if is_live(item) else None
 
-    async def add(self, image: Image) -> None:
-        put = self._actions.put(image_item(image), only_if=_ABSENT)
+    async def add(
+        self, image: Image, *, intent: UploadIntent | None = None, claim: Claim | None = None
+    ) -> None:
+        writes = [self._actions.put(image_item(image), only_if=_ABSENT)]
+        if claim is not None:
+            writes.append(idempotency.commit_action(self._actions, claim, image))
+        if intent is not None:
+            writes.append(intents.commit_action(self._actions, intent))
         try:
-            await self._transactions.run([put, *self._index_actions(None, image)])
+            await self._transactions.run([*writes, *self._index_actions(None, image)])
         except ConditionFailed as failed:
-            log.error("image_id_in_use", image_id=image.id)  # noqa: TRY400 # no bug's trace
+            if claim is not None and failed.items[0] is None and failed.items[1] is not None:
+                raise IdempotencyInProgress(retry_after=1) from failed
+            log.error("image_not_committable", image_id=image.id)  # noqa: TRY400 # no bug's trace
             raise DependencyUnavailable from failed
 
     async def update(self, before: Image, after: Image) -> None:
@@ -92,7 +107,9 @@ class DynamoImageRepository:
             remove=("GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"),
             only_if=_still(image),
         )
-        await self._change(image, None, [mark, self._actions.put(outbox_item(deletion))])
+        await self._change(
+            image, None, [mark, self._actions.put(entry_item(OutboxEntry.of(deletion)))]
+        )
         return deletion
 
     async def forget(self, deletion: Deletion) -> None:
@@ -100,7 +117,7 @@ class DynamoImageRepository:
             await self._transactions.run(
                 [
                     self._actions.delete(keys.image_key(deletion.image_id), only_if=_NOT_LIVE),
-                    self._actions.delete(keys.outbox_key(deletion)),
+                    self._actions.delete(entry_key(OutboxEntry.of(deletion))),
                 ]
             )
         except ConditionFailed as failed:

@@ -131,11 +131,12 @@ def _note_attempt(
 def _is_passing(error: BaseException) -> bool:
     """Whether the same transaction may well succeed a moment later."""
     if not isinstance(error, ClientError):
-        return False
+        # Unanswered: the same token finds out what became of it.
+        return isinstance(error, BotoCoreError) and may_have_happened(error)
     reasons = set(_reasons(error)) - {"None"}
     if error_code(error) == _CANCELLED:
         return bool(reasons) and reasons <= _PASSING_REASONS
-    return error_code(error) in _PASSING_ERRORS
+    return error_code(error) in _PASSING_ERRORS or may_have_happened(error)
 
 
 def _reasons(error: BotoCoreError | ClientError) -> list[str]:

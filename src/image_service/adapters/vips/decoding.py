@@ -16,6 +16,8 @@ How strictly libvips (8.18) judges is its `fail_on`, chosen a format at a time:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
@@ -34,59 +36,77 @@ _PROFILE: Final = "icc-profile-data"
 _ORIENTATION: Final = "orientation"
 _FIRST_SIDEWAYS: Final = 5  # EXIF orientations 5 to 8 swap width and height
 
+Stoppable = Callable[[pyvips.Image], AbstractContextManager[None]]
+
 
 def oriented_size(data: bytes) -> Size:
     """Width and height as the picture is seen; reads the header only. Raises InvalidImage."""
     header = _open(data)
-    sideways = header.get_typeof(_ORIENTATION) != 0 and header.get(_ORIENTATION) >= _FIRST_SIDEWAYS
-    if sideways:
-        return Size(header.height, header.width)
-    return Size(header.width, header.height)
+    return _turned(Size(header.width, header.height), header)
 
 
-def decode(data: bytes, mime_type: MimeType, size: Size) -> pyvips.Image:
+def decode(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -> pyvips.Image:
     """The picture at `size`, upright, as 8-bit sRGB or sRGBA pixels in memory.
 
     `size` is after orientation, and not larger than the picture. Raises InvalidImage for
-    truncated or corrupt data.
+    truncated or corrupt data, and what `stoppable` raises, which is put around the
+    computing of a picture.
     """
     try:
-        return _decode_strictly(data, mime_type, size)
+        return _decode_strictly(data, mime_type, size, stoppable)
     except pyvips.Error as error:
         cleaned = jpeg.without_oddities(data) if mime_type == "image/jpeg" else data
         if cleaned == data:
             raise InvalidImage from error
     try:
-        return _decode_strictly(cleaned, mime_type, size)
+        return _decode_strictly(cleaned, mime_type, size, stoppable)
     except pyvips.Error as error:
         raise InvalidImage from error
 
 
-def _decode_strictly(data: bytes, mime_type: MimeType, size: Size) -> pyvips.Image:
+def _decode_strictly(
+    data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable
+) -> pyvips.Image:
+    header = _open(data)
+    stored_size = _turned(size, header)
     picture = pyvips.Image.thumbnail_buffer(
         data,
-        size.width,
-        height=size.height,
+        stored_size.width,
+        height=stored_size.height,
         size="force",
+        # It would compute the picture at once to turn it, where nobody can stop it.
+        no_rotate=True,
         # As an argument of its own `fail_on` does not reach the loader of a buffer.
         option_string=f"[fail_on={_FAIL_ON[mime_type]}]",
-        **_colour_conversion(data),
+        **_colour_conversion(header),
     )
     if picture.interpretation != "srgb":
         picture = picture.colourspace("srgb")
-    # libvips is lazy: the pixels are computed here and nowhere later. Whoever must stop a
-    # runaway file does it from another thread, with `picture.set_kill(True)`.
-    return picture.copy_memory()
+    # libvips is lazy: the pixels are computed here and nowhere later.
+    with stoppable(picture):
+        picture = picture.copy_memory()
+    return picture.autorot().copy_memory() if _orientation(header) > 1 else picture
 
 
-def _colour_conversion(data: bytes) -> dict[str, Any]:
+def _orientation(header: pyvips.Image) -> int:
+    """1 to 8, as EXIF has it; 1 is upright."""
+    return int(header.get(_ORIENTATION)) if header.get_typeof(_ORIENTATION) != 0 else 1
+
+
+def _turned(size: Size, header: pyvips.Image) -> Size:
+    """`size` from as stored to as seen, or back."""
+    if _orientation(header) >= _FIRST_SIDEWAYS:
+        return Size(size.height, size.width)
+    return size
+
+
+def _colour_conversion(header: pyvips.Image) -> dict[str, Any]:
     """Arguments that bring the picture's colours to sRGB, only where they may be others.
 
     Without a profile libvips would take 0.35 s for a 12-megapixel picture to change nothing.
     The perceptual intent keeps the shadows of CMYK apart, where others make one black of
     them; where no usable profile is embedded, libvips applies it only if its own is named.
     """
-    header = _open(data)
     to_srgb = {"export_profile": "srgb", "intent": "perceptual"}
     if header.interpretation == "cmyk":
         return {**to_srgb, "import_profile": "cmyk"}

@@ -14,6 +14,7 @@ from image_service.adapters.vips.geometry import Size
 
 _SOI: Final = b"\xff\xd8"
 _SOF0, _SOF1, _SOS, _EOI, _APP0 = 0xC0, 0xC1, 0xDA, 0xD9, 0xE0
+_SEQUENTIAL: Final = frozenset({_SOF0, _SOF1, 0xC9})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those are DHT, JPG, DAC
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, RSTn, SOI, EOI: no length follows
 _SCAN_DATA: Final = 0  # not a marker: the entropy-coded bytes behind an SOS
@@ -40,6 +41,32 @@ def declared_size(data: bytes) -> Size | None:
             width = int.from_bytes(data[segment.start + 7 : segment.start + 9], "big")
             return Size(width, height)
     return None
+
+
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture, while it decodes.
+
+    Of a picture in one scan it keeps a few rows: 0. Of one in several scans, progressive or
+    not, all coefficients, 2 bytes each: 6 for colour that is not subsampled.
+    """
+    frame = None
+    for segment in _segments(data):
+        if segment.marker in _FRAMES:
+            frame = segment
+        elif segment.marker == _SOS and frame is not None:
+            components = data[frame.start + 9]
+            in_one_scan = data[segment.start + 4] == components
+            if frame.marker in _SEQUENTIAL and in_one_scan:
+                return 0
+            return _coefficient_bytes(data[frame.start + 10 : frame.end][: 3 * components])
+    return 0
+
+
+def _coefficient_bytes(components: bytes) -> float:
+    """For a pixel of the frame; three bytes a component, the second its sampling factors."""
+    factors = [(factor >> 4, factor & 0x0F) for factor in components[1::3]]
+    largest = max((h for h, _ in factors), default=1) * max((v for _, v in factors), default=1)
+    return 2 * sum(h * v for h, v in factors) / max(largest, 1)
 
 
 def without_oddities(data: bytes) -> bytes:

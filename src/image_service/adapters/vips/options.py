@@ -9,10 +9,14 @@ from image_service.domain.errors import InvalidDimensions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureLimits:
-    """Bounds of both width and height of an uploaded picture, in pixels, inclusive."""
+    """Bounds of both width and height of an uploaded picture, in pixels, inclusive.
+
+    `max_decode_bytes` bounds the memory its decoding is estimated to take.
+    """
 
     min_side: int = 100
     max_side: int = 8000
+    max_decode_bytes: int = 1024 * 2**20
 
     def check(self, width: int, height: int) -> None:
         """Raises InvalidDimensions, saying what was measured, the limits and the remedy."""
@@ -32,6 +36,20 @@ class PictureLimits:
                     "maxWidth": self.max_side,
                     "maxHeight": self.max_side,
                 },
+            },
+        )
+
+    def check_memory(self, decode_bytes: int) -> None:
+        """Raises InvalidDimensions for a picture that would never get the memory it takes."""
+        if decode_bytes <= self.max_decode_bytes:
+            return
+        raise InvalidDimensions(
+            f"The picture takes about {decode_bytes / 2**20:.0f} MiB of memory to decode as it "
+            f"is saved; at most {self.max_decode_bytes / 2**20:.0f} MiB can be had. Save it as a "
+            "baseline JPEG or a PNG without interlacing, or scale it down, and upload it again.",
+            details={
+                "measured": {"decodeBytes": decode_bytes},
+                "limit": {"maxDecodeBytes": self.max_decode_bytes},
             },
         )
 

@@ -8,13 +8,15 @@ from image_service.adapters.vips.decoding import decode
 from image_service.adapters.vips.geometry import Size, plan_sizes
 from image_service.adapters.vips.options import EncodingOptions
 from image_service.adapters.vips.placeholder import dominant_color, likeness
-from image_service.adapters.vips.steps import Steps, cover, encode, fit, shrink_to_tiny
+from image_service.adapters.vips.steps import Steps, cover, fit, shrink_to_tiny
 from image_service.ports import ProcessedImage, SourceInfo
 
 _FORMAT: Final = "webp"
 
 
-def process(data: bytes, source: SourceInfo, options: EncodingOptions) -> ProcessedImage:
+def process(
+    data: bytes, source: SourceInfo, options: EncodingOptions, steps: Steps
+) -> ProcessedImage:
     """Both pictures and the placeholders of `data`. Blocks; call it from a worker thread.
 
     Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
@@ -24,16 +26,18 @@ def process(data: bytes, source: SourceInfo, options: EncodingOptions) -> Proces
         main_size=options.main_size,
         thumbnail_size=options.thumbnail_size,
     )
-    steps = Steps(options.timeout)
-    picture = steps.run(decode, data, source.mime_type, plan.decoded)
-    main = steps.run(fit, picture, plan.main)
-    thumbnail = steps.run(cover, picture, plan.thumbnail_side)
-    tiny = steps.run(shrink_to_tiny, picture)
-    return ProcessedImage(
-        main=steps.run(encode, main, options.main_quality, options.effort),
-        thumbnail=steps.run(encode, thumbnail, options.thumbnail_quality, options.effort),
-        format=_FORMAT,
-        quality=options.main_quality,
-        placeholder=steps.run(likeness, tiny),
-        dominant_color=steps.run(dominant_color, tiny),
-    )
+    with steps:
+        picture = steps.run(decode, data, source.mime_type, plan.decoded, steps.stoppable)
+        main = steps.run(fit, picture, plan.main)
+        thumbnail = steps.run(cover, picture, plan.thumbnail_side)
+        tiny = steps.run(shrink_to_tiny, picture)
+        return ProcessedImage(
+            main=steps.run(steps.encode, main, options.main_quality, options.effort),
+            thumbnail=steps.run(
+                steps.encode, thumbnail, options.thumbnail_quality, options.effort
+            ),
+            format=_FORMAT,
+            quality=options.main_quality,
+            placeholder=steps.run(likeness, tiny),
+            dominant_color=steps.run(dominant_color, tiny),
+        )

@@ -12,12 +12,34 @@ _OVERHEAD: Final = 12  # length, type and checksum
 # 100 bytes a chunk in the largest file that is taken; encoders write 8 KiB and more.
 _MAX_CHUNKS: Final = 100_000
 
+_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type, palettes looked up
+_WITH_ALPHA: Final = frozenset({4, 6})
+_DEEP: Final = 16  # bits a channel; all others become 8
+
 
 def declared_size(data: bytes) -> Size | None:
     """Width and height as the IHDR has them; None if it is not where it must be."""
     if data[12:16] != b"IHDR":
         return None
     return Size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+
+
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture: nothing, or all of it if it is interlaced."""
+    depth, colour_type, interlaced = data[24], data[25], data[28]
+    if not interlaced:
+        return 0
+    transparent = colour_type not in _WITH_ALPHA and _has_transparency(data)
+    return (_CHANNELS.get(colour_type, 4) + transparent) * (2 if depth == _DEEP else 1)
+
+
+def _has_transparency(data: bytes) -> bool:
+    for kind in _chunk_types(data):
+        if kind == b"tRNS":
+            return True
+        if kind == b"IDAT":
+            return False
+    return False
 
 
 def is_animated(data: bytes) -> bool:

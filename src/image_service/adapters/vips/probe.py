@@ -18,15 +18,22 @@ from image_service.ports import MimeType, SourceInfo
 @dataclass(frozen=True, slots=True)
 class _Format:
     declared_size: Callable[[bytes], Size | None]
+    held_bytes_a_pixel: Callable[[bytes], float]
     is_animated: Callable[[bytes], bool] = lambda _: False
     is_whole: Callable[[bytes], bool] = lambda _: True
 
 
 _FORMATS: Final[dict[MimeType, _Format]] = {
-    "image/jpeg": _Format(jpeg.declared_size),
-    "image/png": _Format(png.declared_size, png.is_animated, png.is_whole),
-    "image/webp": _Format(webp.declared_size, webp.is_animated),
+    "image/jpeg": _Format(jpeg.declared_size, jpeg.held_bytes_a_pixel),
+    "image/png": _Format(
+        png.declared_size, png.held_bytes_a_pixel, png.is_animated, png.is_whole
+    ),
+    "image/webp": _Format(webp.declared_size, webp.held_bytes_a_pixel, webp.is_animated),
 }
+
+_LEAST_BYTES: Final = 8 * 2**20
+_BYTES_AN_OUTPUT_PIXEL: Final = 16
+_MAX_OUTPUT_BYTES: Final = 64 * 2**20
 
 
 def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
@@ -43,7 +50,21 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
     limits.check(size.width, size.height)
     if not file_format.is_whole(data):
         raise InvalidImage
-    return SourceInfo(mime_type=mime_type, width=size.width, height=size.height)
+    decode_bytes = _decode_bytes(size, file_format.held_bytes_a_pixel(data))
+    limits.check_memory(decode_bytes)
+    return SourceInfo(mime_type, size.width, size.height, decode_bytes)
+
+
+def _decode_bytes(size: Size, held_bytes_a_pixel: float) -> int:
+    """What processing takes at its peak, from above: `python -m benchmarks.memory` measures.
+
+    Above what the decoder holds are its rows and the sizes that are made, which grow with
+    the picture up to those of the largest main picture.
+    """
+    pixels = size.width * size.height
+    outputs = min(_BYTES_AN_OUTPUT_PIXEL * pixels, _MAX_OUTPUT_BYTES)
+    rows = pixels if held_bytes_a_pixel == 0 else 0
+    return _LEAST_BYTES + outputs + rows + int(held_bytes_a_pixel * pixels)
 
 
 def _check_declared(declared: Size | None, limits: PictureLimits) -> None:

@@ -9,6 +9,7 @@ from image_service.adapters.vips import pipeline
 from image_service.adapters.vips.library import configure
 from image_service.adapters.vips.options import EncodingOptions, PictureLimits
 from image_service.adapters.vips.probe import probe
+from image_service.adapters.vips.steps import Steps
 from image_service.ports import ProcessedImage, SourceInfo
 
 
@@ -35,9 +36,19 @@ class VipsProcessor:
         )
 
     async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._workers, pipeline.process, data, source, self._options
+        """Cancelled, it stops the picture, and returns when the picture's memory is free."""
+        steps = Steps(self._options.timeout)
+        working = asyncio.get_running_loop().run_in_executor(
+            self._workers, pipeline.process, data, source, self._options, steps
         )
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            steps.stop()
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.exception()  # of no interest any more; else the loop would log it
+            raise
 
     def close(self) -> None:
         """Wait for the pictures that are being processed; drop those that wait."""

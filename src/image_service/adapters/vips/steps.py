@@ -1,10 +1,11 @@
-"""The steps of processing, each a function of a picture; and what runs them in time."""
+"""The steps of processing, each a function of a picture; and what runs and stops them."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, ParamSpec, Self, TypeVar
 
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
@@ -20,27 +21,76 @@ _TINY_BOX: Final = 32  # ThumbHash keeps 7 waves a side: more pixels cost time a
 _BANDS_WITH_ALPHA: Final = 4
 
 
-class Steps:
-    """Runs one step after the other, until `timeout` from now are over."""
+class Stopped(Exception):
+    """The picture was given up while it was being computed."""
 
-    def __init__(self, timeout: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._end = clock() + timeout
+
+class Steps:
+    """Runs one step after the other, until `timeout` seconds from entering it are over.
+
+    `stop` may be called from any thread; so does the clock. libvips then gives up the
+    picture it is computing at its next row of tiles. It can't interrupt a decoder that
+    needs the whole picture before it has the first row: that takes at most 2 s for the
+    largest ones (Adam7 PNG of 16 bits, JPEG of several scans, lossless WebP).
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._computed: pyvips.Image | None = None
+        self._clock = threading.Timer(timeout, self.stop)
+        self._clock.daemon = True
+
+    def __enter__(self) -> Self:
+        self._clock.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._clock.cancel()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._computed is not None:
+                self._computed.set_kill(True)
 
     def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `step` returns. Raises ProcessingFailed past the deadline or if libvips fails.
-
-        A step that runs is not interrupted.
-        """
-        if self._clock() > self._end:
+        """What `step` returns. Raises ProcessingFailed once stopped, or if libvips fails."""
+        try:
+            self._check()
+            return step(*args, **kwargs)
+        except Stopped as stopped:
             raise ProcessingFailed(
                 "The image took too long to process; nothing was stored. "
                 "Scale it down or save it in another format, and retry."
-            )
-        try:
-            return step(*args, **kwargs)
+            ) from stopped
         except pyvips.Error as error:
             raise ProcessingFailed from error
+
+    @contextmanager
+    def stoppable(self, picture: pyvips.Image) -> Iterator[None]:
+        """Around what computes the pixels of `picture`. Raises Stopped, or pyvips.Error."""
+        with self._lock:
+            self._computed = picture
+        try:
+            self._check()
+            yield
+        except pyvips.Error:
+            self._check()  # libvips says of a killed picture only that it failed
+            raise
+        finally:
+            with self._lock:
+                self._computed = None
+
+    def encode(self, picture: pyvips.Image, quality: int, effort: int) -> EncodedPicture:
+        """`picture` as WebP, without any metadata."""
+        with self.stoppable(picture):
+            data = picture.webpsave_buffer(Q=quality, effort=effort, keep="none")
+        return EncodedPicture(data=data, width=picture.width, height=picture.height)
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise Stopped
 
 
 def fit(picture: pyvips.Image, size: Size) -> pyvips.Image:
@@ -53,12 +103,6 @@ def fit(picture: pyvips.Image, size: Size) -> pyvips.Image:
 def cover(picture: pyvips.Image, side: int) -> pyvips.Image:
     """The middle of `picture` as a square of `side`, which is at most its short side."""
     return picture.thumbnail_image(side, height=side, crop="centre")
-
-
-def encode(picture: pyvips.Image, quality: int, effort: int) -> EncodedPicture:
-    """`picture` as WebP, without any metadata."""
-    data = picture.webpsave_buffer(Q=quality, effort=effort, keep="none")
-    return EncodedPicture(data=data, width=picture.width, height=picture.height)
 
 
 def shrink_to_tiny(picture: pyvips.Image) -> TinyPicture:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from image_service.adapters.vips.geometry import Size
 
 _ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
+_MAX_CHUNKS: Final = 1_000  # real files have up to ten
 _MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
 
 
@@ -23,9 +26,26 @@ def declared_size(data: bytes) -> Size | None:
     return None
 
 
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture: RGBA if lossless, else a plane of alpha."""
+    kinds = list(islice(_chunk_types(data), _MAX_CHUNKS))
+    if b"VP8L" in kinds:
+        return 4
+    return 2 if b"ALPH" in kinds else 0
+
+
 def is_animated(data: bytes) -> bool:
     """Whether the header announces frames. Frames it does not announce, no decoder takes."""
     return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ANIMATION)
+
+
+def _chunk_types(data: bytes) -> Iterator[bytes]:
+    """The types of all chunks, those of an extended file's picture included."""
+    position = 12
+    while kind := data[position : position + 4]:
+        yield kind
+        length = _little(data[position + 4 : position + 8])
+        position += 8 + length + length % 2
 
 
 def _little(raw: bytes) -> int:

@@ -1,0 +1,64 @@
+"""Leaving a system alone while it does not answer.
+
+The pattern is the circuit breaker of M. Nygard, "Release It!" (2007).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
+
+_THRESHOLD: Final = 5
+_REST_SECONDS: Final = 5.0
+
+
+class CircuitBreaker:
+    """Opens after `threshold` failures in a row; then admits one call each `rest` seconds.
+
+    The first success closes it. An outage is two lines in the log, not one a request.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        threshold: int = _THRESHOLD,
+        rest: float = _REST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._system = system
+        self._threshold = threshold
+        self._rest = rest
+        self._clock = clock
+        self._failures = 0
+        self._next_probe = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures >= self._threshold
+
+    def admits(self) -> bool:
+        """Whether to make a call now. While it is open, asking takes the one that is let in."""
+        if not self.is_open:
+            return True
+        if self._clock() < self._next_probe:
+            return False
+        # Moved on here, not when the call ends: one that is cancelled leaves nothing behind.
+        self._next_probe = self._clock() + self._rest
+        return True
+
+    def succeeded(self) -> None:
+        if self.is_open:
+            log.warning("system_answers_again", system=self._system)
+        self._failures = 0
+
+    def failed(self, cause: Exception) -> None:
+        self._failures += 1
+        if self._failures == self._threshold:
+            self._next_probe = self._clock() + self._rest
+            log.warning("system_left_alone", system=self._system, cause=repr(cause))

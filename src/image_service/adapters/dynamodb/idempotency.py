@@ -1,0 +1,130 @@
+"""Idempotency keys: who works on them, and what was answered.
+
+DynamoDB removes expired items hours late, so every condition looks at the times itself.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from image_service.adapters.aws_errors import translated
+from image_service.adapters.dynamodb import keys
+from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.items import (
+    SCHEMA_VERSION,
+    Item,
+    from_wire,
+    image_item,
+    to_image,
+    to_wire,
+)
+from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
+from image_service.domain.images import Image
+from image_service.domain.times import utc_now
+from image_service.domain.uploads import ANSWER_KEPT, Claim
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_LONGEST_WAIT: Final = 5  # seconds; an upload seldom takes longer
+_IN_PROGRESS: Final = "in-progress"
+_COMPLETED: Final = "completed"
+_FREE: Final = (
+    "attribute_not_exists(PK) OR #ttl <= :now OR (#state = :working AND leaseUntil <= :now)"
+)
+_MINE: Final = "#state = :working AND #owner = :owner"
+_NAMES: Final = {"#state": "state", "#ttl": "ttl", "#owner": "owner"}  # reserved words
+
+
+class DynamoIdempotencyRecords:
+    """An `IdempotencyRecords`. Keys are stored as hashes: clients may put anything in them."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    async def claim(self, claim: Claim) -> Image | None:
+        now = _seconds(claim.claimed_at)
+        with translated("dynamodb:PutItem"):
+            try:
+                await self._client.put_item(
+                    TableName=self._table_name,
+                    Item=to_wire(_item(claim)),
+                    ConditionExpression=_FREE,
+                    ExpressionAttributeNames={"#state": "state", "#ttl": "ttl"},
+                    ExpressionAttributeValues=to_wire({":now": now, ":working": _IN_PROGRESS}),
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as failed:
+                response: Any = failed.response
+                held = from_wire(response.get("Item", {}))
+            else:
+                return None
+        return _answer(held, claim)
+
+    async def release(self, claim: Claim) -> None:
+        with translated("dynamodb:DeleteItem"):
+            try:
+                await self._client.delete_item(
+                    TableName=self._table_name,
+                    Key=to_wire(keys.idempotency_key(claim.user_id, claim.key)),
+                    ConditionExpression=_MINE,
+                    ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
+                    ExpressionAttributeValues=to_wire(
+                        {":working": _IN_PROGRESS, ":owner": claim.owner}
+                    ),
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return
+
+
+def commit_action(actions: Actions, claim: Claim, image: Image) -> TransactWriteItemTypeDef:
+    """The record's part in the transaction that commits `image`."""
+    now = utc_now()
+    return actions.update(
+        keys.idempotency_key(claim.user_id, claim.key),
+        set_to={
+            "state": _COMPLETED,
+            "answer": image_item(image),
+            "ttl": int(_seconds(now + ANSWER_KEPT)),
+        },
+        remove=("leaseUntil",),
+        only_if=Condition(
+            f"{_MINE} AND leaseUntil > :now",
+            {":working": _IN_PROGRESS, ":owner": claim.owner, ":now": _seconds(now)},
+            names={"#owner": "owner"},
+        ),
+    )
+
+
+def _item(claim: Claim) -> Item:
+    return {
+        **keys.idempotency_key(claim.user_id, claim.key),
+        "type": "idempotency",
+        "schemaVersion": SCHEMA_VERSION,
+        "state": _IN_PROGRESS,
+        "owner": claim.owner,
+        "fingerprint": claim.fingerprint,
+        "leaseUntil": _seconds(claim.expires_at),
+        "ttl": int(_seconds(claim.claimed_at + ANSWER_KEPT)),
+    }
+
+
+def _answer(held: Item, claim: Claim) -> Image | None:
+    """What a claim that met a record comes to."""
+    if held.get("owner") == claim.owner and held["state"] == _IN_PROGRESS:
+        return None  # it is this one: the answer to a first try was lost
+    if held and held["fingerprint"] != claim.fingerprint:
+        raise IdempotencyKeyReused
+    if held and held["state"] == _COMPLETED:
+        return to_image(held["answer"])
+    left = float(held.get("leaseUntil", 0)) - float(_seconds(claim.claimed_at))
+    raise IdempotencyInProgress(retry_after=max(1, min(_LONGEST_WAIT, math.ceil(left))))
+
+
+def _seconds(moment: datetime) -> int:
+    """Seconds since 1970, whole as DynamoDB's expiry wants them."""
+    return int(moment.astimezone(UTC).timestamp())

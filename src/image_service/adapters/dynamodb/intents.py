@@ -1,0 +1,120 @@
+"""Upload intents: what is being written, so that nothing is left lying about.
+
+An intent is there from before the first file is put until the transaction that commits
+the image. Who withdraws it marks it, and the commit requires it unmarked: so either the
+image is committed or its files may be removed, never both. The mark stays until the files
+are gone, and bars a delayed announcement that would undo it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from ulid import ULID
+
+from image_service.adapters.aws_errors import translated
+from image_service.adapters.dynamodb import keys
+from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, from_wire, to_wire
+from image_service.adapters.dynamodb.queues import older_items
+from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.domain.times import format_timestamp, parse_timestamp, utc_now
+from image_service.domain.uploads import UploadIntent
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_ABSENT: Final = Condition("attribute_not_exists(PK)")
+_THERE: Final = Condition("attribute_exists(PK)")
+_NOT_WITHDRAWN: Final = Condition("attribute_exists(PK) AND attribute_not_exists(withdrawnAt)")
+
+
+class DynamoUploadIntents:
+    """An `UploadIntents`, spread over shards by image."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._actions = Actions(table_name)
+        self._transactions = Transactions(client)
+
+    async def announce(self, intent: UploadIntent) -> None:
+        with translated("dynamodb:PutItem"):
+            try:
+                await self._client.put_item(
+                    TableName=self._table_name,
+                    Item=to_wire(_item(intent)),
+                    ConditionExpression="attribute_not_exists(withdrawnAt)",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return  # withdrawn by now: the commit will find out
+
+    async def withdraw(self, intent: UploadIntent) -> bool:
+        try:
+            await self._transactions.run(
+                [
+                    self._actions.update(
+                        _key(intent),
+                        set_to={"withdrawnAt": format_timestamp(utc_now())},
+                        only_if=_THERE,
+                    ),
+                    # An announcement that was long on its way may have come after the commit.
+                    self._actions.check(keys.image_key(intent.image_id), only_if=_ABSENT),
+                ]
+            )
+        except ConditionFailed as failed:
+            if failed.items[1] is not None:
+                await self.forget(intent)
+            return False
+        return True
+
+    async def forget(self, intent: UploadIntent) -> None:
+        with translated("dynamodb:DeleteItem"):
+            await self._client.delete_item(TableName=self._table_name, Key=to_wire(_key(intent)))
+
+    async def find(self, image_id: str) -> UploadIntent | None:
+        key = keys.intent_key(image_id, ULID.from_str(image_id).datetime)
+        with translated("dynamodb:GetItem"):
+            answer = await self._client.get_item(
+                TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
+            )
+        return _intent(from_wire(answer["Item"])) if "Item" in answer else None
+
+    async def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
+        for shard in range(keys.SHARDS):
+            partition = keys.intent_partition(shard)
+            async for item in older_items(self._client, self._table_name, partition, before):
+                yield _intent(item)
+
+
+def commit_action(actions: Actions, intent: UploadIntent) -> TransactWriteItemTypeDef:
+    """The intent's part in the transaction that commits its image."""
+    return actions.delete(_key(intent), only_if=_NOT_WITHDRAWN)
+
+
+def _key(intent: UploadIntent) -> keys.Key:
+    return keys.intent_key(intent.image_id, intent.created_at)
+
+
+def _item(intent: UploadIntent) -> Item:
+    return {
+        **_key(intent),
+        "type": "intent",
+        "schemaVersion": SCHEMA_VERSION,
+        "imageId": intent.image_id,
+        "userId": intent.user_id,
+        "objectKeys": list(intent.object_keys),
+        "createdAt": format_timestamp(intent.created_at),
+    }
+
+
+def _intent(item: Item) -> UploadIntent:
+    return UploadIntent(
+        image_id=item["imageId"],
+        user_id=item["userId"],
+        object_keys=tuple(item["objectKeys"]),
+        created_at=parse_timestamp(item["createdAt"]),
+    )

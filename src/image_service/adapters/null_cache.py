@@ -1,0 +1,85 @@
+"""No cache; it only counts what one would have done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from time import monotonic
+from typing import Final
+
+from cachetools import TTLCache
+
+from image_service.domain.images import Image
+from image_service.domain.listing import Listing, ListQuery
+from image_service.ports import CacheObserver, CacheOutcome, CachePart
+
+_IMAGE_LIFE: Final = 3600.0  # seconds, as in Redis
+_PAGE_LIFE: Final = 300.0
+_FENCE: Final = 5.0
+_MAX_KEYS: Final = 20_000  # of each kind; 10 MB at most
+
+
+class CacheCounts:
+    """A `CacheObserver` that adds up, for whoever wants to look."""
+
+    def __init__(self) -> None:
+        self.reads: Counter[tuple[CachePart, CacheOutcome]] = Counter()
+        self.lost_invalidations = 0
+
+    def read(self, part: CachePart, outcome: CacheOutcome) -> None:
+        self.reads[part, outcome] += 1
+
+    def invalidation_lost(self) -> None:
+        self.lost_invalidations += 1
+
+
+class NullCache:
+    """An `ImageCache` that reads the store every time.
+
+    It remembers keys, without values, to tell its observer the hits that Redis would have
+    had. With several tasks that is an underestimate: each sees only its own requests.
+    """
+
+    def __init__(self, observer: CacheObserver, *, clock: Callable[[], float] = monotonic) -> None:
+        self._observer = observer
+        self._images: TTLCache[str, None] = TTLCache(_MAX_KEYS, _IMAGE_LIFE, clock)
+        self._pages: TTLCache[tuple[str, int, ListQuery], None]
+        self._pages = TTLCache(_MAX_KEYS, _PAGE_LIFE, clock)
+        # The number of a user's last write; older pages have run out before it has.
+        self._writes: TTLCache[str, int] = TTLCache(_MAX_KEYS, _PAGE_LIFE, clock)
+        self._fenced: TTLCache[str, None] = TTLCache(_MAX_KEYS, _FENCE, clock)
+        self._numbers = count(1)
+
+    async def image(
+        self, user_id: str, image_id: str, read: Callable[[], Awaitable[Image | None]]
+    ) -> Image | None:
+        hit = image_id in self._images
+        self._observer.read("image", "would_hit" if hit else "would_miss")
+        image = await read()
+        if image is not None and image.user_id == user_id and not hit:
+            self._images[image_id] = None
+        return image
+
+    async def listing(
+        self, user_id: str, query: ListQuery, read: Callable[[], Awaitable[Listing]]
+    ) -> Listing:
+        key = (user_id, self._writes.get(user_id, 0), query)
+        hit = key in self._pages
+        self._observer.read("page", "would_hit" if hit else "would_miss")
+        if not hit and user_id not in self._fenced:
+            self._pages[key] = None
+        return await read()
+
+    @asynccontextmanager
+    async def writing(self, user_id: str, image_id: str) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.purge(user_id, image_id)
+
+    async def purge(self, user_id: str, image_id: str) -> None:
+        self._images.pop(image_id, None)
+        self._writes[user_id] = next(self._numbers)
+        self._fenced[user_id] = None

@@ -1,0 +1,219 @@
+"""Images and pages in Redis; `docs/adr` explains why a slow reader can't undo a write."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from image_service.adapters.redis import codec, keys, scripts
+from image_service.adapters.redis.link import RedisLink
+from image_service.domain.errors import DependencyUnavailable, ImageServiceError, OutcomeUnknown
+from image_service.domain.images import Image
+from image_service.domain.listing import Listing, ListQuery
+from image_service.domain.times import utc_now
+from image_service.ports import CacheObserver, CachePart
+
+log = structlog.stdlib.get_logger(__name__)
+
+AddPurge = Callable[[str, str, datetime], Awaitable[None]]
+"""Has the outbox call `purge` for (user id, image id), written at that moment."""
+
+_IMAGE_LIFE: Final = 60 * 60 * 1000  # milliseconds, as all below
+_PAGE_LIFE: Final = 5 * 60 * 1000
+_STATE_LIFE: Final = 24 * 60 * 60 * 1000
+_FENCE: Final = 5_000  # how far the indexes may lag
+_LEASE: Final = 60_000  # longer than any commit takes, its retries included
+_MAX_PAGES: Final = 100  # of one user
+_MAX_VALUE: Final = 256 * 1024  # bytes; larger ones would hold up everybody else
+_MAX_OWED: Final = 1_000
+_OWED_AT_ONCE: Final = 50  # some 20 ms; a request pays for them
+_TOKEN_BYTES: Final = 16
+
+
+class RedisImageCache:
+    """An `ImageCache`. Falls back on the store whenever Redis does not answer.
+
+    An invalidation that did not get through goes to the outbox, and this task makes up for
+    it before it uses the cache again.
+    """
+
+    def __init__(
+        self,
+        link: RedisLink,
+        *,
+        add_purge: AddPurge,
+        observer: CacheObserver,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._link = link
+        self._add_purge = add_purge
+        self._observer = observer
+        self._now = now
+        self._owed: dict[tuple[str, str], None] = {}
+        self._settling = False
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    async def image(
+        self, user_id: str, image_id: str, read: Callable[[], Awaitable[Image | None]]
+    ) -> Image | None:
+        key = keys.image(image_id)
+        found = await self._read("image", key, user_id)
+        cached = codec.decode_image(found.entry, image_id) if found.entry else None
+        self._observe("image", found, hit=cached is not None)
+        if cached is not None:
+            return cached
+        image = await read()
+        # The token is the caller's own: under it, only the caller's images may be kept.
+        if found.token and image is not None and image.user_id == user_id:
+            await self._fill("image", key, user_id, found.token, codec.encode_image(image))
+        return image
+
+    async def listing(
+        self, user_id: str, query: ListQuery, read: Callable[[], Awaitable[Listing]]
+    ) -> Listing:
+        query_hash = keys.hash_of(query)
+        key = keys.page(user_id, query_hash)
+        found = await self._read("page", key, user_id)
+        value = found.entry[_TOKEN_BYTES:] if found.entry else b""
+        cached = codec.decode_listing(value, user_id, query_hash) if value else None
+        self._observe("page", found, hit=cached is not None)
+        if cached is not None:
+            return cached
+        listing = await read()
+        if found.token:
+            # A page is good for as long as the token it begins with is the user's current one.
+            value = found.token + codec.encode_listing(listing, user_id, query_hash)
+            await self._fill("page", key, user_id, found.token, value)
+        return listing
+
+    @asynccontextmanager
+    async def writing(self, user_id: str, image_id: str) -> AsyncIterator[None]:
+        write = _random()
+        leased = await self._invalidate(user_id, image_id, write, _LEASE)
+        may_yet_happen = False
+        try:
+            yield
+        except (OutcomeUnknown, asyncio.CancelledError):
+            may_yet_happen = True
+            raise
+        finally:
+            # Where the commit may still happen, the lease is left to run out: until then
+            # nothing can be filled.
+            if not (leased and may_yet_happen):
+                finishing = asyncio.create_task(self._finish(user_id, image_id, write))
+                self._finishing.add(finishing)  # the loop itself keeps only a weak reference
+                finishing.add_done_callback(self._finishing.discard)
+                await asyncio.shield(finishing)  # cancelled requests have committed, too
+
+    async def purge(self, user_id: str, image_id: str) -> None:
+        await self._run_invalidate(user_id, image_id, _random(), 0)
+
+    async def aclose(self) -> None:
+        """Wait until every write that is over has been made known."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+
+    async def _read(self, part: CachePart, key: str, user_id: str) -> _Found:
+        try:
+            await self._settle()
+            entry, token = await self._link.run(
+                scripts.READ, [key, keys.state(user_id)], [_random(), part, _FENCE, _STATE_LIFE]
+            )
+        except DependencyUnavailable:
+            return _Found(available=False)
+        return _Found(entry, token)
+
+    async def _fill(
+        self, part: CachePart, key: str, user_id: str, token: bytes, value: bytes
+    ) -> None:
+        if len(value) > _MAX_VALUE:
+            return
+        life = _IMAGE_LIFE if part == "image" else _PAGE_LIFE
+        with contextlib.suppress(DependencyUnavailable):
+            await self._link.run(
+                scripts.FILL,
+                [key, keys.state(user_id), keys.page_set(user_id)],
+                [token, value, life, part, _MAX_PAGES, _STATE_LIFE],
+            )
+
+    async def _invalidate(self, user_id: str, image_id: str, write: str, lease: int) -> bool:
+        """Whether it got through."""
+        try:
+            await self._settle()
+            await self._run_invalidate(user_id, image_id, write, lease)
+        except DependencyUnavailable:
+            return False
+        return True
+
+    async def _run_invalidate(self, user_id: str, image_id: str, write: str, lease: int) -> None:
+        await self._link.run(
+            scripts.INVALIDATE,
+            [keys.image(image_id), keys.state(user_id), keys.page_set(user_id)],
+            [_random(), write, lease, _FENCE, _STATE_LIFE],
+        )
+
+    async def _finish(self, user_id: str, image_id: str, write: str) -> None:
+        if await self._invalidate(user_id, image_id, write, 0):
+            return
+        self._owe(user_id, image_id)
+        self._observer.invalidation_lost()
+        try:
+            await self._add_purge(user_id, image_id, self._now())
+        except ImageServiceError:
+            log.warning("cache_purge_not_recorded", image_id=image_id, exc_info=True)
+
+    def _owe(self, user_id: str, image_id: str) -> None:
+        self._owed[user_id, image_id] = None
+        if len(self._owed) > _MAX_OWED:  # the outbox has it, too
+            del self._owed[next(iter(self._owed))]
+
+    async def _settle(self) -> None:
+        """Make up for lost invalidations. Raises DependencyUnavailable while any is left."""
+        if not self._owed:
+            return
+        if self._settling:
+            raise DependencyUnavailable
+        self._settling = True
+        try:
+            for _ in range(min(len(self._owed), _OWED_AT_ONCE)):
+                await self._settle_one()
+        finally:
+            self._settling = False
+        if self._owed:
+            raise DependencyUnavailable
+
+    async def _settle_one(self) -> None:
+        # Taken out first: the same one may be owed anew while this is under way.
+        owed = next(iter(self._owed))
+        del self._owed[owed]
+        try:
+            await self.purge(*owed)
+        except BaseException:
+            self._owe(*owed)
+            raise
+
+    def _observe(self, part: CachePart, found: _Found, *, hit: bool) -> None:
+        if not found.available:
+            self._observer.read(part, "unavailable")
+        else:
+            self._observer.read(part, "hit" if hit else "miss")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What Redis has, and the token under which the key may be filled; None where neither."""
+
+    entry: bytes | None = None
+    token: bytes | None = None
+    available: bool = True
+
+
+def _random() -> str:
+    return secrets.token_hex(_TOKEN_BYTES // 2)

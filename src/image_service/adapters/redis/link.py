@@ -1,0 +1,88 @@
+"""The connection to Redis: every call bounded in time, and none while it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ReadOnlyError
+
+from image_service.adapters.circuit import CircuitBreaker
+from image_service.domain.errors import DependencyUnavailable
+
+TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
+_MAX_CONNECTIONS: Final = 50
+
+Argument = str | bytes | int
+
+
+class RedisLink:
+    """Runs Lua scripts, each in one round trip.
+
+    Raises DependencyUnavailable where Redis fails, takes longer than `timeout` seconds, or
+    is being left alone. A call that timed out may still be carried out.
+    """
+
+    def __init__(self, client: Redis, breaker: CircuitBreaker, *, timeout: float = TIMEOUT) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._timeout = timeout
+
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        if not self._breaker.admits():
+            raise DependencyUnavailable
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._client.register_script(script)(keys, arguments)
+        except Exception as error:  # whatever the client makes of a broken server
+            self._breaker.failed(error)
+            if isinstance(error, ReadOnlyError):
+                await self._reconnect()
+            raise DependencyUnavailable from error
+        self._breaker.succeeded()
+        return answer
+
+    async def ping(self) -> None:
+        """Past the breaker: to find out is what it is for."""
+        async with asyncio.timeout(self._timeout):
+            await self._client.ping()
+
+    async def _reconnect(self) -> None:
+        """After a failover the name leads to the new primary, the open connections do not."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+
+
+@asynccontextmanager
+async def open_redis(url: str) -> AsyncIterator[RedisLink]:
+    """A link to `url` (redis://, rediss://). Connects when first used, or never."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_MAX_CONNECTIONS,
+        timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 0),  # a second try would double the time a request waits
+        protocol=2,  # no greeting, no push messages: nothing here needs the third
+    )
+    client = Redis.from_pool(pool)
+    try:
+        yield RedisLink(client, CircuitBreaker("redis"))
+    finally:
+        await client.aclose()
+
+
+class RedisHealth:
+    """A `HealthProbe`."""
+
+    name = "redis"
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def ping(self) -> None:
+        await self._link.ping()

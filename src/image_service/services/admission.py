@@ -1,0 +1,188 @@
+"""Who may come in: what uploads hold of memory and processor is bounded, and shared fairly.
+
+Two gates. `receiving` stands before the body is read and never waits: it counts uploads
+and the bytes of their bodies, from the first byte to the answer. `processing` stands
+between header and pixels: pictures wait there for a worker and for the memory their
+decoding takes. Both refuse at once with Overloaded what is over a bound.
+
+No user gets more than a share of either gate, and the users that wait take turns: somebody
+who uploads a hundred pictures delays another's single one by the picture that is being
+worked on, not by the hundred. Nobody overtakes within a user, and a large picture whose
+turn it is is waited for, or small ones would keep it out for ever.
+
+State is of this process; nothing here blocks or is shared between threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from image_service.domain.errors import Overloaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionLimits:
+    """The bounds; sizes in bytes, `max_wait` in seconds.
+
+    `uploads` and `upload_bytes` bound what is in the process at once, `decode_bytes` and
+    `workers` what is being processed, `waiting_bytes` (of decoding) what waits for that.
+    `user_share` of the first two and of the last is the most one user gets.
+    """
+
+    uploads: int = 128
+    upload_bytes: int = 256 * 2**20
+    decode_bytes: int = 768 * 2**20
+    waiting_bytes: int = 8 * 2**30
+    workers: int = 2
+    user_share: float = 0.5
+    max_wait: float = 15.0
+
+
+class Admission:
+    """The gates of one process."""
+
+    def __init__(self, limits: AdmissionLimits) -> None:
+        share = limits.user_share
+        self._uploads = _Budget(limits.uploads, share)
+        self._upload_bytes = _Budget(limits.upload_bytes, share)
+        self._waiting_bytes = _Budget(limits.waiting_bytes, share)
+        self._workers = _Budget(limits.workers)
+        self._decode_bytes = _Budget(limits.decode_bytes)
+        self._max_wait = limits.max_wait
+        self._line = _Line()
+
+    @contextmanager
+    def receiving(self, user_id: str, body_bytes: int) -> Iterator[None]:
+        """Around an upload, from before its body is read. Raises Overloaded."""
+        with self._uploads.taken(user_id, 1), self._upload_bytes.taken(user_id, body_bytes):
+            yield
+
+    @asynccontextmanager
+    async def processing(self, user_id: str, decode_bytes: int) -> AsyncIterator[None]:
+        """Around the processing of a picture; waits for its turn.
+
+        `decode_bytes` is at most the limit of that name. Raises Overloaded where too much
+        waits already, or it has waited too long.
+        """
+        await self._turn(user_id, decode_bytes)
+        try:
+            yield
+        finally:
+            self._give_back(user_id, decode_bytes)
+
+    async def _turn(self, user_id: str, decode_bytes: int) -> None:
+        if not self._line and self._fits(user_id, decode_bytes):
+            self._take(user_id, decode_bytes)
+            return
+        place = _Place(user_id, decode_bytes, asyncio.get_running_loop().create_future())
+        with self._waiting_bytes.taken(user_id, decode_bytes):
+            self._line.join(place)
+            try:
+                async with asyncio.timeout(self._max_wait):
+                    await place.called
+            except BaseException as ended:
+                self._leave(place)
+                if isinstance(ended, TimeoutError):
+                    raise Overloaded from None
+                raise
+
+    def _leave(self, place: _Place) -> None:
+        if place.called.done() and not place.called.cancelled():
+            # Called in, but it went away before it could hear.
+            self._give_back(place.user_id, place.decode_bytes)
+        else:
+            self._line.drop(place)
+            self._call_next()
+
+    def _give_back(self, user_id: str, decode_bytes: int) -> None:
+        self._workers.release(user_id, 1)
+        self._decode_bytes.release(user_id, decode_bytes)
+        self._call_next()
+
+    def _call_next(self) -> None:
+        while (place := self._line.first()) and self._fits(place.user_id, place.decode_bytes):
+            self._line.call(place)
+            self._take(place.user_id, place.decode_bytes)
+            place.called.set_result(None)
+
+    def _fits(self, user_id: str, decode_bytes: int) -> bool:
+        return self._workers.fits(user_id, 1) and self._decode_bytes.fits(user_id, decode_bytes)
+
+    def _take(self, user_id: str, decode_bytes: int) -> None:
+        self._workers.take(user_id, 1)
+        self._decode_bytes.take(user_id, decode_bytes)
+
+
+class _Budget:
+    """An amount that is given out; to one user at most a `share` of it, but always one thing."""
+
+    def __init__(self, limit: int, share: float = 1.0) -> None:
+        self._limit = limit
+        self._user_limit = int(limit * share)
+        self._total = 0
+        self._users: Counter[str] = Counter()
+
+    def fits(self, user_id: str, amount: int) -> bool:
+        of_user = self._users[user_id]
+        in_share = of_user == 0 or of_user + amount <= self._user_limit
+        return in_share and self._total + amount <= self._limit
+
+    def take(self, user_id: str, amount: int) -> None:
+        self._total += amount
+        self._users[user_id] += amount
+
+    def release(self, user_id: str, amount: int) -> None:
+        self._total -= amount
+        self._users[user_id] -= amount
+        if self._users[user_id] == 0:
+            del self._users[user_id]
+
+    @contextmanager
+    def taken(self, user_id: str, amount: int) -> Iterator[None]:
+        """Raises Overloaded where it does not fit."""
+        if not self.fits(user_id, amount):
+            raise Overloaded
+        self.take(user_id, amount)
+        try:
+            yield
+        finally:
+            self.release(user_id, amount)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    user_id: str
+    decode_bytes: int
+    called: asyncio.Future[None]
+
+
+class _Line:
+    """Who waits: each user's pictures in their order, the users in turn."""
+
+    def __init__(self) -> None:
+        self._users: OrderedDict[str, deque[_Place]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._users)
+
+    def first(self) -> _Place | None:
+        return next(iter(self._users.values()))[0] if self._users else None
+
+    def join(self, place: _Place) -> None:
+        self._users.setdefault(place.user_id, deque()).append(place)
+
+    def call(self, place: _Place) -> None:
+        """Take out the first; its user's next turn comes after everybody else's."""
+        self.drop(place)
+        if place.user_id in self._users:
+            self._users.move_to_end(place.user_id)
+
+    def drop(self, place: _Place) -> None:
+        places = self._users[place.user_id]
+        places.remove(place)
+        if not places:
+            del self._users[place.user_id]

@@ -1,0 +1,25 @@
+output "task_family" {
+  description = "Family of the reconcile task definitions."
+  value       = aws_ecs_task_definition.this.family
+}
+
+output "task_role_arn" {
+  description = "ARN of the role reconcile runs as."
+  value       = aws_iam_role.task.arn
+}
+
+output "schedule_name" {
+  description = "Name of the schedule."
+  value       = aws_scheduler_schedule.this.name
+}
+
+output "resources" {
+  description = "The resources themselves, for tests and for whoever builds on this module."
+  value = {
+    task_definition  = aws_ecs_task_definition.this
+    task_policy      = aws_iam_role_policy.task
+    scheduler_policy = aws_iam_role_policy.scheduler
+    schedule         = aws_scheduler_schedule.this
+    failure_rule     = aws_cloudwatch_event_rule.failed
+  }
+}

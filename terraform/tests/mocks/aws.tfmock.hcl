@@ -1,0 +1,195 @@
+# Values AWS would give, so that a plan knows them: what is asserted is what the
+# configuration makes of them.
+
+mock_data "aws_caller_identity" {
+  defaults = { account_id = "111122223333" }
+}
+
+mock_data "aws_availability_zones" {
+  defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c", "us-east-1d"] }
+}
+
+mock_data "aws_ec2_managed_prefix_list" {
+  defaults = { id = "pl-3b927c52" }
+}
+
+mock_data "aws_cloudfront_cache_policy" {
+  defaults = { id = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad" }
+}
+
+mock_data "aws_cloudfront_origin_request_policy" {
+  defaults = { id = "216adef6-5c7f-47e4-b989-5492eafa07d3" }
+}
+
+mock_data "aws_route53_zone" {
+  defaults = { zone_id = "Z0000000000000000000A" }
+}
+
+mock_data "aws_ssm_parameter" {
+  defaults = { value = "a-redis-password-of-the-tests-only" }
+}
+
+mock_resource "aws_vpc" {
+  defaults = { id = "vpc-0123456789abcdef0" }
+}
+
+mock_resource "aws_security_group" {
+  defaults = { id = "sg-0123456789abcdef0" }
+}
+
+mock_resource "aws_nat_gateway" {
+  defaults = { id = "nat-0123456789abcdef0" }
+}
+
+mock_resource "aws_lb" {
+  defaults = {
+    arn        = "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/tests/0123456789abcdef"
+    arn_suffix = "app/tests/0123456789abcdef"
+    dns_name   = "internal-tests-1234567890.us-east-1.elb.amazonaws.com"
+  }
+}
+
+mock_resource "aws_lb_target_group" {
+  defaults = {
+    arn        = "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/tests/0123456789abcdef"
+    arn_suffix = "targetgroup/tests/0123456789abcdef"
+  }
+}
+
+mock_resource "aws_lb_listener" {
+  defaults = { arn = "arn:aws:elasticloadbalancing:us-east-1:111122223333:listener/app/tests/0123456789abcdef/0123456789abcdef" }
+}
+
+mock_resource "aws_ecr_repository" {
+  defaults = {
+    arn            = "arn:aws:ecr:us-east-1:111122223333:repository/tests"
+    repository_url = "111122223333.dkr.ecr.us-east-1.amazonaws.com/tests"
+  }
+}
+
+mock_resource "aws_ecs_cluster" {
+  defaults = {
+    id  = "arn:aws:ecs:us-east-1:111122223333:cluster/tests"
+    arn = "arn:aws:ecs:us-east-1:111122223333:cluster/tests"
+  }
+}
+
+mock_resource "aws_ecs_task_definition" {
+  defaults = {
+    arn                  = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests:1"
+    arn_without_revision = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests"
+  }
+}
+
+mock_resource "aws_ecs_service" {
+  defaults = { id = "arn:aws:ecs:us-east-1:111122223333:service/tests/tests" }
+}
+
+mock_resource "aws_iam_role" {
+  defaults = { arn = "arn:aws:iam::111122223333:role/tests" }
+}
+
+mock_resource "aws_dynamodb_table" {
+  defaults = { arn = "arn:aws:dynamodb:us-east-1:111122223333:table/tests" }
+}
+
+mock_resource "aws_s3_bucket" {
+  defaults = {
+    arn                         = "arn:aws:s3:::tests"
+    bucket_regional_domain_name = "tests.s3.us-east-1.amazonaws.com"
+  }
+}
+
+mock_resource "aws_cloudfront_distribution" {
+  defaults = {
+    id             = "E1TESTS"
+    arn            = "arn:aws:cloudfront::111122223333:distribution/E1TESTS"
+    domain_name    = "d111111abcdef8.cloudfront.net"
+    hosted_zone_id = "Z2FDTNDATAQYW2"
+  }
+}
+
+mock_resource "aws_cloudfront_vpc_origin" {
+  defaults = { id = "vo_tests" }
+}
+
+mock_resource "aws_cloudfront_cache_policy" {
+  defaults = { id = "cache-policy-of-pictures" }
+}
+
+mock_resource "aws_cloudfront_origin_access_control" {
+  defaults = { id = "E2TESTS" }
+}
+
+mock_resource "aws_cloudwatch_log_delivery_destination" {
+  defaults = { arn = "arn:aws:logs:us-east-1:111122223333:delivery-destination:tests" }
+}
+
+mock_resource "aws_cloudwatch_log_group" {
+  defaults = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:/tests" }
+}
+
+mock_resource "aws_acm_certificate" {
+  defaults = {
+    arn = "arn:aws:acm:us-east-1:111122223333:certificate/tests"
+
+    domain_validation_options = [
+      {
+        domain_name           = "images-dev.lego-api.com"
+        resource_record_name  = "_tests.images-dev.lego-api.com."
+        resource_record_type  = "CNAME"
+        resource_record_value = "_tests.acm-validations.aws."
+      },
+      {
+        domain_name           = "images-staging.lego-api.com"
+        resource_record_name  = "_tests.images-staging.lego-api.com."
+        resource_record_type  = "CNAME"
+        resource_record_value = "_tests.acm-validations.aws."
+      },
+      {
+        domain_name           = "images.lego-api.com"
+        resource_record_name  = "_tests.images.lego-api.com."
+        resource_record_type  = "CNAME"
+        resource_record_value = "_tests.acm-validations.aws."
+      },
+      {
+        domain_name           = "pictures.lego-api.com"
+        resource_record_name  = "_tests.pictures.lego-api.com."
+        resource_record_type  = "CNAME"
+        resource_record_value = "_tests.acm-validations.aws."
+      },
+    ]
+  }
+}
+
+mock_resource "aws_acm_certificate_validation" {
+  defaults = { certificate_arn = "arn:aws:acm:us-east-1:111122223333:certificate/tests" }
+}
+
+mock_resource "aws_sns_topic" {
+  defaults = { arn = "arn:aws:sns:us-east-1:111122223333:tests" }
+}
+
+mock_resource "aws_ssm_parameter" {
+  defaults = { arn = "arn:aws:ssm:us-east-1:111122223333:parameter/tests" }
+}
+
+mock_resource "aws_wafv2_web_acl" {
+  defaults = { arn = "arn:aws:wafv2:us-east-1:111122223333:global/webacl/tests/tests" }
+}
+
+mock_resource "aws_wafv2_ip_set" {
+  defaults = { arn = "arn:aws:wafv2:us-east-1:111122223333:global/ipset/tests/tests" }
+}
+
+mock_resource "aws_elasticache_replication_group" {
+  defaults = { primary_endpoint_address = "master.tests.use1.cache.amazonaws.com" }
+}
+
+mock_resource "aws_cognito_user_pool" {
+  defaults = { id = "us-east-1_TestsTest" }
+}
+
+mock_resource "aws_cognito_user_pool_client" {
+  defaults = { id = "1234567890abcdefghij" }
+}

@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INTEGRATION := $(VENV)/.integration
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --quiet \
-	--generate-hashes --no-emit-index-url --no-header
+LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration lint format bench openapi lock clean
+.PHONY: help setup run test test-unit test-integration test-chaos lint format bench openapi \
+	check-ops audit terraform-check lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ test-integration: $(INTEGRATION) ## Run the storage suites on DynamoDB Local and
 	tests/fetch_dynamodb_local.sh
 	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest tests/contract tests/integration $(ARGS)
 
+test-chaos: $(INSTALLED) ## Kill, cut and fuzz the service for longer; ARGS="-k kill" selects
+	IMAGE_SERVICE_CHAOS_ROUNDS=200 IMAGE_SERVICE_FUZZ_SECONDS=600 \
+		$(BIN)/pytest tests/chaos tests/fuzz --timeout=3600 $(ARGS)
+
 lint: $(INSTALLED) ## Check style, types and the import rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -42,17 +47,29 @@ format: $(INSTALLED) ## Format the code and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+check-ops: ## Check Dockerfile, compose file and workflows
+	.github/check.sh
+
+audit: ## Look the pinned requirements up for known vulnerabilities (needs the network)
+	.github/check.sh audit
+
+terraform-check: ## Check the Terraform code: format, validity, plans, checkov
+	terraform/check.sh
+
 bench: $(INSTALLED) ## Measure CPU time a picture
 	$(BIN)/python -m benchmarks.pictures $(ARGS)
 
 openapi: $(INSTALLED) ## Print the OpenAPI document
 	@$(BIN)/image-service openapi
 
-lock: ## Pin the requirements anew from pyproject.toml (needs uv)
-	$(LOCK) --upgrade -o requirements/runtime.txt
-	$(LOCK) --upgrade --extra local --extra dev -c requirements/runtime.txt -o requirements/dev.txt
-	$(LOCK) --upgrade --extra local --extra dev --extra integration -c requirements/dev.txt \
-		-o requirements/integration.txt
+lock: ## Pin the requirements anew (needs uv)
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --extra local --extra dev -c requirements/runtime.txt \
+		-o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra local --extra dev --extra integration \
+		-c requirements/dev.txt -o requirements/integration.txt
+	$(LOCK) docker/build-requirements.in -c requirements/dev.txt -o docker/build-requirements.txt
+	$(LOCK) .github/lint/requirements.in -o .github/lint/requirements.txt
 
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .cache .image-service .mypy_cache .pytest_cache .ruff_cache .hypothesis \

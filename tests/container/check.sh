@@ -14,12 +14,13 @@ aws_port=${AWS_PORT:-14566}
 port=${PORT:-18000}
 name=image-service-check-$$
 volume=$name-issuer
+scratch=$(mktemp --directory)
 
 aws=http://127.0.0.1:$aws_port
 base=http://127.0.0.1:$port
 hardened=(--read-only --cap-drop=ALL --security-opt=no-new-privileges --network=host)
 environment=(
-    -e AWS_ACCESS_KEY_ID=local -e AWS_SECRET_ACCESS_KEY=local -e AWS_DEFAULT_REGION=us-east-1
+    -e AWS_ACCESS_KEY_ID=local -e AWS_SECRET_ACCESS_KEY=local -e AWS_REGION=us-east-1
     -e AWS_ENDPOINT_URL_S3="$aws" -e AWS_ENDPOINT_URL_DYNAMODB="$aws"
     -e IMAGE_SERVICE_STAGE=local -e IMAGE_SERVICE_PORT="$port"
     -e IMAGE_SERVICE_TABLE_NAME=ImageMetadata-local -e IMAGE_SERVICE_BUCKET=images-lego-moc-local
@@ -38,6 +39,7 @@ clean_up() {
     "$engine" rm --force "$name" >/dev/null 2>&1 || true
     "$engine" volume rm "$volume" >/dev/null 2>&1 || true
     kill "$emulator" 2>/dev/null || true
+    rm -r "$scratch"
 }
 
 wait_for() { # what, url, options of curl
@@ -90,16 +92,24 @@ echo "       cold start to first answer: $(($(now) - started)) ms"
     fail "the health check says yes to a dead port"
 ok "jemalloc, no capabilities, read-only, health check"
 
-SMOKE_TOKEN=$("$engine" exec "$name" image-service token --user alice) \
-    "$python" tests/container/smoke.py "$base"
+token=$("$engine" exec "$name" image-service token --user alice)
+SMOKE_TOKEN=$token "$python" tests/container/smoke.py "$base"
 echo "       memory: $("$engine" exec "$name" grep VmRSS /proc/1/status | tr -s '\t ' ' ')"
 
-# Stop, while a connection is open: the exit code tells a clean end from a kill
-exec 3<>"/dev/tcp/127.0.0.1/$port"
+# Stop, while an upload comes in slowly: it is still answered, and the exit code tells a clean
+# end from a kill
+"$python" -c 'import sys; sys.path.insert(0, "tests/container"); import smoke
+sys.stdout.buffer.write(smoke.png(640, 480))' >"$scratch/slow.png"
+curl --silent --limit-rate "$(($(stat --format %s "$scratch/slow.png") / 3))" --max-time 50 \
+    --output "$scratch/answer" --write-out '%{http_code}' -H "Authorization: Bearer $token" \
+    -F "file=@$scratch/slow.png" "$base/images" >"$scratch/status" &
+upload=$!
+sleep 1
 started=$(now)
 "$engine" stop --time 50 "$name" >/dev/null
-echo "       SIGTERM to exit: $(($(now) - started)) ms"
-exec 3>&-
+echo "       SIGTERM to exit, an upload of 3 s being under way: $(($(now) - started)) ms"
+wait "$upload" || true
+[ "$(cat "$scratch/status")" = 201 ] || fail "the upload under way was cut off: $(cat "$scratch/status")"
 code=$("$engine" inspect --format '{{.State.ExitCode}}' "$name")
 [ "$code" = 0 ] || fail "it ended with $code"
-ok "SIGTERM ends it cleanly"
+ok "SIGTERM ends it cleanly, and cuts off no upload"

@@ -43,6 +43,8 @@ def call(method, url, *, token=None, body=None, content_type=None):
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         response = error
+    except OSError as error:
+        sys.exit(f"FAILED {method} {url}: {error}")
     with response:
         names = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, names, response.read())

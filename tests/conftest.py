@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import redis_server
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -45,6 +46,17 @@ def emulator() -> Iterator[str]:
     """The endpoint of a fresh emulator."""
     with running_emulator() as endpoint:
         yield endpoint
+
+
+def pytest_report_header() -> str:
+    return redis_server.described()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis that is shared by the run; tests keep apart by users nobody else has."""
+    with redis_server.running_redis() as url:
+        yield url
 
 
 @pytest.fixture

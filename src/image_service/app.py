@@ -17,6 +17,7 @@ from starlette.routing import Match
 from image_service import __version__
 from image_service.api import docs, health, images, openapi
 from image_service.api.cors import Cors
+from image_service.api.deadlines import AnswerTimes, Deadlines
 from image_service.api.errors import (
     error_response,
     from_http_exception,
@@ -29,6 +30,7 @@ from image_service.api.middleware import (
     HeadAsGet,
     RequestContext,
 )
+from image_service.api.pace import Pace
 from image_service.bootstrap import open_services
 from image_service.services import Services
 from image_service.settings import Settings
@@ -73,6 +75,11 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         },
     )
     app.state.settings = settings
+    app.state.pace = Pace(
+        stall=settings.upload_stall_timeout,
+        least_rate=settings.upload_min_rate,
+        total=settings.upload_timeout,
+    )
     app.state.ready = False
     for router in _ROUTERS:
         app.include_router(router)
@@ -88,8 +95,17 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(Cors, origins=settings.cors_origins),
         Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),
+        Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),
         Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),
     ]
+
+
+def _answer_times(settings: Settings) -> AnswerTimes:
+    return AnswerTimes(
+        upload=settings.upload_deadline,
+        delete=settings.delete_deadline,
+        other=settings.request_deadline,
+    )
 
 
 async def _on_http_exception(request: Request, raised: Exception) -> Response:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aioboto3
 import httpx
-import structlog
 from botocore.exceptions import ProfileNotFound
 
 from image_service.adapters.aws_config import client_config
@@ -23,6 +22,8 @@ from image_service.adapters.dynamodb import (
     DynamoIdempotencyRecords,
     DynamoImageLists,
     DynamoImageRepository,
+    DynamoOutbox,
+    DynamoTableAudit,
     DynamoUploadIntents,
 )
 from image_service.adapters.null_cache import CacheCounts, NullCache
@@ -34,7 +35,7 @@ from image_service.adapters.redis import (
     RedisWindows,
     open_redis,
 )
-from image_service.adapters.s3 import S3Health, S3ObjectStore
+from image_service.adapters.s3 import S3Health, S3Inventory, S3ObjectStore
 from image_service.adapters.vips import (
     EncodingOptions,
     PictureLimits,
@@ -42,19 +43,25 @@ from image_service.adapters.vips import (
     check_vips,
 )
 from image_service.domain.images import CdnUrls
-from image_service.ports import Cdn, ImageCache
+from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
+from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
+from image_service.services.outbox import OutboxProcessor, PurgeCache
+from image_service.services.reconcile import Care, Reconciler, Stores
 from image_service.services.storing import ImageWriter
+from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
+from image_service.services.worker import Worker
 from image_service.settings import Settings, SettingsError
-
-log = structlog.stdlib.get_logger(__name__)
 
 # Seconds to wait for an answer: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
+
+# One worker decodes about 200 MB a second: what waits is done in 20 s.
+_WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
 @asynccontextmanager
@@ -62,46 +69,43 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
     check_vips()
     async with AsyncExitStack() as stack:
-        session = aws_session()
-
-        async def client(service: str) -> Any:
-            config = client_config(read_timeout=_READ_TIMEOUTS[service])
-            return await stack.enter_async_context(session.client(service, config=config))
-
-        dynamodb, s3 = await client("dynamodb"), await client("s3")
-        repository = DynamoImageRepository(dynamodb, settings.table_name)
-        objects = S3ObjectStore(
-            s3,
-            bucket=settings.bucket,
-            cache_control=settings.object_cache_control,
-            storage_class=settings.storage_class,
-        )
-        cdn: Cdn = NullCdn()
-        if settings.cloudfront_distribution_id:
-            cdn = CloudFrontCdn(await client("cloudfront"), settings.cloudfront_distribution_id)
-
+        stores = await _open_stores(settings, stack)
         redis = await _redis(settings, stack)
-        cache = await _cache(redis, stack)
+        cache = await _cache(redis, stores.outbox, stack)
         processor = _processor(settings)
         stack.callback(processor.close)
-        intents = DynamoUploadIntents(dynamodb, settings.table_name)
-        records = DynamoIdempotencyRecords(dynamodb, settings.table_name)
+        admission = Admission(_admission_limits(settings))
         uploads = UploadService(
             processor=processor,
-            intents=intents,
-            records=records,
+            admission=admission,
+            intents=stores.intents,
+            records=stores.records,
             writer=ImageWriter(
-                objects=objects, repository=repository, intents=intents, records=records
+                objects=stores.objects,
+                repository=stores.repository,
+                intents=stores.intents,
+                records=stores.records,
+                cache=cache,
             ),
         )
-        stack.push_async_callback(uploads.aclose)
+        worker = Worker(
+            processor=stores.outbox_processor(cache.purge),
+            sweeper=stores.sweeper,
+            poll=settings.outbox_poll,
+        )
+        stack.push_async_callback(worker.aclose)
+        stack.push_async_callback(uploads.aclose)  # while the worker still runs
+        worker.start()
         yield Services(
+            admission=admission,
             uploads=uploads,
             library=Library(
-                repository=repository,
-                lists=DynamoImageLists(dynamodb, settings.table_name),
+                repository=stores.repository,
+                lists=stores.lists,
                 cache=cache,
-                deletions=DeletionService(repository=repository, objects=objects, cdn=cdn),
+                deletions=DeletionService(
+                    objects=stores.objects, outbox=stores.outbox, nudge=worker.nudge
+                ),
             ),
             verifier=await _verifier(settings, stack),
             rate_limiter=LimitsRateLimiter(
@@ -110,14 +114,87 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 shared=RedisWindows(redis) if redis else None,
             ),
             health=HealthService(
-                required=[
-                    DynamoHealth(dynamodb, settings.table_name),
-                    S3Health(s3, settings.bucket),
-                ],
+                required=stores.health,
                 optional={"redis": RedisHealth(redis) if redis else None},
             ),
             urls=CdnUrls(settings.cdn_base_url),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """What lies on AWS, behind its ports."""
+
+    repository: DynamoImageRepository
+    lists: DynamoImageLists
+    intents: DynamoUploadIntents
+    records: DynamoIdempotencyRecords
+    outbox: DynamoOutbox
+    objects: S3ObjectStore
+    audit: DynamoTableAudit
+    inventory: S3Inventory
+    cdn: Cdn
+    health: Sequence[HealthProbe]
+
+    @property
+    def sweeper(self) -> IntentSweeper:
+        return IntentSweeper(intents=self.intents, objects=self.objects)
+
+    def outbox_processor(self, purge_cache: PurgeCache) -> OutboxProcessor:
+        return OutboxProcessor(
+            outbox=self.outbox,
+            objects=self.objects,
+            cdn=self.cdn,
+            repository=self.repository,
+            purge_cache=purge_cache,
+        )
+
+
+async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+    session = aws_session()
+
+    async def client(service: str) -> Any:
+        config = client_config(read_timeout=_READ_TIMEOUTS[service])
+        return await stack.enter_async_context(session.client(service, config=config))
+
+    dynamodb, s3 = await client("dynamodb"), await client("s3")
+    table, bucket = settings.table_name, settings.bucket
+    cdn: Cdn = NullCdn()
+    if settings.cloudfront_distribution_id:
+        cdn = CloudFrontCdn(await client("cloudfront"), settings.cloudfront_distribution_id)
+    return _Stores(
+        repository=DynamoImageRepository(dynamodb, table),
+        lists=DynamoImageLists(dynamodb, table),
+        intents=DynamoUploadIntents(dynamodb, table),
+        records=DynamoIdempotencyRecords(dynamodb, table),
+        outbox=DynamoOutbox(dynamodb, table),
+        objects=S3ObjectStore(
+            s3,
+            bucket=bucket,
+            cache_control=settings.object_cache_control,
+            storage_class=settings.storage_class,
+        ),
+        audit=DynamoTableAudit(dynamodb, table),
+        inventory=S3Inventory(s3, bucket=bucket),
+        cdn=cdn,
+        health=(DynamoHealth(dynamodb, table), S3Health(s3, bucket)),
+    )
+
+
+@asynccontextmanager
+async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Reconciler]:
+    """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
+    async with AsyncExitStack() as stack:
+        stores = await _open_stores(settings, stack)
+        cache = await _cache(await _redis(settings, stack), stores.outbox, stack)
+        compared = Stores(
+            audit=stores.audit,
+            inventory=stores.inventory,
+            objects=stores.objects,
+            intents=stores.intents,
+            outbox=stores.outbox,
+        )
+        yield Reconciler(compared, stores.outbox_processor(cache.purge), care)
 
 
 def aws_session() -> aioboto3.Session:
@@ -138,17 +215,13 @@ async def _redis(settings: Settings, stack: AsyncExitStack) -> RedisLink | None:
     return await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
 
 
-async def _cache(redis: RedisLink | None, stack: AsyncExitStack) -> ImageCache:
+async def _cache(redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack) -> ImageCache:
     counts = CacheCounts()
     if redis is None:
         return NullCache(counts)
-    cache = RedisImageCache(redis, add_purge=_purge_unrecorded, observer=counts)
+    cache = RedisImageCache(redis, add_purge=outbox.add_cache_purge, observer=counts)
     stack.push_async_callback(cache.aclose)
     return cache
-
-
-async def _purge_unrecorded(user_id: str, image_id: str, at: datetime) -> None:
-    log.warning("cache_purge_unrecorded", user_id=user_id, image_id=image_id, at=at.isoformat())
 
 
 def _processor(settings: Settings) -> VipsProcessor:
@@ -156,6 +229,7 @@ def _processor(settings: Settings) -> VipsProcessor:
         limits=PictureLimits(
             min_side=settings.min_dimension,
             max_side=settings.max_dimension,
+            max_decode_bytes=settings.decode_memory_bytes,
         ),
         options=EncodingOptions(
             main_size=settings.main_size,
@@ -165,8 +239,25 @@ def _processor(settings: Settings) -> VipsProcessor:
             effort=settings.webp_effort,
             timeout=settings.processing_timeout,
         ),
-        worker_threads=settings.worker_threads or _available_cpus(),
+        worker_threads=_workers(settings),
     )
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    workers = _workers(settings)
+    return AdmissionLimits(
+        uploads=settings.max_uploads,
+        upload_bytes=settings.upload_memory_bytes,
+        decode_bytes=settings.decode_memory_bytes,
+        waiting_bytes=settings.waiting_decode_bytes or workers * _WAITING_BYTES_A_WORKER,
+        workers=workers,
+        user_share=settings.user_share,
+        max_wait=settings.queue_timeout,
+    )
+
+
+def _workers(settings: Settings) -> int:
+    return settings.worker_threads or _available_cpus()
 
 
 async def _verifier(settings: Settings, stack: AsyncExitStack) -> CognitoVerifier:

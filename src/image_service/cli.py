@@ -1,20 +1,26 @@
-"""The command line: `image-service serve | dev | token | openapi`."""
+"""The command line: `image-service serve | dev | token | reconcile | openapi`."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 
+from image_service import reconciling
 from image_service.api.openapi import document
 from image_service.app import create_app
 from image_service.bootstrap import aws_session
+from image_service.domain.errors import DependencyUnavailable
 from image_service.observability import configure_logging
 from image_service.server import serve as run_server
+from image_service.services.reconcile import Audit, Care
 from image_service.settings import Settings, SettingsError, load_settings
 
 cli = typer.Typer(
@@ -64,6 +70,8 @@ def dev(
         os.environ.setdefault(
             "IMAGE_SERVICE_LOG_FORMAT", "console" if sys.stdout.isatty() else "json"
         )
+        # No load balancer has to notice that it goes.
+        os.environ.setdefault("IMAGE_SERVICE_DRAIN_SECONDS", "0")
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format, settings.stage)
         demo_token = stack.local_token(state_dir, "demo-user")
@@ -86,6 +94,47 @@ def token(
 
 
 @cli.command()
+def reconcile(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a JSON report there.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep track there, and go on from where it says.")
+    ] = None,
+    min_age: Annotated[
+        float, typer.Option(help="Minutes; what is younger is left alone.", min=0)
+    ] = 60,
+    rate: Annotated[float, typer.Option(help="Files and items a second.", min=1)] = 2_000,
+) -> None:
+    """Compare files, items and counters from end to end; safe beside live traffic.
+
+    Exits with 0 if nothing is wrong (any more), 1 if something is, 2 if it could not finish.
+    """
+    settings = _settings_or_exit(status=2)
+    configure_logging("error", settings.log_format, settings.stage)
+    try:
+        audit = reconciling.read_checkpoint(resume) if resume and resume.exists() else None
+    except ValueError as error:
+        _fail(str(error), status=2)
+    if audit is None or audit.done:
+        audit = Audit(fix=fix)
+    elif audit.fix != fix:
+        _fail(f"{resume} is of a run {'with' if audit.fix else 'without'} --fix", status=2)
+    care = Care(min_age=timedelta(minutes=min_age), rate=rate)
+    try:
+        asyncio.run(reconciling.reconcile(settings, care, audit, resume))
+    except SettingsError as error:
+        _fail(*error.faults, status=2)
+    except DependencyUnavailable:
+        again = f"; repeat the command to go on ({resume})" if resume else ""
+        _fail(f"a store is not answering; see the log above{again}", status=2)
+    reconciling.print_summary(audit, Console())
+    if report is not None:
+        reconciling.write_report(report, audit)
+    raise typer.Exit(0 if audit.clean else 1)
+
+
+@cli.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
     anywhere = Settings(
@@ -99,17 +148,17 @@ def openapi() -> None:
     typer.echo(json.dumps(document(create_app(anywhere)), indent=2, ensure_ascii=False))
 
 
-def _settings_or_exit() -> Settings:
+def _settings_or_exit(status: int = 1) -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        _fail(*error.faults)
+        _fail(*error.faults, status=status)
 
 
-def _fail(*lines: str) -> NoReturn:
+def _fail(*lines: str, status: int = 1) -> NoReturn:
     for line in lines:
         typer.echo(f"image-service: {line}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 def _welcome(url: str, demo_token: str, state_dir: Path) -> None:

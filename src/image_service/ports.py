@@ -216,7 +216,10 @@ class Cdn(Protocol):
     """The cache that browsers load pictures from."""
 
     async def invalidate(self, paths: Sequence[str], reference: str) -> None:
-        """Have the edges drop `paths` (as of `CdnUrls.path`); one `reference`, one purge."""
+        """Have the edges drop `paths` (as of `CdnUrls.path`); one `reference`, one purge.
+
+        Raises CdnBusy where too many are in progress already.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -23,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "IMAGE_SERVICE_"
+FORM_BYTES = 128 * 1024  # what a form may have besides its file
 
 
 class SettingsError(Exception):
@@ -106,6 +108,8 @@ class Settings(BaseSettings):
     # Optional: a cache, and rate limits that all tasks share
     redis_url: RedisUrl | None = None
 
+    outbox_poll: PositiveFloat = 5.0
+
     # Who may come in
     cognito_issuer: Url
     cognito_client_ids: Annotated[
@@ -128,6 +132,22 @@ class Settings(BaseSettings):
     worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     processing_timeout: PositiveFloat = 20.0
 
+    # Load: what may be in the process at once, of it for one user, and how long
+    max_uploads: PositiveInt = 128
+    upload_memory_bytes: PositiveInt = 256 * 1024 * 1024
+    decode_memory_bytes: Annotated[int, Field(ge=96 * 1024 * 1024)] = 768 * 1024 * 1024
+    waiting_decode_bytes: PositiveInt | None = None
+    user_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    queue_timeout: PositiveFloat = 15.0
+    upload_stall_timeout: PositiveFloat = 20.0
+    upload_min_rate: PositiveInt = 8 * 1024
+    upload_timeout: PositiveFloat = 300.0
+    upload_deadline: PositiveFloat = 30.0
+    delete_deadline: PositiveFloat = 15.0
+    request_deadline: PositiveFloat = 10.0
+    drain_seconds: NonNegativeFloat = 10.0
+    shutdown_seconds: PositiveInt = 30
+
     # The server
     host: NonEmpty = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -142,6 +162,15 @@ class Settings(BaseSettings):
     def _dimensions_in_order(self) -> Self:
         if self.min_dimension > self.max_dimension:
             raise ValueError("MIN_DIMENSION must not be above MAX_DIMENSION")
+        return self
+
+    @model_validator(mode="after")
+    def _one_upload_fits(self) -> Self:
+        if self.upload_memory_bytes < self.max_file_bytes + FORM_BYTES:
+            raise ValueError(
+                "UPLOAD_MEMORY_BYTES must take at least one upload: "
+                f"MAX_FILE_BYTES and {FORM_BYTES:,} for the rest of its form"
+            )
         return self
 
 

@@ -21,5 +21,7 @@ deletion_protection = false
 log_retention_days  = 7
 monthly_budget      = 50
 
-# Given by whoever applies, or by the pipeline: image_digest, alarm_emails,
-# github_repository, state_bucket (docs/deployment.md).
+# To be added here once they are known; none is a secret, and whoever applies without one
+# undoes it: alarm_emails, github_repository, state_bucket,
+# allowed_account_ids.
+# image_digest comes with each deployment.

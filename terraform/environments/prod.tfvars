@@ -25,6 +25,7 @@ deletion_protection = true
 log_retention_days  = 90
 monthly_budget      = 160
 
-# Given by whoever applies, or by the pipeline: image_digest, cognito_user_pool_id,
-# cognito_client_ids, waf_exempt_cidrs, alarm_emails, github_repository, state_bucket
-# (docs/deployment.md).
+# To be added here once they are known; none is a secret, and whoever applies without one
+# undoes it: cognito_user_pool_id, cognito_client_ids,
+# waf_exempt_cidrs, alarm_emails, github_repository, state_bucket, allowed_account_ids.
+# image_digest comes with each deployment.

@@ -17,5 +17,7 @@ deletion_protection = false
 log_retention_days  = 14
 monthly_budget      = 110
 
-# Given by whoever applies, or by the pipeline: image_digest, cognito_user_pool_id,
-# cognito_client_ids, alarm_emails, github_repository, state_bucket (docs/deployment.md).
+# To be added here once they are known; none is a secret, and whoever applies without one
+# undoes it: cognito_user_pool_id, cognito_client_ids,
+# alarm_emails, github_repository, state_bucket, allowed_account_ids.
+# image_digest comes with each deployment.

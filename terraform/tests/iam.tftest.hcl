@@ -5,7 +5,7 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave to whoever applies. Dev makes a user pool of its own.
+# What the tfvars leave open. Dev makes a user pool of its own.
 variables {
   image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"

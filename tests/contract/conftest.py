@@ -14,18 +14,35 @@ import pytest
 from tests import engines
 from tests.fakes import (
     FakeCdn,
+    FakeIdempotencyRecords,
     FakeImageLists,
     FakeImageRepository,
     FakeObjectStore,
+    FakeOutbox,
     FakeTable,
+    FakeUploadIntents,
     StoredObject,
 )
 
 from image_service.adapters.cloudfront import CloudFrontCdn
-from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
+from image_service.adapters.dynamodb import (
+    DynamoIdempotencyRecords,
+    DynamoImageLists,
+    DynamoImageRepository,
+    DynamoOutbox,
+    DynamoUploadIntents,
+)
 from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
-from image_service.ports import Cdn, ImageLists, ImageRepository, ObjectStore
+from image_service.ports import (
+    Cdn,
+    IdempotencyRecords,
+    ImageLists,
+    ImageRepository,
+    ObjectStore,
+    Outbox,
+    UploadIntents,
+)
 
 FAKE = "fake"
 TABLE_NAME = "ImageMetadata-contract"
@@ -40,6 +57,9 @@ class ImageStores:
     repository: ImageRepository
     lists: ImageLists
     bounded: Callable[[int], ImageLists]
+    intents: UploadIntents
+    records: IdempotencyRecords
+    outbox: Outbox
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,9 @@ async def stores(dynamodb_endpoint: str | None) -> AsyncIterator[ImageStores]:
             FakeImageRepository(table),
             FakeImageLists(table),
             lambda bound: FakeImageLists(table, look_bound=bound),
+            FakeUploadIntents(table),
+            FakeIdempotencyRecords(table),
+            FakeOutbox(table),
         )
         return
     async with engines.dynamodb_client(dynamodb_endpoint) as client:
@@ -110,6 +133,9 @@ async def stores(dynamodb_endpoint: str | None) -> AsyncIterator[ImageStores]:
             DynamoImageRepository(client, TABLE_NAME),
             DynamoImageLists(client, TABLE_NAME),
             lambda bound: DynamoImageLists(client, TABLE_NAME, look_bound=bound),
+            DynamoUploadIntents(client, TABLE_NAME),
+            DynamoIdempotencyRecords(client, TABLE_NAME),
+            DynamoOutbox(client, TABLE_NAME),
         )
 
 
@@ -121,6 +147,21 @@ def repository(stores: ImageStores) -> ImageRepository:
 @pytest.fixture
 def lists(stores: ImageStores) -> ImageLists:
     return stores.lists
+
+
+@pytest.fixture
+def intents(stores: ImageStores) -> UploadIntents:
+    return stores.intents
+
+
+@pytest.fixture
+def records(stores: ImageStores) -> IdempotencyRecords:
+    return stores.records
+
+
+@pytest.fixture
+def outbox(stores: ImageStores) -> Outbox:
+    return stores.outbox
 
 
 @pytest.fixture

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from tests import engines
+from tests.integration.table import Table
+from tests.integration.world import World
 
-from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
-from image_service.adapters.dynamodb.items import from_wire, to_wire
-from image_service.devstack.aws import create_table
+from image_service.devstack.aws import create_bucket, create_table
 
 if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_s3.client import S3Client
 
 TABLE_NAME = "ImageMetadata-integration"
-
-
-@dataclass(frozen=True)
-class Table:
-    """The table itself, beside the adapters on it."""
-
-    client: DynamoDBClient
-    name: str
-
-    @property
-    def repository(self) -> DynamoImageRepository:
-        return DynamoImageRepository(self.client, self.name)
-
-    @property
-    def lists(self) -> DynamoImageLists:
-        return DynamoImageLists(self.client, self.name)
-
-    async def item(self, partition: str, sort: str) -> dict[str, Any]:
-        """Empty where there is none."""
-        answer = await self.client.get_item(
-            TableName=self.name, Key=to_wire({"PK": partition, "SK": sort}), ConsistentRead=True
-        )
-        return from_wire(answer.get("Item", {}))
-
-    async def partition(self, value: str) -> list[dict[str, Any]]:
-        answer = await self.client.query(
-            TableName=self.name,
-            KeyConditionExpression="PK = :value",
-            ExpressionAttributeValues=to_wire({":value": value}),
-            ConsistentRead=True,
-        )
-        return [from_wire(item) for item in answer["Items"]]
+BUCKET = "images-lego-moc-integration"
 
 
 @pytest.fixture(scope="session", params=engines.engines(engines.DYNAMODB_LOCAL))
@@ -61,10 +30,38 @@ def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def s3_endpoint(dynamodb_endpoint: str, emulator: str) -> Iterator[str]:
+    """The emulator beside the emulator, a real engine beside a real one."""
+    if dynamodb_endpoint == emulator:
+        yield emulator
+        return
+    with engines.seaweedfs() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 async def table(dynamodb_endpoint: str) -> AsyncIterator[Table]:
     async with engines.dynamodb_client(dynamodb_endpoint) as client:
         await create_table(client, TABLE_NAME)
         yield Table(client, TABLE_NAME)
+
+
+@pytest.fixture(scope="session")
+async def s3(s3_endpoint: str) -> AsyncIterator[S3Client]:
+    async with engines.s3_client(s3_endpoint) as client:
+        await create_bucket(client, BUCKET)
+        yield client
+
+
+@pytest.fixture
+async def world(table: Table, s3: S3Client, unique: str) -> World:
+    """A table of its own, and the bucket, empty."""
+    own = Table(table.client, f"World-{unique}")
+    await create_table(table.client, own.name)
+    opened = World(own, s3, BUCKET)
+    await opened.objects.delete(sorted(await opened.files()))
+    opened.ahead = timedelta(seconds=5)  # objects' times are whole seconds
+    return opened
 
 
 @pytest.fixture

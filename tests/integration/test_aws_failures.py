@@ -9,8 +9,8 @@ import pytest
 from tests import engines
 from tests.contract.samples import make_image, moment
 from tests.integration import faults
-from tests.integration.conftest import Table
 from tests.integration.faults import FaultyServer
+from tests.integration.table import Table
 
 from image_service.adapters.aws_config import client_config
 from image_service.adapters.cloudfront import CloudFrontCdn
@@ -109,9 +109,9 @@ async def test_a_lost_answer_to_an_edit_is_no_version_mismatch(
 @pytest.mark.parametrize(
     "script",
     [
-        [faults.lost_request] * 3,
+        [faults.lost_request] * 100,
         [faults.silence] * 3,
-        [faults.refusal("InternalServerError", status=500)] * 3,
+        [faults.refusal("InternalServerError", status=500)] * 100,
         [faults.last_connection],
         [faults.lost_request, *[faults.refusal("AccessDeniedException")] * 2],
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.contract.samples import ids, make_image, moment
-from tests.integration.conftest import Table
+from tests.integration.table import Table
 
 from image_service.adapters.dynamodb import DynamoHealth, DynamoImageLists
 from image_service.adapters.dynamodb.items import to_wire
@@ -104,13 +104,15 @@ async def test_a_deletion_leaves_a_mark_and_an_entry(table: Table, user: str) ->
         entry
         for shard in range(4)
         for entry in await table.partition(f"OUTBOX#{shard}")
-        if entry["imageId"] == image.id
+        if entry["images"][0]["id"] == image.id
     ]
     assert len(entries) == 1
     assert entries[0]["SK"] == f"2026-03-01T09:30:40.123Z#{deletion.entry_id}"
-    assert entries[0]["userId"] == user
-    assert entries[0]["objectKeys"] == list(image.object_keys)
-    assert entries[0]["type"] == "outbox"
+    assert entries[0]["images"] == [
+        {"id": image.id, "userId": user, "objectKeys": list(image.object_keys)}
+    ]
+    assert (entries[0]["type"], entries[0]["task"]) == ("outbox", "clear")
+    assert (entries[0]["step"], entries[0]["tries"]) == ("objects", 0)
 
     await table.repository.forget(deletion)
 

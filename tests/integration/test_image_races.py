@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Iterable
 
 from tests.contract.samples import all_pages, ids, make_image, moment
-from tests.integration.conftest import Table
+from tests.integration.table import Table
 
 from image_service.domain.errors import ImageNotFound, VersionMismatch
 from image_service.domain.images import Deletion, Image

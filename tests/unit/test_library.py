@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 from tests.fakes import (
-    FakeCdn,
     FakeImageLists,
     FakeImageRepository,
     FakeObjectStore,
+    FakeOutbox,
     FakeTable,
     StoredObject,
 )
@@ -23,8 +23,9 @@ from image_service.domain.errors import (
     VersionMismatch,
     VersionRequired,
 )
-from image_service.domain.images import CdnUrls, ExpectedVersion, Image, ImageChanges
+from image_service.domain.images import ExpectedVersion, Image, ImageChanges
 from image_service.domain.listing import ListQuery
+from image_service.domain.outbox import Clearing, Step
 from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
 
@@ -38,14 +39,12 @@ class Parts:
         self.table = FakeTable()
         self.repository = FakeImageRepository(self.table)
         self.objects = FakeObjectStore()
-        self.cdn = FakeCdn()
+        self.outbox = FakeOutbox(self.table)
         self.library = Library(
             repository=self.repository,
             lists=FakeImageLists(self.table),
             cache=NullCache(CacheCounts()),
-            deletions=DeletionService(
-                repository=self.repository, objects=self.objects, cdn=self.cdn
-            ),
+            deletions=DeletionService(objects=self.objects, outbox=self.outbox, now=lambda: LATER),
             now=lambda: LATER,
         )
 
@@ -162,25 +161,26 @@ async def test_an_edit_of_any_version_does_not_start_over_for_ever(parts: Parts)
         await parts.library.update("alice", image.id, NEW_TITLE, ANY)
 
 
-async def test_delete_clears_objects_then_edges_then_record(parts: Parts):
+async def test_delete_clears_the_files_and_leaves_the_edges_to_the_worker(parts: Parts):
     image = parts.holding(make_image("al|ce"))
     await parts.library.delete("al|ce", image.id, NOTHING)
-    assert parts.table == FakeTable()
+    assert parts.table.images == {}
     assert parts.objects.objects == {}
-    (invalidation,) = parts.cdn.invalidations
-    assert set(invalidation.paths) == {CdnUrls.path(key) for key in image.object_keys}
-    assert all(path.startswith("/images/al%7Cce/") for path in invalidation.paths)
+    (entry,) = parts.table.outbox.values()
+    assert entry.due_at == LATER
+    assert isinstance(entry.work, Clearing)
+    assert (entry.work.step, entry.work.deletions[0].image_id) == (Step.EDGES, image.id)
 
 
-@pytest.mark.parametrize("broken", ["objects", "cdn"])
+@pytest.mark.parametrize("broken", ["objects", "outbox"])
 async def test_delete_is_done_even_where_clearing_fails(parts: Parts, broken: str):
     image = parts.holding(make_image())
     getattr(parts, broken).failure = DependencyUnavailable()
     await parts.library.delete("alice", image.id, NOTHING)
     assert parts.table.images == {}
-    assert set(parts.table.deletions) == {image.id}  # for whoever finishes it
-    if broken == "objects":
-        assert parts.cdn.invalidations == []  # never before the objects are gone
+    (entry,) = parts.table.outbox.values()  # for whoever finishes it
+    assert isinstance(entry.work, Clearing)
+    assert entry.work.step is Step.OBJECTS
 
 
 async def test_delete_without_a_version_outlasts_a_race_but_not_with_one(parts: Parts):

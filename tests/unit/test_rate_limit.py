@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from image_service.adapters.rate_limit import BoundedMemoryStorage, LimitsRateLimiter
+from image_service.adapters.rate_limit import LimitsRateLimiter, MemoryWindows
+from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import RateLimit
 
 
@@ -21,8 +22,8 @@ def clock() -> Clock:
 
 
 def limiter(clock: Clock, requests: str = "1000/second", uploads: str = "3/minute"):
-    storage = BoundedMemoryStorage(clock=clock)
-    return LimitsRateLimiter(requests=requests, uploads=uploads, storage=storage)
+    windows = MemoryWindows(clock=clock)
+    return LimitsRateLimiter(requests=requests, uploads=uploads, local=windows)
 
 
 @pytest.mark.parametrize(
@@ -75,46 +76,50 @@ async def test_refused_requests_do_not_prolong_the_wait(clock: Clock) -> None:
 
 
 async def test_the_number_of_users_is_bounded(clock: Clock) -> None:
-    storage = BoundedMemoryStorage(clock=clock, max_windows=100)
-    many = LimitsRateLimiter(requests="2/hour", storage=storage)
+    windows = MemoryWindows(clock=clock, max_windows=100)
+    many = LimitsRateLimiter(requests="2/hour", local=windows)
     for number in range(1000):
         await many.hit(f"user-{number}", upload=True)
         await many.hit("always-there", upload=False)
-    assert len(storage._windows) == 100
+    assert len(windows._counts) == 100
     # Whoever is active is remembered, however many others come.
     assert not (await many.hit("always-there", upload=False)).allowed
 
 
 async def test_the_default_bound_keeps_memory_small(clock: Clock) -> None:
-    storage = BoundedMemoryStorage(clock=clock)
-    key = f"LIMITER/requests/{'x' * 128}/1000/1/second"
-    await storage.incr(key, 1)
-    [(kept, window)] = storage._windows.items()
-    assert sys.getsizeof(kept) + sys.getsizeof(window) < 400
-    assert storage._windows.maxsize == 50_000
+    windows = MemoryWindows(clock=clock)
+    await windows.hit("x" * 128, [("requests", 1, 1)])
+    [(kept, window)] = windows._counts.items()
+    assert sys.getsizeof(kept) + sys.getsizeof(kept[0]) + sys.getsizeof(window) < 400
+    assert windows._counts.maxsize == 50_000
 
 
-async def test_a_storage_that_fails_lets_everybody_pass() -> None:
-    class Broken(BoundedMemoryStorage):
-        async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-            raise ConnectionError("no route to host")
+class Shared:
+    """Windows of all tasks that can be taken away."""
 
-    for upload in (False, True):
-        limiter = LimitsRateLimiter(requests="1/hour", uploads="1/hour", storage=Broken())
-        for _ in range(3):
-            hit = await limiter.hit("alice", upload=upload)
-            assert (hit.limit, hit.remaining, hit.allowed) == (1, 1, True)
+    def __init__(self, clock: Clock) -> None:
+        self.windows = MemoryWindows(clock=clock)
+        self.down = False
+
+    async def hit(self, user_id, windows):
+        if self.down:
+            raise DependencyUnavailable
+        return await self.windows.hit(user_id, windows)
 
 
-async def test_the_storage_does_what_the_library_asks_of_one(clock: Clock) -> None:
-    storage = BoundedMemoryStorage(clock=clock)
-    assert await storage.check()
-    assert await storage.get_expiry("a") == clock.now
-    assert await storage.incr("a", 10, amount=3) == 3
-    assert await storage.get_expiry("a") == clock.now + 10
-    await storage.clear("a")
-    assert await storage.get("a") == 0
-    await storage.incr("a", 10)
-    await storage.incr("b", 10)
-    assert await storage.reset() == 2
-    assert await storage.get("b") == 0
+async def test_while_the_shared_count_is_away_the_process_counts_for_itself(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = Shared(clock)
+    one, other = (LimitsRateLimiter(requests="2/hour", shared=shared) for _ in range(2))
+    assert [(await task.hit("alice", upload=False)).remaining for task in (one, other)] == [1, 0]
+    shared.down = True
+    assert [(await one.hit("alice", upload=False)).allowed for _ in range(4)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert (await other.hit("alice", upload=True)).allowed
+    shared.down = False
+    assert not (await one.hit("alice", upload=False)).allowed  # what was shared still counts
+    logged = caplog.text
+    assert logged.count("rate_limits_counted_alone") == 2  # one a task
+    assert logged.count("rate_limits_shared_again") == 1

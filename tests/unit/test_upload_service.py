@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,13 +16,18 @@ from tests.fakes import (
 )
 from tests.unit.builders import NEW, NOW, FakeProcessor
 
+from image_service.adapters.null_cache import CacheCounts, NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
     ImageServiceError,
     InvalidImage,
     OutcomeUnknown,
 )
-from image_service.domain.uploads import Uploaded
+from image_service.domain.images import Image
+from image_service.domain.uploads import CLAIM_LEASE, Uploaded
+from image_service.ports import ProcessedImage
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 
@@ -30,7 +36,8 @@ class Parts:
     def __init__(self) -> None:
         self.processor = FakeProcessor()
         self.objects = FakeObjectStore()
-        self.table = FakeTable(now=lambda: NOW)
+        self.time = NOW
+        self.table = FakeTable(now=lambda: self.time)
         self.repository = FakeImageRepository(self.table)
         self.intents = FakeUploadIntents(self.table)
         self.records = FakeIdempotencyRecords(self.table)
@@ -43,9 +50,24 @@ class Parts:
                 repository=self.repository,
                 intents=self.intents,
                 records=self.records,
+                cache=NullCache(CacheCounts()),
             ),
-            now=lambda: NOW,
+            now=lambda: self.time,
         )
+
+    def pass_time(self, time: timedelta) -> None:
+        self.time += time
+
+    @staticmethod
+    def answer_lost_after(target: object, name: str) -> None:
+        """The call is carried out, and then nobody hears of it."""
+        call = getattr(target, name)
+
+        async def lost(*args: Any, **also: Any) -> None:
+            await call(*args, **also)
+            raise OutcomeUnknown
+
+        setattr(target, name, lost)
 
     def upload(self, key: str | None = None, **changes: object) -> Coroutine[Any, Any, Uploaded]:
         return self.service.upload("alice", replace(NEW, **changes), key)
@@ -100,11 +122,167 @@ async def test_a_refused_commit_removes_the_objects(parts: Parts):
     assert parts.objects.objects == {}
 
 
-async def test_an_unknown_commit_keeps_the_objects(parts: Parts):
+async def test_an_unknown_commit_that_happened_is_a_success(parts: Parts):
+    parts.answer_lost_after(parts.repository, "add")
+    image = (await parts.upload("key")).image
+    assert parts.table.images == {image.id: image}
+    assert set(parts.objects.objects) == set(image.object_keys)
+    assert (await parts.upload("key")).replayed
+
+
+async def test_an_unknown_commit_that_did_not_happen_leaves_nothing(parts: Parts):
     parts.repository.failure = OutcomeUnknown()
     with pytest.raises(OutcomeUnknown):
+        await parts.upload("key")
+    assert parts.objects.objects == {}
+    parts.repository.failure = None
+    assert not (await parts.upload("key")).replayed  # the key is free again
+    assert len(parts.table.images) == 1
+
+
+async def test_a_commit_that_comes_late_is_refused(parts: Parts):
+    """The transaction was still on its way when the upload gave it up."""
+    add, late = parts.repository.add, []
+
+    async def delayed(image: Image, **also: Any) -> None:
+        late.append((image, also))
+        raise OutcomeUnknown
+
+    parts.repository.add = delayed  # type: ignore[method-assign] # a slow network
+    with pytest.raises(OutcomeUnknown):
+        await parts.upload("key")
+    with pytest.raises(DependencyUnavailable):
+        await add(late[0][0], **late[0][1])
+    assert parts.table.images == {}
+
+
+async def test_what_can_not_be_settled_is_left_to_the_sweeper(parts: Parts):
+    parts.answer_lost_after(parts.repository, "add")
+    parts.intents.withdraw = _unavailable  # type: ignore[method-assign] # the table is gone too
+    with pytest.raises(OutcomeUnknown):
+        await parts.upload("key")
+    (image,) = parts.table.images.values()
+    assert set(parts.objects.objects) == set(image.object_keys)
+    assert (await parts.upload("key")).image == image
+
+
+async def _unavailable(*_: object) -> bool:
+    raise DependencyUnavailable
+
+
+async def test_the_intent_names_every_file_and_goes_with_the_commit(parts: Parts):
+    seen = []
+    put = parts.objects.put
+
+    async def watched(key: str, data: bytes, content_type: str) -> None:
+        seen.append((key, dict(parts.table.intents)))
+        await put(key, data, content_type)
+
+    parts.objects.put = watched  # type: ignore[method-assign] # to look at that moment
+    await parts.upload()
+    for key, intents in seen:
+        (intent,) = intents.values()
+        assert key in intent.object_keys
+    assert parts.table.intents == {}
+
+
+async def test_a_picture_that_fails_takes_everything_back(parts: Parts):
+    async def corrupt(data: bytes, source: object) -> ProcessedImage:
+        raise InvalidImage
+
+    parts.processor.process = corrupt  # type: ignore[method-assign] # after the header
+    with pytest.raises(InvalidImage):
+        await parts.upload("key")
+    assert (parts.table.intents, parts.table.answers) == ({}, {})
+
+
+async def test_without_an_intent_no_file_is_put(parts: Parts):
+    parts.intents.failure = DependencyUnavailable()
+    with pytest.raises(DependencyUnavailable):
         await parts.upload()
+    assert parts.objects.objects == {}
+
+
+async def test_a_request_cancelled_while_processing_takes_everything_back(parts: Parts):
+    reached = asyncio.Event()
+
+    async def endless(data: bytes, source: object) -> ProcessedImage:
+        reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    parts.processor.process = endless  # type: ignore[method-assign] # to stop in the middle
+    request = asyncio.create_task(parts.upload("key"))
+    await reached.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await parts.service.aclose()
+    assert (parts.table.intents, parts.table.answers) == ({}, {})
+    assert (parts.objects.objects, parts.table.images) == ({}, {})
+
+
+async def test_a_repeat_gets_the_first_answer_and_stores_nothing(parts: Parts):
+    first = await parts.upload("key")
+    assert not first.replayed
+    parts.processor.process = _unavailable  # type: ignore[method-assign] # it must not be called
+    assert await parts.upload("key", filename="other-name.jpg") == Uploaded(first.image, True)
     assert len(parts.objects.objects) == 2
+
+
+async def test_a_repeat_after_the_image_has_gone_still_gets_the_first_answer(parts: Parts):
+    first = await parts.upload("key")
+    await parts.repository.mark_deleted(first.image, NOW)
+    assert await parts.upload("key") == Uploaded(first.image, True)
+    assert parts.table.images == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"checksum": "c0c0a"}, {"title": "Moat"}, {"tags": ()}, {"album_id": "x"}]
+)
+async def test_the_same_key_with_other_content_is_refused(parts: Parts, change: dict[str, Any]):
+    await parts.upload("key")
+    with pytest.raises(IdempotencyKeyReused):
+        await parts.upload("key", **change)
+    assert len(parts.table.images) == 1
+
+
+async def test_keys_of_users_do_not_meet(parts: Parts):
+    await parts.upload("key")
+    other = await parts.service.upload("bob", NEW, "key")
+    assert not other.replayed
+    assert other.image.user_id == "bob"
+
+
+async def test_of_ten_copies_at_once_one_is_stored(parts: Parts):
+    answers = await asyncio.gather(
+        *(parts.upload("key") for _ in range(10)), return_exceptions=True
+    )
+    stored = [answer for answer in answers if isinstance(answer, Uploaded)]
+    refused = [answer for answer in answers if isinstance(answer, IdempotencyInProgress)]
+    assert (len(stored), len(refused), len(parts.table.images)) == (1, 9, 1)
+
+
+async def test_an_owner_that_comes_late_can_not_commit(parts: Parts):
+    """Its lease ran out while it was away, and another request took the key over."""
+    put, reached, gate = parts.objects.put, asyncio.Event(), asyncio.Event()
+
+    async def slow(key: str, data: bytes, content_type: str) -> None:
+        reached.set()
+        await gate.wait()
+        await put(key, data, content_type)
+
+    parts.objects.put = slow  # type: ignore[method-assign] # the first one hangs
+    first = asyncio.create_task(parts.upload("key"))
+    await reached.wait()
+    parts.objects.put = put  # type: ignore[method-assign] # the second does not
+    parts.pass_time(CLAIM_LEASE)
+    second = await parts.upload("key")
+    gate.set()
+    with pytest.raises(IdempotencyInProgress):
+        await first
+    assert parts.table.images == {second.image.id: second.image}
+    assert set(parts.objects.objects) == set(second.image.object_keys)
 
 
 async def test_the_first_failure_is_told_when_the_cleaning_up_fails_too(parts: Parts):

@@ -61,4 +61,5 @@ class CircuitBreaker:
         self._failures += 1
         if self._failures == self._threshold:
             self._next_probe = self._clock() + self._rest
-            log.warning("system_left_alone", system=self._system, cause=repr(cause))
+            reason = f"{type(cause).__name__}: {cause}"
+            log.warning("system_left_alone", system=self._system, cause=reason)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from image_service.adapters.aws_errors import translated
+from botocore.exceptions import ClientError
+
+from image_service.adapters.aws_errors import error_code, translated
+from image_service.domain.errors import CdnBusy
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront.client import CloudFrontClient
+
+
+_BUSY: Final = frozenset(
+    {"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+)
 
 
 class CloudFrontCdn:
@@ -22,13 +30,18 @@ class CloudFrontCdn:
         if not paths:  # CloudFront refuses an empty list
             return
         with translated("cloudfront:CreateInvalidation"):
-            await self._client.create_invalidation(
-                DistributionId=self._distribution_id,
-                InvalidationBatch={
-                    "Paths": {"Quantity": len(paths), "Items": list(paths)},
-                    "CallerReference": reference,
-                },
-            )
+            try:
+                await self._client.create_invalidation(
+                    DistributionId=self._distribution_id,
+                    InvalidationBatch={
+                        "Paths": {"Quantity": len(paths), "Items": list(paths)},
+                        "CallerReference": reference,
+                    },
+                )
+            except ClientError as error:
+                if error_code(error) in _BUSY:
+                    raise CdnBusy from error
+                raise
 
 
 class NullCdn:

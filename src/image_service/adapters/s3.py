@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from botocore.exceptions import ClientError
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws_errors import error_code, translated
+from image_service.domain.audit import FilePage, StoredFile
 from image_service.domain.errors import DependencyUnavailable
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.literals import StorageClassType
 
 log = structlog.stdlib.get_logger(__name__)
+
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})  # a HEAD has no body to name it
 
 
 class S3ObjectStore:
@@ -59,6 +63,34 @@ class S3ObjectStore:
         if errors := answer.get("Errors"):
             log.warning("objects_not_deleted", errors=errors)
             raise DependencyUnavailable
+
+
+class S3Inventory:
+    """An `ObjectInventory` of one bucket."""
+
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    async def page(self, prefix: str, after: str | None) -> FilePage:
+        with translated("s3:ListObjectsV2"):
+            answer = await self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=after or ""
+            )
+        files = [
+            StoredFile(file["Key"], file["LastModified"]) for file in answer.get("Contents", [])
+        ]
+        return FilePage(files, files[-1].key if answer["IsTruncated"] else None)
+
+    async def exists(self, key: str) -> bool:
+        with translated("s3:HeadObject"):
+            try:
+                await self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in _ABSENT:
+                    return False
+                raise
+        return True
 
 
 def _expect_nothing(request: AWSRequest, **_: Any) -> None:

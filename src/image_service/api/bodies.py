@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from image_service.api.faults import Faults, collected_faults
 from image_service.api.multipart import FormLimits, check_content_length, read_form, tags_from
+from image_service.api.pace import paced
 from image_service.api.schemas import ImagePatch
 from image_service.domain.errors import (
     FileRequired,
@@ -34,12 +35,25 @@ from image_service.services.uploads import NewImage
 MAX_JSON_BYTES = 128 * 1024
 
 
+def upload_bytes(request: Request) -> int:
+    """The most its body will take; told by the headers alone.
+
+    Raises FileTooLarge, UnsupportedMediaType.
+    """
+    limits = _form_limits(request)
+    _refuse_content_encoding(request)
+    length = _content_length(request)
+    check_content_length(length, limits)
+    return limits.max_body_bytes if length is None else length
+
+
 async def read_upload(request: Request) -> NewImage:
     """Raises the errors of `read_form`, FileRequired, ValidationFailed for all bad fields."""
-    limits = FormLimits(max_file_bytes=request.app.state.settings.max_file_bytes)
-    _refuse_content_encoding(request)
-    check_content_length(_content_length(request), limits)
-    form = await read_form(request.headers.get("content-type"), request.stream(), limits)
+    form = await read_form(
+        request.headers.get("content-type"),
+        paced(request.stream(), request.app.state.pace),
+        _form_limits(request),
+    )
     if form.file is None:
         raise FileRequired
     given = {name: form.fields[name][0] for name in _CLEANERS if form.fields.get(name)}
@@ -111,7 +125,7 @@ def _parse_patch(body: bytes) -> ImagePatch:
 
 async def _read_bounded(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in paced(request.stream(), request.app.state.pace):
         body += chunk
         if len(body) > limit:
             raise FileTooLarge(
@@ -119,6 +133,10 @@ async def _read_bounded(request: Request, limit: int) -> bytes:
                 details={"measured": len(body), "limit": limit},
             )
     return bytes(body)
+
+
+def _form_limits(request: Request) -> FormLimits:
+    return FormLimits(max_file_bytes=request.app.state.settings.max_file_bytes)
 
 
 def _content_length(request: Request) -> int | None:

@@ -41,13 +41,6 @@ def idempotency_key(request: Request) -> str | None:
     if len(keys) > 1:
         raise ValidationFailed([("Idempotency-Key", f"came {len(keys)} times; send one")])
     if not _KEY.fullmatch(keys[0]):
-        raise ValidationFailed(
-            [
-                (
-                    "Idempotency-Key",
-                    f"must be 1 to {MAX_KEY} visible ASCII characters without spaces; "
-                    f"got {len(keys[0])} characters",
-                )
-            ]
-        )
+        rule = f"must be 1 to {MAX_KEY} visible ASCII characters without spaces"
+        raise ValidationFailed([("Idempotency-Key", f"{rule}; got {len(keys[0])} characters")])
     return keys[0]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from image_service.api import openapi, schemas
-from image_service.api.bodies import read_changes, read_upload
+from image_service.api.bodies import read_changes, read_upload, upload_bytes
 from image_service.api.dependencies import (
     CallerId,
     ListQueryParameters,
@@ -76,7 +76,9 @@ _IF_NONE_MATCH = {
             errors.UnsupportedMediaType("Send multipart/form-data, not application/json."),
             errors.IdempotencyInProgress(retry_after=2),
             errors.IdempotencyKeyReused(),
+            errors.UploadTimeout(),
             errors.ProcessingFailed(),
+            errors.Overloaded(),
         ),
     },
     openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
@@ -92,7 +94,8 @@ async def upload_image(
     Send an `Idempotency-Key` to be able to repeat the request safely when no answer came.
     """
     key = idempotency_key(request)
-    uploaded = await services.uploads.upload(caller, await read_upload(request), key)
+    with services.admission.receiving(caller, upload_bytes(request)):
+        uploaded = await services.uploads.upload(caller, await read_upload(request), key)
     response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
     if uploaded.replayed:
         response.headers[REPLAYED] = "true"
@@ -162,6 +165,7 @@ async def get_image(
             errors.PreconditionMismatch(4),
             errors.FileTooLarge("The body has more than 131,072 bytes, the limit."),
             errors.UnsupportedMediaType("Send application/json, not text/plain."),
+            errors.UploadTimeout(),
             errors.VersionRequired(),
         ),
     },

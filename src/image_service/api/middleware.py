@@ -131,7 +131,7 @@ class RequestContext:
             nonlocal status, sent_bytes, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _decorate(MutableHeaders(scope=message), request_id, state.get("rate_limit"))
+                decorate(MutableHeaders(scope=message), request_id, state.get("rate_limit"))
             else:
                 sent_bytes += len(message.get("body", b""))
                 ended = time.perf_counter()  # what may follow is the draining of the request
@@ -163,7 +163,8 @@ def _route(scope: Scope) -> str | None:
     return getattr(scope.get("route"), "path", None)
 
 
-def _decorate(headers: MutableHeaders, request_id: str, rate: RateLimit | None) -> None:
+def decorate(headers: MutableHeaders, request_id: str, rate: RateLimit | None = None) -> None:
+    """Add what every answer carries."""
     headers["X-Request-ID"] = request_id
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)

@@ -29,6 +29,7 @@
     └── Unavailable
         ├── Overloaded                  OVERLOADED
         ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
+        │   ├── CdnBusy                 the same, the CDN has too much in progress
         │   └── OutcomeUnknown          the same, after a write that may have happened
         └── AuthUnavailable             AUTH_UNAVAILABLE
 
@@ -249,6 +250,10 @@ class Overloaded(Unavailable):
 class DependencyUnavailable(Unavailable):
     code = "DEPENDENCY_UNAVAILABLE"
     default_message = "A storage system is not answering; nothing was lost, try again shortly."
+
+
+class CdnBusy(DependencyUnavailable):
+    """The CDN takes no more invalidations until some of those in progress are done."""
 
 
 class OutcomeUnknown(DependencyUnavailable):

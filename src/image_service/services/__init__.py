@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from image_service.domain.images import CdnUrls
 from image_service.ports import RateLimiter, TokenVerifier
+from image_service.services.admission import Admission
 from image_service.services.health import HealthService
 from image_service.services.library import Library
 from image_service.services.uploads import UploadService
@@ -15,6 +16,7 @@ from image_service.services.uploads import UploadService
 class Services:
     """Everything the API calls; built once by `bootstrap`, held for the app's life."""
 
+    admission: Admission
     uploads: UploadService
     library: Library
     verifier: TokenVerifier

@@ -96,7 +96,7 @@ class Admission:
             self._give_back(place.user_id, place.decode_bytes)
         else:
             self._line.drop(place)
-            self._call_next()
+            self._call_next()  # it may have been the first, and too large for now
 
     def _give_back(self, user_id: str, decode_bytes: int) -> None:
         self._workers.release(user_id, 1)
@@ -104,7 +104,12 @@ class Admission:
         self._call_next()
 
     def _call_next(self) -> None:
-        while (place := self._line.first()) and self._fits(place.user_id, place.decode_bytes):
+        while place := self._line.first():
+            if place.called.cancelled():
+                self._line.drop(place)
+                continue
+            if not self._fits(place.user_id, place.decode_bytes):
+                return
             self._line.call(place)
             self._take(place.user_id, place.decode_bytes)
             place.called.set_result(None)
@@ -182,7 +187,9 @@ class _Line:
             self._users.move_to_end(place.user_id)
 
     def drop(self, place: _Place) -> None:
-        places = self._users[place.user_id]
-        places.remove(place)
+        """Take it out, wherever it stands; it may be out already."""
+        places = self._users.get(place.user_id, deque())
+        if place in places:
+            places.remove(place)
         if not places:
-            del self._users[place.user_id]
+            self._users.pop(place.user_id, None)

@@ -1,25 +1,40 @@
-"""What is left to do after an image has been marked as deleted.
+"""The first steps of a deletion, by the request that asked for it.
 
-The steps are done in this order and each is safe to repeat, so that anyone who finds the
-outbox entry can carry on where another stopped.
+Files first, the edges after: the other way round an edge would fetch and cache them again.
+The rest is for the worker, which puts the paths of many deletions into one invalidation.
+Each step is safe to repeat, so that whoever finds the outbox entry can carry on.
 """
 
 from __future__ import annotations
 
-from image_service.domain.images import CdnUrls, Deletion
-from image_service.ports import Cdn, ImageRepository, ObjectStore
+from collections.abc import Callable
+from datetime import datetime
+
+from image_service.domain.images import Deletion
+from image_service.domain.outbox import Clearing, OutboxEntry, Step
+from image_service.domain.times import utc_now
+from image_service.ports import ObjectStore, Outbox
 
 
 class DeletionService:
-    def __init__(self, *, repository: ImageRepository, objects: ObjectStore, cdn: Cdn) -> None:
-        self._repository = repository
+    """`nudge` tells a worker nearby that there is something to do."""
+
+    def __init__(
+        self,
+        *,
+        objects: ObjectStore,
+        outbox: Outbox,
+        nudge: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._objects = objects
-        self._cdn = cdn
+        self._outbox = outbox
+        self._nudge = nudge
+        self._now = now
 
     async def finish(self, deletion: Deletion) -> None:
-        """Clear objects, then the edges, then the record. Raises DependencyUnavailable."""
+        """Delete the files and hand the rest over. Raises DependencyUnavailable."""
         await self._objects.delete(deletion.object_keys)
-        # Never before the objects are gone: the edge would fetch and cache them again.
-        paths = [CdnUrls.path(key) for key in deletion.object_keys]
-        await self._cdn.invalidate(paths, deletion.entry_id)
-        await self._repository.forget(deletion)
+        following = OutboxEntry.new(Clearing(Step.EDGES, (deletion,)), self._now())
+        await self._outbox.replace([OutboxEntry.of(deletion)], following)
+        self._nudge()

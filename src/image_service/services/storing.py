@@ -18,6 +18,7 @@ from image_service.domain.uploads import Claim, UploadIntent
 from image_service.ports import (
     EncodedPicture,
     IdempotencyRecords,
+    ImageCache,
     ImageRepository,
     ObjectStore,
     UploadIntents,
@@ -36,11 +37,13 @@ class ImageWriter:
         repository: ImageRepository,
         intents: UploadIntents,
         records: IdempotencyRecords,
+        cache: ImageCache,
     ) -> None:
         self._objects = objects
         self._repository = repository
         self._intents = intents
         self._records = records
+        self._cache = cache
 
     async def store(
         self,
@@ -52,7 +55,8 @@ class ImageWriter:
         """Put `pictures`, by rendition, and commit. Raises the errors of the ports."""
         try:
             await self._put_all(image, pictures)
-            await self._repository.add(image, intent=intent, claim=claim)
+            async with self._cache.writing(image.user_id, image.id):
+                await self._repository.add(image, intent=intent, claim=claim)
         except ImageServiceError as failure:
             if await self._is_committed(intent, failure):
                 log.warning("upload_committed_unanswered", image_id=image.id)

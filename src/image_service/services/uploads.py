@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
+from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused, Overloaded
 from image_service.domain.images import (
     MAIN,
     THUMBNAIL,
@@ -34,6 +34,7 @@ from image_service.ports import (
     SourceInfo,
     UploadIntents,
 )
+from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 
 _RENDITIONS = (MAIN, THUMBNAIL)
@@ -63,12 +64,14 @@ class UploadService:
         intents: UploadIntents,
         records: IdempotencyRecords,
         writer: ImageWriter,
+        admission: Admission | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._processor = processor
         self._intents = intents
         self._records = records
         self._writer = writer
+        self._admission = admission or Admission(AdmissionLimits())
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
@@ -87,6 +90,9 @@ class UploadService:
         intent = self._new_intent(user_id)
         try:
             processed = await self._process(new.data, source, intent)
+        except Overloaded:  # before anything was announced
+            await self._carried_through(self._writer.release(claim))
+            raise
         except BaseException:
             await self._carried_through(self._writer.abandon(intent, claim))
             raise
@@ -115,11 +121,12 @@ class UploadService:
         self, data: bytes, source: SourceInfo, intent: UploadIntent
     ) -> ProcessedImage:
         """Both are waited for, so that nothing is announced after it was taken back."""
-        processed, announced = await asyncio.gather(
-            self._processor.process(data, source),
-            self._intents.announce(intent),
-            return_exceptions=True,
-        )
+        async with self._admission.processing(intent.user_id, source.decode_bytes):
+            processed, announced = await asyncio.gather(
+                self._processor.process(data, source),
+                self._intents.announce(intent),
+                return_exceptions=True,
+            )
         if isinstance(processed, BaseException):
             raise processed
         if isinstance(announced, BaseException):

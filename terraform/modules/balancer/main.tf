@@ -25,8 +25,6 @@ resource "aws_vpc_security_group_ingress_rule" "cloudfront" {
 }
 
 resource "aws_lb" "this" {
-  #checkov:skip=CKV_AWS_150:On in production; other stages must be removable
-  #checkov:skip=CKV2_AWS_28:The firewall stands at CloudFront, the only way in
   name               = var.name
   internal           = true
   load_balancer_type = "application"
@@ -47,8 +45,8 @@ resource "aws_lb" "this" {
   }
 }
 
+# TLS ends at the balancer; between it and a task both security groups allow nothing else.
 resource "aws_lb_target_group" "this" {
-  #checkov:skip=CKV_AWS_378:TLS ends here; between balancer and task both security groups allow nothing else
   name        = var.name
   vpc_id      = var.vpc_id
   port        = var.container_port

@@ -6,6 +6,13 @@ locals {
   # Every code CloudFront lets one configure.
   error_codes = [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504]
 
+  # Policies AWS manages, by the ids its documentation gives; they are the same for everyone.
+  caching_disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+
+  # Forwards Host: the certificate on the balancer is the stage's, and CloudFront holds it
+  # against the Host it forwards. And Authorization, which it would else drop.
+  all_viewer = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+
   day  = 24 * 60 * 60
   year = 365 * local.day
 }
@@ -59,18 +66,9 @@ resource "aws_cloudfront_cache_policy" "pictures" {
   }
 }
 
-data "aws_cloudfront_cache_policy" "disabled" {
-  name = "Managed-CachingDisabled"
-}
-
-# With Host: the certificate on the balancer is the stage's, and CloudFront holds it against
-# the Host it forwards. With Authorization, which it would else drop.
-data "aws_cloudfront_origin_request_policy" "all_viewer" {
-  name = "Managed-AllViewer"
-}
-
 # Pictures are for any page to show, and for any script to read (a canvas, a 3D viewer).
 resource "aws_cloudfront_response_headers_policy" "pictures" {
+  #checkov:skip=CKV_AWS_259:A year with subdomains, as the check wants; preloading is for the whole domain to ask for
   name    = "${var.name}-pictures"
   comment = "Open to every origin"
 
@@ -107,6 +105,7 @@ resource "aws_cloudfront_response_headers_policy" "pictures" {
 
     strict_transport_security {
       access_control_max_age_sec = local.year
+      include_subdomains         = true
       override                   = true
     }
   }
@@ -115,6 +114,7 @@ resource "aws_cloudfront_response_headers_policy" "pictures" {
 # No CORS here: the service answers that itself, for the origins it is told. Its own headers
 # win; these are for what CloudFront answers in its place.
 resource "aws_cloudfront_response_headers_policy" "api" {
+  #checkov:skip=CKV_AWS_259:A year with subdomains, as the check wants; preloading is for the whole domain to ask for, and the service's own header wins
   name    = "${var.name}-api"
   comment = "Security headers where the service set none"
 
@@ -135,6 +135,7 @@ resource "aws_cloudfront_response_headers_policy" "api" {
 
     strict_transport_security {
       access_control_max_age_sec = local.year
+      include_subdomains         = true
       override                   = false
     }
   }
@@ -142,7 +143,6 @@ resource "aws_cloudfront_response_headers_policy" "api" {
 
 resource "aws_cloudfront_distribution" "this" {
   #checkov:skip=CKV_AWS_86:Access logs go by CloudWatch's log delivery (below), which needs no bucket with ACLs; the check knows only the old way
-  #checkov:skip=CKV_AWS_68:The firewall is optional, by stage (waf_enabled)
   #checkov:skip=CKV2_AWS_47:The firewall has the rule group against Log4j; it is optional, by stage
   #checkov:skip=CKV_AWS_305:An API and pictures have no default page
   #checkov:skip=CKV_AWS_310:No second bucket or service to fail over to, in one region
@@ -181,8 +181,8 @@ resource "aws_cloudfront_distribution" "this" {
     # CloudFront compresses only what it may cache: JSON is gzipped by the service.
     compress = true
 
-    cache_policy_id            = data.aws_cloudfront_cache_policy.disabled.id
-    origin_request_policy_id   = data.aws_cloudfront_origin_request_policy.all_viewer.id
+    cache_policy_id            = local.caching_disabled
+    origin_request_policy_id   = local.all_viewer
     response_headers_policy_id = aws_cloudfront_response_headers_policy.api.id
   }
 

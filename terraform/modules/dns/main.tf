@@ -39,7 +39,6 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  #checkov:skip=CKV2_AWS_23:Leads to CloudFront, through the variable
   for_each = {
     for pair in setproduct(var.domain_names, ["A", "AAAA"]) : "${pair[0]} ${pair[1]}" => { name = pair[0], type = pair[1] }
   }

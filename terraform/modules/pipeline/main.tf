@@ -143,9 +143,6 @@ resource "aws_iam_role_policy" "deploy" {
 # What `terraform plan` reads, and nothing users put in: no object, no item, no log line,
 # no secret (the Redis password of a stage that has one is read by its exact name).
 resource "aws_iam_role_policy" "plan" {
-  #checkov:skip=CKV_AWS_355:Describing and listing know no resource in most of these services
-  #checkov:skip=CKV_AWS_288:Reads configuration only; no object, item, log line or secret of another service
-  #checkov:skip=CKV_AWS_290:Reads only
   name = "plan"
   role = aws_iam_role.deploy.id
 
@@ -166,11 +163,8 @@ resource "aws_iam_role_policy" "plan" {
           "cloudfront:GetCachePolicy",
           "cloudfront:GetDistribution",
           "cloudfront:GetOriginAccessControl",
-          "cloudfront:GetOriginRequestPolicy",
           "cloudfront:GetResponseHeadersPolicy",
           "cloudfront:GetVpcOrigin",
-          "cloudfront:ListCachePolicies",
-          "cloudfront:ListOriginRequestPolicies",
           "cloudfront:ListTagsForResource",
           "cloudwatch:DescribeAlarms",
           "cloudwatch:GetDashboard",

@@ -147,7 +147,7 @@ resource "aws_iam_role_policy" "scheduler" {
         Sid       = "Run"
         Effect    = "Allow"
         Action    = ["ecs:RunTask"]
-        Resource  = ["${aws_ecs_task_definition.this.arn_without_revision}:*"]
+        Resource  = ["arn:aws:ecs:${var.region}:${var.account_id}:task-definition/${var.name}-reconcile:*"]
         Condition = { ArnEquals = { "ecs:cluster" = var.cluster_arn } }
       },
       {

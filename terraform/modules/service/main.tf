@@ -127,7 +127,6 @@ resource "aws_ecs_task_definition" "this" {
 }
 
 resource "aws_ecs_service" "this" {
-  #checkov:skip=CKV_AWS_333:Only where egress is "public", to reach out; the security group lets nobody in but the balancer
   name             = var.name
   cluster          = aws_ecs_cluster.this.id
   task_definition  = aws_ecs_task_definition.this.arn
@@ -152,6 +151,7 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
+    # A public address is for reaching out; the security group lets in the balancer alone.
     subnets          = var.network.subnet_ids
     security_groups  = [aws_security_group.task.id]
     assign_public_ip = var.network.assign_public_ip

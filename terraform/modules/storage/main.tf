@@ -2,7 +2,6 @@
 
 resource "aws_dynamodb_table" "this" {
   #checkov:skip=CKV_AWS_119:Encrypted with the AWS-managed key; nobody outside the account is let in, so a key of our own would add its price and a way to lock ourselves out
-  #checkov:skip=CKV2_AWS_16:On demand: there is no capacity to scale
   name         = var.table_name
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "PK"

@@ -13,14 +13,6 @@ mock_data "aws_ec2_managed_prefix_list" {
   defaults = { id = "pl-3b927c52" }
 }
 
-mock_data "aws_cloudfront_cache_policy" {
-  defaults = { id = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad" }
-}
-
-mock_data "aws_cloudfront_origin_request_policy" {
-  defaults = { id = "216adef6-5c7f-47e4-b989-5492eafa07d3" }
-}
-
 mock_data "aws_route53_zone" {
   defaults = { zone_id = "Z0000000000000000000A" }
 }
@@ -31,6 +23,11 @@ mock_data "aws_ssm_parameter" {
 
 mock_resource "aws_vpc" {
   defaults = { id = "vpc-0123456789abcdef0" }
+}
+
+# Without an id: each subnet gets one of its own, so that tests can tell them apart.
+mock_resource "aws_subnet" {
+  defaults = { owner_id = "111122223333" }
 }
 
 mock_resource "aws_security_group" {
@@ -75,10 +72,7 @@ mock_resource "aws_ecs_cluster" {
 }
 
 mock_resource "aws_ecs_task_definition" {
-  defaults = {
-    arn                  = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests:1"
-    arn_without_revision = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests"
-  }
+  defaults = { arn = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests:1" }
 }
 
 mock_resource "aws_ecs_service" {

@@ -1,5 +1,6 @@
 """Images, their indexes and counters, and the work around them, in one DynamoDB table."""
 
+from image_service.adapters.dynamodb.audit import DynamoTableAudit
 from image_service.adapters.dynamodb.health import DynamoHealth
 from image_service.adapters.dynamodb.idempotency import DynamoIdempotencyRecords
 from image_service.adapters.dynamodb.intents import DynamoUploadIntents
@@ -13,5 +14,6 @@ __all__ = [
     "DynamoImageLists",
     "DynamoImageRepository",
     "DynamoOutbox",
+    "DynamoTableAudit",
     "DynamoUploadIntents",
 ]

@@ -18,7 +18,7 @@ from image_service.domain.images import Image
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
 
-_USAGE: Final = {"type": "usage", "schemaVersion": SCHEMA_VERSION}
+USAGE: Final = {"type": "usage", "schemaVersion": SCHEMA_VERSION}
 _OTHERS_REMAIN: Final = Condition("imageCount > :leaving", {":leaving": 1})
 _LAST_ONE: Final = Condition(
     "attribute_not_exists(imageCount) OR imageCount <= :leaving", {":leaving": 1}
@@ -44,7 +44,7 @@ def usage_actions(
             result.append(
                 actions.update(
                     key,
-                    set_to=_USAGE,
+                    set_to=USAGE,
                     add={"imageCount": change.images, "totalBytes": change.size},
                     only_if=_OTHERS_REMAIN if leaves_album else None,
                 )

@@ -86,7 +86,11 @@ def album_partition(user_id: str, album_id: str) -> str:
 
 
 def tag_partition(user_id: str, tag: str) -> str:
-    return f"TAG#{user_id}#{tag_key(tag)}"
+    return tag_key_partition(user_id, tag_key(tag))
+
+
+def tag_key_partition(user_id: str, key: str) -> str:
+    return f"TAG#{user_id}#{key}"
 
 
 def uploaded(position: Position) -> str:

@@ -53,6 +53,8 @@ class DynamoOutbox:
         shards = list(range(keys.SHARDS))
         random.shuffle(shards)  # so that workers don't all begin with the same entries
         for shard in shards:
+            if len(taken) >= limit:
+                break
             due = older_items(self._client, self._table_name, keys.outbox_partition(shard), now)
             waiting: list[Item] = []
             async for item in due:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -24,7 +24,7 @@ from image_service.ports import CacheObserver, CachePart
 log = structlog.stdlib.get_logger(__name__)
 
 AddPurge = Callable[[str, str, datetime], Awaitable[None]]
-"""Has the outbox call `purge` for (user id, image id), written at that moment."""
+"""Has the outbox call `purge` for (user id, image id), from that moment on."""
 
 _IMAGE_LIFE: Final = 60 * 60 * 1000  # milliseconds, as all below
 _PAGE_LIFE: Final = 5 * 60 * 1000
@@ -98,6 +98,10 @@ class RedisImageCache:
     async def writing(self, user_id: str, image_id: str) -> AsyncIterator[None]:
         write = _random()
         leased = await self._invalidate(user_id, image_id, write, _LEASE)
+        if not leased:
+            # Before the commit, because this task may not live to see the end of it; due
+            # when that is certainly past.
+            await self._record(user_id, image_id, self._now() + timedelta(milliseconds=_LEASE))
         may_yet_happen = False
         try:
             yield
@@ -164,8 +168,11 @@ class RedisImageCache:
             return
         self._owe(user_id, image_id)
         self._observer.invalidation_lost()
+        await self._record(user_id, image_id, self._now())
+
+    async def _record(self, user_id: str, image_id: str, due: datetime) -> None:
         try:
-            await self._add_purge(user_id, image_id, self._now())
+            await self._add_purge(user_id, image_id, due)
         except ImageServiceError:
             log.warning("cache_purge_not_recorded", image_id=image_id, exc_info=True)
 

@@ -28,7 +28,7 @@ class RedisLink:
     is being left alone. A call that timed out may still be carried out.
     """
 
-    def __init__(self, client: Redis, breaker: CircuitBreaker, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, client: Redis, breaker: CircuitBreaker, *, timeout: float) -> None:
         self._client = client
         self._breaker = breaker
         self._timeout = timeout
@@ -58,20 +58,26 @@ class RedisLink:
 
 
 @asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[RedisLink]:
-    """A link to `url` (redis://, rediss://). Connects when first used, or never."""
+async def open_redis(
+    url: str, *, within: float = TIMEOUT, breaker: CircuitBreaker | None = None
+) -> AsyncIterator[RedisLink]:
+    """A link to `url` (redis://, rediss://) whose calls take at most `within` seconds.
+
+    Connects when first used, or never.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
-        timeout=TIMEOUT,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
+        timeout=within,
+        socket_timeout=within,
+        socket_connect_timeout=within,
         retry=Retry(NoBackoff(), 0),  # a second try would double the time a request waits
+        driver_info=None,  # it is looked up on disk for each connection, and costs two round trips
         protocol=2,  # no greeting, no push messages: nothing here needs the third
     )
     client = Redis.from_pool(pool)
     try:
-        yield RedisLink(client, CircuitBreaker("redis"))
+        yield RedisLink(client, breaker or CircuitBreaker("redis"), timeout=within)
     finally:
         await client.aclose()
 

@@ -84,6 +84,8 @@ INVALIDATE: Final = (
     _NOW
     + """
 local fresh, write, lease = ARGV[1], 'w:' .. ARGV[2], tonumber(ARGV[3])
+-- First what is always allowed: a Redis that is full refuses a script's first write if it
+-- takes memory, and no later ones.
 redis.call('DEL', KEYS[1], KEYS[3], unpack(redis.call('SMEMBERS', KEYS[3])))
 local state = redis.call('HGETALL', KEYS[2])
 for i = 1, #state, 2 do
@@ -96,14 +98,8 @@ local changes = {'token', fresh, 'pages_from', now + tonumber(ARGV[4])}
 if lease > 0 then
   changes[5], changes[6] = write, now + lease
 end
-local changed = redis.pcall('HSET', KEYS[2], unpack(changes))
-if type(changed) == 'table' and changed.err then
-  -- Redis is full and refuses to store, but it always deletes: without a state, every
-  -- fill under way is refused and every page is out of date.
-  redis.call('DEL', KEYS[2])
-else
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
-end
+redis.call('HSET', KEYS[2], unpack(changes))
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return 1
 """
 )

@@ -33,9 +33,7 @@ def process(
         tiny = steps.run(shrink_to_tiny, picture)
         return ProcessedImage(
             main=steps.run(steps.encode, main, options.main_quality, options.effort),
-            thumbnail=steps.run(
-                steps.encode, thumbnail, options.thumbnail_quality, options.effort
-            ),
+            thumbnail=steps.run(steps.encode, thumbnail, options.thumbnail_quality, options.effort),
             format=_FORMAT,
             quality=options.main_quality,
             placeholder=steps.run(likeness, tiny),

@@ -25,9 +25,7 @@ class _Format:
 
 _FORMATS: Final[dict[MimeType, _Format]] = {
     "image/jpeg": _Format(jpeg.declared_size, jpeg.held_bytes_a_pixel),
-    "image/png": _Format(
-        png.declared_size, png.held_bytes_a_pixel, png.is_animated, png.is_whole
-    ),
+    "image/png": _Format(png.declared_size, png.held_bytes_a_pixel, png.is_animated, png.is_whole),
     "image/webp": _Format(webp.declared_size, webp.held_bytes_a_pixel, webp.is_animated),
 }
 

@@ -1,0 +1,44 @@
+"""Bodies that come too slowly are cut off, so that nobody holds a place by trickling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+
+from image_service.domain.errors import UploadTimeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The slowest a body may come: seconds, and bytes a second.
+
+    It may pause for `stall`, has to have come at `least_rate` on the whole, `stall` apart,
+    and be complete after `total`. The defaults let 10 MiB pass at 300 kbit/s, a poor 3G.
+    """
+
+    stall: float = 20.0
+    least_rate: float = 8 * 1024
+    total: float = 300.0
+
+
+async def paced(chunks: AsyncIterable[bytes], pace: Pace) -> AsyncIterator[bytes]:
+    """`chunks` as they come. Raises UploadTimeout where they come too slowly."""
+    now = asyncio.get_running_loop().time
+    started, received = now(), 0
+    incoming = aiter(chunks)
+    while True:
+        due = min(
+            now() + pace.stall,
+            started + pace.stall + received / pace.least_rate,
+            started + pace.total,
+        )
+        try:
+            async with asyncio.timeout_at(due):
+                chunk = await anext(incoming)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise UploadTimeout from None
+        received += len(chunk)
+        yield chunk

@@ -1,0 +1,97 @@
+"""What a comparison of the stores can find, and what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from image_service.domain.fields import tag_key
+from image_service.domain.images import Image
+
+
+class FaultKind(StrEnum):
+    OLD_INTENT = "old intent"  # an upload that ended without saying so
+    ORPHANED_FILE = "file without an image"
+    MISSING_FILE = "image without a file"
+    STUCK_DELETION = "stuck deletion"
+    SET_ASIDE = "outbox entry set aside"
+    WRONG_COUNTER = "wrong counter"
+    MISSING_POINTER = "missing tag pointer"
+    STALE_POINTER = "stale tag pointer"
+    ORPHANED_POINTER = "tag pointer without an image"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault; `fixed` once it has been mended or handed to the outbox."""
+
+    kind: FaultKind
+    subject: str
+    detail: str
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    key: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """`following` is where to go on; None on the last page."""
+
+    files: Sequence[StoredFile]
+    following: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A counter, as stored or as it should be. `album_id` None: over all of the user's."""
+
+    user_id: str
+    album_id: str | None
+    images: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image as stored; `deleted_at` where it is on its way out."""
+
+    image: Image
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagPointer:
+    """An entry of a tag's list. `key` is what tags are compared by."""
+
+    user_id: str
+    key: str
+    image_id: str
+    uploaded_at: datetime
+
+    def points_at(self, record: ImageRecord | None) -> bool:
+        """Whether the image is live and has the tag."""
+        if record is None or record.deleted_at is not None:
+            return False
+        image = record.image
+        return (
+            image.user_id == self.user_id
+            and image.uploaded_at == self.uploaded_at
+            and self.key in {tag_key(tag) for tag in image.tags}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TablePage:
+    """Some of all items, in no order. `looked_at` counts those of other kinds too."""
+
+    records: Sequence[ImageRecord]
+    usages: Sequence[Usage]
+    pointers: Sequence[TagPointer]
+    looked_at: int
+    following: str | None

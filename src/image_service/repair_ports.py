@@ -1,0 +1,60 @@
+"""What repairs ask of the stores, beside `ports`: to be read from end to end, and mended.
+
+Nothing that serves a request may use these: they cost what the stores hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from image_service.domain.audit import FilePage, ImageRecord, TablePage, TagPointer, Usage
+from image_service.domain.images import Image
+
+
+class ObjectInventory(Protocol):
+    """All files there are; only repairs look at them like this."""
+
+    async def page(self, prefix: str, after: str | None) -> FilePage:
+        """Up to 1,000 files under `prefix`, in the order of their keys."""
+        ...
+
+    async def exists(self, key: str) -> bool: ...
+
+
+class TableAudit(Protocol):
+    """All items there are, and their repair.
+
+    Repairs change only what is still as it was read, and say whether it was.
+    """
+
+    async def size(self) -> int:
+        """About how many items there are."""
+        ...
+
+    async def page(self, position: str | None) -> TablePage: ...
+
+    async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord]:
+        """By id, those on their way out included (strongly consistent)."""
+        ...
+
+    async def requeue(self, image: Image, at: datetime) -> bool:
+        """Have the worker clear away an image that is being deleted."""
+        ...
+
+    async def usage(self, user_id: str, album_id: str | None) -> Usage | None: ...
+
+    async def counted(self, user_id: str, album_id: str | None) -> Usage:
+        """What the images themselves add up to; may lag a moment behind."""
+        ...
+
+    async def correct_usage(self, seen: Usage | None, right: Usage) -> bool: ...
+
+    async def wrong_pointers(self, image: Image) -> tuple[int, int]:
+        """How many of the image's tag pointers are missing, and how many are stale."""
+        ...
+
+    async def rewrite_pointers(self, image: Image) -> bool: ...
+
+    async def remove_pointer(self, pointer: TagPointer, seen: ImageRecord | None) -> bool: ...

@@ -1,0 +1,98 @@
+"""The worker beside the requests: one in every task, started and stopped with it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from image_service.domain.times import utc_now
+from image_service.services.outbox import OutboxProcessor
+from image_service.services.sweeping import STALE_AFTER, IntentSweeper
+
+log = structlog.stdlib.get_logger(__name__)
+
+_GATHERING: Final = 0.2  # seconds; what is deleted in a row goes into one invalidation
+_STOPPING: Final = 10.0  # seconds for the round that is running; leases cover what it leaves
+
+
+class Worker:
+    """Looks for due work about every `poll` seconds, or when nudged, and sweeps now and then."""
+
+    def __init__(
+        self,
+        *,
+        processor: OutboxProcessor,
+        sweeper: IntentSweeper,
+        poll: float = 5.0,
+        sweep_every: float = 600.0,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._processor = processor
+        self._sweeper = sweeper
+        self._poll = poll
+        self._sweep_every = sweep_every
+        self._now = now
+        self._awake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def nudge(self) -> None:
+        """Something has just become due."""
+        self._awake.set()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Let the running round end, within bounds. What is left, other tasks will find."""
+        self._stopping = True
+        self._awake.set()
+        if self._task is None:
+            return
+        _, pending = await asyncio.wait([self._task], timeout=_STOPPING)
+        for task in pending:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        sweep_at = clock() + self._sweep_every * random.random()  # noqa: S311 # spread over tasks
+        while not self._stopping:
+            busy = await self._guarded_round()
+            if clock() >= sweep_at:
+                await self._guarded_sweep()
+                sweep_at = clock() + self._sweep_every * _jitter()
+            if not busy:
+                await self._idle()
+
+    async def _guarded_round(self) -> bool:
+        try:
+            return await self._processor.round() > 0
+        except Exception:
+            log.exception("outbox_round_failed")
+            return False
+
+    async def _guarded_sweep(self) -> None:
+        try:
+            await self._sweeper.sweep(self._now() - STALE_AFTER)
+        except Exception:
+            log.exception("sweep_failed")
+
+    async def _idle(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll * _jitter()):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+        self._awake.clear()
+        if not self._stopping:
+            await asyncio.sleep(_GATHERING)
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.5)  # noqa: S311 # so that tasks don't poll in step

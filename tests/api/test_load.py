@@ -1,0 +1,174 @@
+"""What happens at the limits: too many, too slow, too long."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import httpx
+import pytest
+from tests import pictures
+from tests.api.conftest import NewClient, OpenApp
+from tests.api.photos import IMAGES, PHOTO, photo, upload
+
+BIG = photo(3000, 2000)
+
+
+async def test_over_the_limit_not_a_byte_of_the_body_is_taken(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    async with open_app(max_uploads=1) as app, new_client(user, app=app) as client:
+        asked = 0
+
+        async def receive() -> dict[str, Any]:
+            nonlocal asked
+            asked += 1
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            answers.append((message, asked))
+
+        answers: list[tuple[dict[str, Any], int]] = []
+        request = client.build_request("POST", IMAGES, files={"file": PHOTO})
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": IMAGES,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "query_string": b"",
+        }
+        with app.state.services.admission.receiving("somebody", 1000):
+            await app(scope, receive, send)
+        (start, asked_before_answer), *_ = answers
+        assert start["status"] == 503
+        assert (b"connection", b"close") in start["headers"]
+        assert asked_before_answer == 0
+        await upload(client)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_uploads": 1}, {"upload_memory_bytes": 11_000_000, "user_share": 1}],
+    ids=["number", "bytes"],
+)
+async def test_reads_are_answered_while_uploads_are_refused(
+    open_app: OpenApp, new_client: NewClient, user: str, limits: dict[str, Any]
+):
+    async with open_app(**limits) as app, new_client(user, app=app) as client:
+        image = await upload(client)
+        with app.state.services.admission.receiving("somebody", 10_999_000):
+            refused = await client.post(IMAGES, files={"file": PHOTO})
+            assert (refused.status_code, refused.json()["code"]) == (503, "OVERLOADED")
+            assert int(refused.headers["retry-after"]) >= 1
+            for path in (IMAGES, f"{IMAGES}/{image['id']}", "/health/live", "/health/ready"):
+                assert (await client.get(path)).status_code == 200
+            edit = await client.patch(f"{IMAGES}/{image['id']}", json={"version": 1})
+            assert edit.status_code == 200
+        await upload(client)
+
+
+async def test_what_may_wait_is_bounded_and_nothing_is_left_of_the_refused(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    limits = {"worker_threads": 1, "waiting_decode_bytes": 200 * 2**20, "user_share": 1}
+    async with open_app(**limits) as app, new_client(user, app=app) as client:
+        answers = await asyncio.gather(
+            *(client.post(IMAGES, files={"file": BIG}) for _ in range(10))
+        )
+        codes = [answer.status_code for answer in answers]
+        assert set(codes) == {201, 503}
+        assert {a.json()["code"] for a in answers if a.status_code == 503} == {"OVERLOADED"}
+        listed = (await client.get(IMAGES)).json()
+        assert listed["totalCount"] == codes.count(201)
+        await upload(client, BIG)
+
+
+async def test_a_picture_too_costly_for_all_the_memory_is_told_how_to_be_cheaper(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    async with (
+        open_app(decode_memory_bytes=96 * 2**20) as app,
+        new_client(user, app=app) as client,
+    ):
+        interlaced = pictures.png_of_pixels(
+            pictures.scene(2000, 2000, "RGBA"), deep=True, interlaced=True
+        )
+        refused = await client.post(IMAGES, files={"file": interlaced})
+        assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_DIMENSIONS")
+        assert refused.json()["details"]["limit"] == {"maxDecodeBytes": 96 * 2**20}
+        await upload(client, photo(2000, 2000, "PNG"))
+
+
+async def test_a_body_that_stalls_is_cut_off(open_app: OpenApp, new_client: NewClient, user: str):
+    async def stalling() -> Any:
+        yield b"--b\r\n"
+        await asyncio.sleep(5)
+        yield b"never sent"
+
+    async with (
+        open_app(upload_stall_timeout=0.2) as app,
+        new_client(user, app=app) as client,
+    ):
+        image = await upload(client)
+        form = {"Content-Type": "multipart/form-data; boundary=b"}
+        for method, path, headers in (
+            ("POST", IMAGES, form),
+            ("PATCH", f"{IMAGES}/{image['id']}", {"Content-Type": "application/json"}),
+        ):
+            late = await client.request(method, path, content=stalling(), headers=headers)
+            assert (late.status_code, late.json()["code"]) == (408, "UPLOAD_TIMEOUT")
+            assert late.headers["connection"] == "close"
+        with app.state.services.admission.receiving(user, 100_000_000):
+            pass  # its place is free again
+
+
+async def test_an_answer_that_takes_too_long_is_given_up(
+    open_app: OpenApp, new_client: NewClient, user: str, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_app(request_deadline=0.3) as app, new_client(user, app=app) as client:
+
+        async def never(*_: object) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(app.state.services.library, "list", never)
+        late = await client.get(IMAGES)
+        assert (late.status_code, late.json()["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+        assert late.headers["retry-after"]
+        await upload(client)
+
+
+async def test_an_upload_that_takes_too_long_leaves_nothing(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    """The picture is stopped at the deadline, and its memory given back."""
+    async with (
+        open_app(upload_deadline=0.05, worker_threads=1) as app,
+        new_client(user, app=app) as client,
+    ):
+        late = await client.post(IMAGES, files={"file": photo(6000, 6000)})
+        assert (late.status_code, late.json()["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+        listed = (await client.get(IMAGES)).json()
+        assert (listed["totalCount"], listed["images"]) == (0, [])
+        async with app.state.services.admission.processing(user, 700 * 2**20):
+            pass
+
+
+async def test_a_picture_that_takes_too_long_is_stopped(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    async with (
+        open_app(processing_timeout=0.02) as app,
+        new_client(user, app=app) as client,
+    ):
+        slow = await client.post(IMAGES, files={"file": photo(6000, 6000)})
+        assert (slow.status_code, slow.json()["code"]) == (500, "IMAGE_PROCESSING_FAILED")
+        assert "took too long" in slow.json()["message"]
+
+
+async def test_fifty_uploads_of_one_user_at_once_all_succeed(client: httpx.AsyncClient):
+    answers = await asyncio.gather(
+        *(client.post(IMAGES, files={"file": io.BytesIO(PHOTO)}) for _ in range(50))
+    )
+    assert [answer.status_code for answer in answers] == [201] * 50
+    assert (await client.get(IMAGES)).json()["totalCount"] == 50

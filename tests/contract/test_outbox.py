@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from tests.contract.samples import make_image, moment
+
+from image_service.domain.outbox import CachePurge, Clearing, Lease, OutboxEntry, Step
+from image_service.ports import ImageRepository, Outbox
+
+DUE = moment(100)
+MANY = 1_000
+
+
+def lease(owner: str, now: datetime = DUE) -> Lease:
+    return Lease(owner, now + timedelta(seconds=60))
+
+
+def concerns(entry: OutboxEntry, user: str) -> bool:
+    work = entry.work
+    if isinstance(work, CachePurge):
+        return work.user_id == user
+    return work.deletions[0].user_id == user
+
+
+async def take(
+    outbox: Outbox, user: str, now: datetime = DUE, owner: str = "me"
+) -> list[OutboxEntry]:
+    taken = await outbox.take(Lease(owner + user, now + timedelta(seconds=60)), now, MANY)
+    return [entry for entry in taken if concerns(entry, user)]
+
+
+async def deleted_image(repository: ImageRepository, user: str) -> OutboxEntry:
+    image = make_image(user)
+    await repository.add(image)
+    return OutboxEntry.of(await repository.mark_deleted(image, moment(0)))
+
+
+async def test_a_deletion_comes_due(repository: ImageRepository, outbox: Outbox, user: str) -> None:
+    entry = await deleted_image(repository, user)
+
+    assert await take(outbox, user, now=moment(29)) == []
+    (taken,) = await take(outbox, user, now=moment(30))
+
+    assert replace(taken, lease=None) == entry
+    assert isinstance(taken.work, Clearing)
+    assert taken.work.step is Step.OBJECTS
+
+
+async def test_a_note_for_the_cache_comes_due(outbox: Outbox, user: str) -> None:
+    await outbox.add_cache_purge(user, "01ARZ3NDEKTSV4RRFFQ69G5FAV", moment(1))
+
+    (taken,) = await take(outbox, user)
+
+    assert taken.work == CachePurge(user, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    assert await outbox.replace([taken], None)
+    assert await take(outbox, user, now=moment(1_000)) == []
+
+
+async def test_what_one_holds_no_other_takes_until_the_lease_is_over(
+    outbox: Outbox, user: str
+) -> None:
+    await outbox.add_cache_purge(user, "A", moment(1))
+
+    (held,) = await take(outbox, user, owner="one")
+    assert await take(outbox, user, owner="two") == []
+    (inherited,) = await take(outbox, user, now=DUE + timedelta(seconds=61), owner="two")
+
+    assert not await outbox.replace([held], None)
+    assert not await outbox.set_aside(held)
+    assert await outbox.replace([inherited], None)
+
+
+async def test_of_many_takers_each_entry_has_one(outbox: Outbox, user: str) -> None:
+    for number in range(20):
+        await outbox.add_cache_purge(user, f"image-{number}", moment(number))
+
+    takes = await asyncio.gather(*(take(outbox, user, owner=f"{n}") for n in range(5)))
+
+    taken = [entry.id for entries in takes for entry in entries]
+    assert len(taken) == len(set(taken)) == 20
+
+
+async def test_a_take_is_bounded(outbox: Outbox, user: str) -> None:
+    for number in range(5):
+        await outbox.add_cache_purge(user, f"image-{number}", moment(number))
+
+    taken = await outbox.take(lease(f"bounded-{user}"), DUE, 3)
+
+    assert len(taken) == 3
+
+
+async def test_entries_become_one(repository: ImageRepository, outbox: Outbox, user: str) -> None:
+    for _ in range(90):
+        await deleted_image(repository, user)
+    taken = await take(outbox, user)
+    deletions = tuple(d for e in taken if isinstance(e.work, Clearing) for d in e.work.deletions)
+    batch = OutboxEntry.new(Clearing(Step.PURGE, deletions), DUE, lease(f"me{user}"))
+
+    assert await outbox.replace(taken, batch)
+
+    assert await take(outbox, user) == []
+    (again,) = await take(outbox, user, now=DUE + timedelta(seconds=61))
+    assert again.id == batch.id
+    assert isinstance(again.work, Clearing)
+    assert [d.image_id for d in again.work.deletions] == [d.image_id for d in deletions]
+    assert [d.object_keys for d in again.work.deletions] == [d.object_keys for d in deletions]
+    assert await outbox.replace([again], None)
+
+
+async def test_all_are_replaced_or_none(outbox: Outbox, user: str) -> None:
+    for name in "ab":
+        await outbox.add_cache_purge(user, name, moment(1))
+    first, second = await take(outbox, user)
+    assert await outbox.replace([first], None)
+
+    assert not await outbox.replace([first, second], None)
+
+    assert await outbox.replace([second], None)
+
+
+async def test_a_fresh_entry_is_moved_on_by_who_wrote_it(
+    repository: ImageRepository, outbox: Outbox, user: str
+) -> None:
+    entry = await deleted_image(repository, user)
+    assert isinstance(entry.work, Clearing)
+    following = OutboxEntry.new(replace(entry.work, step=Step.EDGES), moment(1))
+
+    assert await outbox.replace([entry], following)
+    assert not await outbox.replace([entry], following)
+
+    (taken,) = await take(outbox, user, now=moment(1))
+    assert taken.id == following.id
+
+
+async def test_a_fresh_entry_that_a_worker_took_is_the_workers(
+    repository: ImageRepository, outbox: Outbox, user: str
+) -> None:
+    entry = await deleted_image(repository, user)
+    (taken,) = await take(outbox, user)
+
+    assert not await outbox.replace([entry], None)
+
+    assert await outbox.replace([taken], None)
+
+
+async def test_a_later_date_is_kept_to(outbox: Outbox, user: str) -> None:
+    await outbox.add_cache_purge(user, "A", moment(1))
+    (taken,) = await take(outbox, user)
+    later = replace(taken, due_at=moment(500), tries=taken.tries + 1, lease=None)
+
+    assert await outbox.replace([taken], later)
+
+    assert await take(outbox, user, now=moment(499)) == []
+    (again,) = await take(outbox, user, now=moment(500))
+    assert (again.id, again.tries) == (taken.id, 1)
+
+
+@pytest.mark.parametrize("tries", [0, 40])
+async def test_what_is_set_aside_can_be_brought_back(outbox: Outbox, user: str, tries: int) -> None:
+    added = OutboxEntry.new(CachePurge(user, "A"), moment(1))
+    await outbox.add(replace(added, tries=tries))
+    (taken,) = await take(outbox, user)
+
+    assert await outbox.set_aside(taken)
+
+    assert await take(outbox, user, now=moment(1_000)) == []
+    (aside,) = [entry async for entry in outbox.aside() if concerns(entry, user)]
+    await outbox.revive(aside, moment(200))
+    await outbox.revive(aside, moment(300))
+    assert [entry async for entry in outbox.aside() if concerns(entry, user)] == []
+    (back,) = await take(outbox, user, now=moment(1_000))
+    assert (back.id, back.due_at, back.tries) == (taken.id, moment(200), 0)

@@ -1,0 +1,100 @@
+"""The server goes without losing a request."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.api.photos import PHOTO, raw_form
+from tests.e2e.conftest import Running, started
+from tests.e2e.raw import connection, exchange, receive, request_head
+from tests.e2e.test_dev import token
+
+pytestmark = pytest.mark.e2e
+
+DRAIN_SECONDS = 2.0
+READY = request_head("GET", "/health/ready", "Connection: close")
+
+
+@pytest.fixture
+def server(state_dir: Path) -> Iterator[Running]:
+    with started(
+        *("dev", "--port", "0", "--state-dir", str(state_dir)),
+        IMAGE_SERVICE_DRAIN_SECONDS=str(DRAIN_SECONDS),
+    ) as running:
+        running.wait_for("Stop with Ctrl-C")
+        yield running
+
+
+@pytest.fixture
+def host(server: Running) -> str:
+    return urlsplit(server.wait_for(r"(http://\S+)/docs")[1]).netloc
+
+
+def wait_until_draining(host: str) -> None:
+    for _ in range(50):
+        if exchange(host, READY).status == 503:
+            return
+        time.sleep(0.01)
+    pytest.fail("still ready")
+
+
+def test_it_serves_on_while_it_says_that_it_is_not_ready(
+    server: Running, host: str, state_dir: Path
+):
+    bearer = f"Authorization: Bearer {token(state_dir)}"
+    assert exchange(host, READY).status == 200
+    stopped_at = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    wait_until_draining(host)
+    assert time.monotonic() - stopped_at < 0.5
+    body = raw_form(('name="file"', PHOTO))
+    form = "Content-Type: multipart/form-data; boundary=cut-here"
+    length = f"Content-Length: {len(body)}"
+    answer = exchange(host, request_head("POST", "/images", form, length, bearer), body)
+    assert answer.status == 201
+    assert exchange(host, request_head("GET", "/images", bearer)).status == 200
+    assert exchange(host, request_head("GET", "/health/live")).status == 200
+    assert server.process.wait(30) == 0
+    took = time.monotonic() - stopped_at
+    assert DRAIN_SECONDS <= took
+    print(f"from SIGTERM to exit: {took:.1f} s, of it {DRAIN_SECONDS} s draining")
+
+
+def test_an_upload_on_its_way_is_finished(server: Running, host: str, state_dir: Path):
+    body = raw_form(('name="file"', PHOTO))
+    with connection(host) as made:
+        made.sendall(
+            request_head(
+                *("POST", "/images", f"Authorization: Bearer {token(state_dir)}"),
+                "Content-Type: multipart/form-data; boundary=cut-here",
+                f"Content-Length: {len(body)}",
+            )
+        )
+        made.sendall(body[:500])
+        wait_until_served(host)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("Shutting down")
+        made.sendall(body[500:])
+        answer = receive(made)
+    assert answer.status == 201
+    assert "connection: close" in answer.head
+    assert server.process.wait(30) == 0
+
+
+def wait_until_served(host: str) -> None:
+    """What was sent on another connection before has been taken by now."""
+    assert exchange(host, READY).status == 200
+
+
+def test_a_second_signal_cuts_the_serving_short(server: Running, host: str):
+    server.process.send_signal(signal.SIGTERM)
+    wait_until_draining(host)
+    again_at = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+    assert time.monotonic() - again_at < DRAIN_SECONDS

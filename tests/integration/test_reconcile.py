@@ -1,0 +1,270 @@
+"""Faults planted in a table and a bucket, found and mended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.contract.samples import make_image
+from tests.integration.world import DAY, World
+
+from image_service.adapters.dynamodb import DynamoTableAudit
+from image_service.adapters.dynamodb.items import to_wire
+from image_service.domain.audit import FaultKind
+from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.images import Image
+from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
+from image_service.domain.times import utc_now
+from image_service.domain.uploads import UploadIntent
+from image_service.services.reconcile import Audit, Care, Reconciler
+
+USER = "auth0|a.b@c:d"
+
+
+async def set_item(world: World, partition: str, sort: str, **values: Any) -> None:
+    item = await world.table.item(partition, sort)
+    await world.table.client.put_item(
+        TableName=world.table.name, Item=to_wire({**item, "PK": partition, "SK": sort, **values})
+    )
+
+
+async def drop_item(world: World, partition: str, sort: str) -> None:
+    await world.table.client.delete_item(
+        TableName=world.table.name, Key=to_wire({"PK": partition, "SK": sort})
+    )
+
+
+async def pointer_of(world: World, image: Image, tag: str) -> dict[str, Any]:
+    pointers = await world.table.partition(f"TAG#{image.user_id}#{tag}")
+    return next(pointer for pointer in pointers if pointer["id"] == image.id)
+
+
+async def plant_old_intent(world: World, image: Image) -> None:
+    dead = make_image(USER, at=utc_now())
+    await world.intents.announce(
+        UploadIntent(
+            image_id=dead.id,
+            user_id=USER,
+            object_keys=dead.object_keys,
+            created_at=dead.created_at,
+        )
+    )
+    await world.objects.put(dead.main.key, b"dead", "image/webp")
+
+
+async def plant_orphaned_file(world: World, image: Image) -> None:
+    orphan = make_image(USER, at=utc_now())
+    for key in orphan.object_keys:
+        await world.objects.put(key, b"orphan", "image/webp")
+
+
+async def plant_missing_file(world: World, image: Image) -> None:
+    await world.objects.delete([image.thumbnail.key])
+
+
+async def plant_stuck_deletion(world: World, image: Image) -> None:
+    deletion = await world.repository.mark_deleted(image, utc_now())
+    for shard in range(4):
+        for entry in await world.table.partition(f"OUTBOX#{shard}"):
+            await drop_item(world, entry["PK"], entry["SK"])
+    assert deletion.image_id == image.id
+
+
+async def plant_entry_set_aside(world: World, image: Image) -> None:
+    await world.outbox.add(OutboxEntry.new(CachePurge(USER, image.id), utc_now()))
+    lease = Lease("planter", utc_now() + timedelta(minutes=1))
+    (entry,) = await world.outbox.take(lease, world.now(), 10)
+    await world.outbox.set_aside(entry)
+
+
+async def plant_wrong_counters(world: World, image: Image) -> None:
+    await set_item(world, f"USER#{USER}", "USAGE", imageCount=7)
+    await set_item(world, f"USER#{USER}", "USAGE#ALBUM#castles", totalBytes=1)
+
+
+async def plant_missing_counters(world: World, image: Image) -> None:
+    await drop_item(world, f"USER#{USER}", "USAGE")
+    await drop_item(world, f"USER#{USER}", "USAGE#ALBUM#castles")
+
+
+async def plant_counter_of_nothing(world: World, image: Image) -> None:
+    for partition, sort in ((f"USER#{USER}-2", "USAGE"), (f"USER#{USER}", "USAGE#ALBUM#gone")):
+        usage = {"type": "usage", "schemaVersion": 1, "imageCount": 2, "totalBytes": 50}
+        await set_item(world, partition, sort, **usage)
+
+
+async def plant_missing_pointer(world: World, image: Image) -> None:
+    pointer = await pointer_of(world, image, "castle")
+    await drop_item(world, pointer["PK"], pointer["SK"])
+
+
+async def plant_stale_pointer(world: World, image: Image) -> None:
+    pointer = await pointer_of(world, image, "castle")
+    await set_item(world, pointer["PK"], pointer["SK"], albumId="elsewhere")
+
+
+async def plant_orphaned_pointers(world: World, image: Image) -> None:
+    pointer = await pointer_of(world, image, "castle")
+    await set_item(world, f"TAG#{USER}#no such#tag", pointer["SK"], type="tag", tags=["x"], id="x")
+    unknown = pointer["SK"][: -len(image.id)] + make_image(USER).id
+    await set_item(world, pointer["PK"], unknown, type="tag", tags=["castle"], id="x")
+
+
+PLANTS = {
+    plant_old_intent: {FaultKind.OLD_INTENT: 1},
+    plant_orphaned_file: {FaultKind.ORPHANED_FILE: 2},
+    plant_stuck_deletion: {FaultKind.STUCK_DELETION: 1},
+    plant_entry_set_aside: {FaultKind.SET_ASIDE: 1},
+    plant_wrong_counters: {FaultKind.WRONG_COUNTER: 2},
+    plant_missing_counters: {FaultKind.WRONG_COUNTER: 2},
+    plant_counter_of_nothing: {FaultKind.WRONG_COUNTER: 2},
+    plant_missing_pointer: {FaultKind.MISSING_POINTER: 1},
+    plant_stale_pointer: {FaultKind.STALE_POINTER: 1},
+    plant_orphaned_pointers: {FaultKind.ORPHANED_POINTER: 2},
+}
+
+
+async def two_images(world: World) -> tuple[Image, Image]:
+    return (
+        await world.upload(USER, album_id="castles", tags=("Castle", "moat")),
+        await world.upload(USER, tags=("gate",)),
+    )
+
+
+def counts(audit: Audit) -> dict[FaultKind, int]:
+    return dict(+audit.found)
+
+
+async def test_a_sound_world_is_clean(world: World) -> None:
+    kept, gone = await two_images(world)
+    await world.delete(gone)
+    world.ahead = DAY
+    await world.processor.drain()
+
+    audit = await world.reconcile()
+
+    assert (counts(audit), audit.clean, audit.done) == ({}, True, True)
+    assert await world.files() == set(kept.object_keys)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+async def test_a_planted_fault_is_found_and_mended(world: World, plant: Any) -> None:
+    image, other = await two_images(world)
+    await plant(world, image)
+    before = await world.items(), await world.files()
+
+    looked = await world.reconcile()
+    assert counts(looked) == PLANTS[plant]
+    assert not looked.clean
+    assert (await world.items(), await world.files()) == before  # nothing touched
+
+    mended = await world.reconcile(fix=True)
+    assert counts(mended) == PLANTS[plant]
+    assert mended.clean
+
+    again = await world.reconcile()
+    assert counts(again) == {}
+    assert await world.repository.get(other.id) == other
+    assert set(other.object_keys) <= await world.files()
+    if plant is not plant_stuck_deletion:
+        assert await world.repository.get(image.id) == image
+        assert set(image.object_keys) | set(other.object_keys) == await world.files()
+        return
+    assert await world.repository.get(image.id) is None
+    assert set(other.object_keys) == await world.files()
+    assert {path for purge in world.cdn.invalidations for path in purge.paths}
+
+
+async def test_a_lost_file_is_told_and_nothing_thrown_away(world: World) -> None:
+    image, _ = await two_images(world)
+    await plant_missing_file(world, image)
+
+    audit = await world.reconcile(fix=True)
+
+    assert counts(audit) == {FaultKind.MISSING_FILE: 1}
+    assert audit.findings[0].detail == image.thumbnail.key
+    assert not audit.clean
+    assert await world.repository.get(image.id) == image
+
+
+async def test_what_is_younger_than_an_hour_is_left_alone(world: World) -> None:
+    for plant in (
+        *(plant_old_intent, plant_orphaned_file, plant_stuck_deletion, plant_missing_pointer),
+        *(plant_stale_pointer, plant_orphaned_pointers, plant_missing_file),
+    ):
+        image, _ = await two_images(world)
+        await plant(world, image)
+    before = await world.items(), await world.files()
+
+    audit = await world.reconcile(fix=True, min_age=timedelta(hours=1))
+
+    assert counts(audit) == {}
+    assert (await world.items(), await world.files()) == before
+
+
+async def test_all_at_once_and_interrupted_after_every_page(world: World) -> None:
+    images = [await world.upload(USER, album_id="castles", tags=("Castle",)) for _ in range(12)]
+    victims = iter(images)
+    for plant in PLANTS:
+        if plant not in {plant_missing_counters, plant_wrong_counters}:
+            await plant(world, next(victims))
+    await plant_wrong_counters(world, images[0])
+    wanted = sum((Counter(PLANTS[p]) for p in PLANTS if p is not plant_missing_counters), Counter())
+    world.audit = DynamoTableAudit(world.table.client, world.table.name, page_items=5)
+
+    class Interrupted(Exception):
+        pass
+
+    state = Audit(fix=True)
+    runs = 0
+    while not state.done:
+        seen = 0
+
+        def progress(_: Audit) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 3:
+                raise Interrupted
+
+        runs += 1
+        reconciler = Reconciler(
+            world.stores,
+            world.processor,
+            Care(min_age=timedelta(0), rate=1e9, settle=0),
+            now=world.now,
+        )
+        try:
+            await reconciler.run(state, progress)
+        except Interrupted:
+            continue
+        except DependencyUnavailable:
+            pytest.fail("no store was down")
+
+    assert runs > 3
+    assert state.clean
+    assert state.found == wanted
+    assert counts(await world.healed().reconcile()) == {}
+
+
+async def test_an_upload_that_goes_on_meanwhile_is_not_disturbed(world: World) -> None:
+    """Its files are old, as its intent is; only the commit is still to come."""
+    image = replace(make_image(USER, at=utc_now() - DAY))
+    intent = UploadIntent(
+        image_id=image.id,
+        user_id=USER,
+        object_keys=image.object_keys,
+        created_at=image.created_at,
+    )
+    await world.intents.announce(intent)
+    for key in image.object_keys:
+        await world.objects.put(key, b"picture", "image/webp")
+
+    looked = await world.reconcile()
+    assert counts(looked) == {FaultKind.OLD_INTENT: 1}
+    await world.repository.add(image, intent=intent)
+
+    assert counts(await world.reconcile(fix=True)) == {}
+    assert await world.files() == set(image.object_keys)

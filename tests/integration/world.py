@@ -1,0 +1,138 @@
+"""A table and a bucket of their own, with everything that works on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.fakes import FakeCdn
+from tests.integration.table import Table
+from tests.unit.builders import NEW, FakeProcessor
+
+from image_service.adapters.dynamodb import (
+    DynamoIdempotencyRecords,
+    DynamoOutbox,
+    DynamoTableAudit,
+    DynamoUploadIntents,
+)
+from image_service.adapters.dynamodb.items import from_wire
+from image_service.adapters.null_cache import CacheCounts, NullCache
+from image_service.adapters.s3 import S3Inventory, S3ObjectStore
+from image_service.domain.images import Image
+from image_service.domain.times import utc_now
+from image_service.services.deletions import DeletionService
+from image_service.services.outbox import OutboxProcessor
+from image_service.services.reconcile import Audit, Care, Reconciler, Stores
+from image_service.services.storing import ImageWriter
+from image_service.services.sweeping import IntentSweeper
+from image_service.services.uploads import UploadService
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class World:
+    """The parts may be replaced by ones that fail, before the services are asked for."""
+
+    table: Table
+    s3: S3Client
+    bucket: str
+    cdn: FakeCdn = field(default_factory=FakeCdn)
+    # Of the outbox: what is due tomorrow is done at once.
+    ahead: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        client, name = self.table.client, self.table.name
+        self.repository: Any = self.table.repository
+        self.intents: Any = DynamoUploadIntents(client, name)
+        self.records: Any = DynamoIdempotencyRecords(client, name)
+        self.outbox: Any = DynamoOutbox(client, name)
+        self.audit: Any = DynamoTableAudit(client, name)
+        self.inventory: Any = S3Inventory(self.s3, bucket=self.bucket)
+        self.objects: Any = S3ObjectStore(
+            self.s3, bucket=self.bucket, cache_control="private", storage_class="STANDARD"
+        )
+
+    def now(self) -> datetime:
+        return utc_now() + self.ahead
+
+    def healed(self) -> World:
+        """The same stores, without what was replaced."""
+        return World(self.table, self.s3, self.bucket, self.cdn, ahead=self.ahead)
+
+    @property
+    def uploads(self) -> UploadService:
+        return UploadService(
+            processor=FakeProcessor(),
+            intents=self.intents,
+            records=self.records,
+            writer=ImageWriter(
+                objects=self.objects,
+                repository=self.repository,
+                intents=self.intents,
+                records=self.records,
+                cache=NullCache(CacheCounts()),
+            ),
+        )
+
+    @property
+    def deletions(self) -> DeletionService:
+        return DeletionService(objects=self.objects, outbox=self.outbox)
+
+    @property
+    def processor(self) -> OutboxProcessor:
+        async def no_cache(user_id: str, image_id: str) -> None: ...
+
+        return OutboxProcessor(
+            outbox=self.outbox,
+            objects=self.objects,
+            cdn=self.cdn,
+            repository=self.repository,
+            purge_cache=no_cache,
+            now=self.now,
+        )
+
+    @property
+    def sweeper(self) -> IntentSweeper:
+        return IntentSweeper(intents=self.intents, objects=self.objects)
+
+    @property
+    def stores(self) -> Stores:
+        return Stores(
+            audit=self.audit,
+            inventory=self.inventory,
+            objects=self.objects,
+            intents=self.intents,
+            outbox=self.outbox,
+        )
+
+    async def reconcile(
+        self, *, fix: bool = False, min_age: timedelta = timedelta(0), **care: Any
+    ) -> Audit:
+        """As if nothing were younger than an hour."""
+        audit = Audit(fix=fix)
+        care_taken = Care(min_age=min_age, rate=1e9, settle=0, **care)
+        reconciler = Reconciler(self.stores, self.processor, care_taken, now=self.now)
+        await reconciler.run(audit, lambda _: None)
+        return audit
+
+    async def upload(self, user_id: str, key: str | None = None, **fields: Any) -> Image:
+        return (await self.uploads.upload(user_id, replace(NEW, **fields), key)).image
+
+    async def delete(self, image: Image) -> None:
+        await self.deletions.finish(await self.repository.mark_deleted(image, utc_now()))
+
+    async def files(self) -> set[str]:
+        page = await self.inventory.page("", None)
+        return {file.key for file in page.files}
+
+    async def items(self) -> list[dict[str, Any]]:
+        answer = await self.table.client.scan(TableName=self.table.name, ConsistentRead=True)
+        return [from_wire(item) for item in answer["Items"]]
+
+    async def kinds(self) -> set[str]:
+        return {item["type"] for item in await self.items()}

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from image_service.api.deadlines import AnswerTimes, Deadlines
+from image_service.api.pace import Pace, paced
+from image_service.domain.errors import DependencyUnavailable, UploadTimeout
+
+
+async def trickle(*pieces: tuple[float, int]) -> AsyncIterator[bytes]:
+    """Pieces of a body: the pause before each in seconds, its size in bytes."""
+    for pause, size in pieces:
+        await asyncio.sleep(pause)
+        yield bytes(size)
+
+
+async def received(pace: Pace, *pieces: tuple[float, int]) -> int:
+    return sum([len(chunk) async for chunk in paced(trickle(*pieces), pace)])
+
+
+async def test_a_steady_body_passes_whole():
+    pace = Pace(stall=0.2, least_rate=1000, total=5)
+    assert await received(pace, *[(0.05, 100)] * 10) == 1000
+
+
+async def test_a_pause_is_borne_and_a_long_one_is_not():
+    pace = Pace(stall=0.2, least_rate=1, total=5)
+    assert await received(pace, (0.1, 10), (0.1, 10)) == 20
+    with pytest.raises(UploadTimeout):
+        await received(pace, (0, 1_000_000), (0.4, 10))
+
+
+async def test_trickling_is_cut_off_although_every_byte_comes_in_time():
+    pace = Pace(stall=0.2, least_rate=1000, total=5)
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(UploadTimeout):
+        await received(pace, *[(0.05, 1)] * 100)
+    assert 0.15 < asyncio.get_running_loop().time() - started < 1
+
+
+async def test_the_whole_has_its_time_however_fast_it_comes():
+    pace = Pace(stall=0.2, least_rate=1, total=0.3)
+    with pytest.raises(UploadTimeout):
+        await received(pace, *[(0.05, 10_000)] * 100)
+
+
+async def test_the_largest_file_passes_on_a_poor_mobile_line():
+    """10 MiB at 300 kbit/s, in pieces of 8 KiB; reckoned, because it takes 280 s."""
+    pace, rate, size = Pace(), 300_000 / 8, 10 * 2**20
+    assert size / rate < pace.total
+    assert rate > pace.least_rate
+    assert 8192 / rate < pace.stall
+
+
+# Answers ---------------------------------------------------------------------------------
+
+
+class Client:
+    """Sends a body in pieces, with pauses, to a `Deadlines` around `handle`."""
+
+    TIMES = AnswerTimes(upload=0.6, delete=0.3, other=0.1)
+
+    def __init__(self, handle) -> None:
+        self._app = Deadlines(handle, upload_path="/images", times=self.TIMES)
+        self.sent: list[dict] = []
+
+    async def request(self, method: str, path: str, *pauses: float) -> None:
+        left = list(pauses)
+
+        async def receive():
+            if not left:
+                return {"type": "http.disconnect"}
+            await asyncio.sleep(left.pop(0))
+            return {"type": "http.request", "body": b"x", "more_body": bool(left)}
+
+        async def send(message):
+            self.sent.append(message)
+
+        await self._app({"type": "http", "method": method, "path": path}, receive, send)
+
+
+def answering_after(seconds: float, ended: list[str]):
+    """An app that reads the body, works, and answers."""
+
+    async def app(scope, receive, send):
+        while scope["method"] == "POST" and (await receive())["more_body"]:
+            pass
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            ended.append(scope["method"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/images", 0.6),
+        ("POST", "/elsewhere", 0.1),
+        ("DELETE", "/images/1", 0.3),
+        ("GET", "/images", 0.1),
+    ],
+)
+async def test_each_kind_of_request_has_its_time(method: str, path: str, allowed: float):
+    ended: list[str] = []
+    await Client(answering_after(allowed / 2, ended)).request(method, path, 0)
+    started = asyncio.get_running_loop().time()
+    late = Client(answering_after(5, ended))
+    with pytest.raises(DependencyUnavailable):
+        await late.request(method, path, 0)
+    assert allowed * 0.9 < asyncio.get_running_loop().time() - started < allowed + 0.3
+    assert late.sent == []
+    assert ended == [method, method]  # the work was told to end, not left behind
+
+
+async def test_the_time_counts_from_the_last_byte():
+    ended: list[str] = []
+    client = Client(answering_after(0.05, ended))
+    await client.request("POST", "/elsewhere", 0.1, 0.1, 0.1)
+    assert client.sent[0]["status"] == 200
+
+
+async def test_another_timeout_inside_is_not_taken_for_its_own():
+    async def app(_scope, _receive, _send):
+        raise TimeoutError("of something else")
+
+    with pytest.raises(TimeoutError, match="something else"):
+        await Client(app).request("GET", "/")

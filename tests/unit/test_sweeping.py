@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.fakes import (
+    FakeImageRepository,
+    FakeObjectStore,
+    FakeTable,
+    FakeUploadIntents,
+    StoredObject,
+)
+from tests.unit.builders import NOW, make_image
+
+from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.images import Image
+from image_service.domain.uploads import UploadIntent
+from image_service.services.sweeping import IntentSweeper
+
+HOUR = timedelta(hours=1)
+
+
+class Parts:
+    def __init__(self) -> None:
+        self.table = FakeTable()
+        self.objects = FakeObjectStore()
+        self.intents = FakeUploadIntents(self.table)
+        self.repository = FakeImageRepository(self.table)
+        self.sweeper = IntentSweeper(intents=self.intents, objects=self.objects)
+
+    async def dead_upload(self, user_id: str = "alice") -> Image:
+        """Its files are there, and then its task died."""
+        image = make_image(user_id)
+        await self.intents.announce(intent_of(image))
+        for key in image.object_keys:
+            self.objects.objects[key] = StoredObject(b"", "image/webp")
+        return image
+
+
+def intent_of(image: Image) -> UploadIntent:
+    return UploadIntent(
+        image_id=image.id,
+        user_id=image.user_id,
+        object_keys=image.object_keys,
+        created_at=image.created_at,
+    )
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+async def test_what_a_dead_task_left_is_removed(parts: Parts):
+    for _ in range(3):
+        await parts.dead_upload()
+    assert await parts.sweeper.sweep(NOW) == 3
+    assert (parts.table.intents, parts.objects.objects) == ({}, {})
+
+
+async def test_the_young_are_left_alone(parts: Parts):
+    await parts.dead_upload()
+    assert await parts.sweeper.sweep(NOW - HOUR) == 0
+    assert len(parts.objects.objects) == 2
+
+
+async def test_a_live_image_keeps_its_files(parts: Parts):
+    """Its announcement was repeated, and the repeat came after the commit."""
+    image = await parts.dead_upload()
+    await parts.repository.add(image, intent=intent_of(image))
+    await parts.intents.announce(intent_of(image))
+    assert await parts.sweeper.sweep(NOW) == 0
+    assert set(parts.objects.objects) == set(image.object_keys)
+    assert parts.table.intents == {}
+
+
+async def test_a_sweep_that_fails_half_way_is_taken_up_again(parts: Parts):
+    image = await parts.dead_upload()
+    parts.objects.delete_failure = DependencyUnavailable()
+    assert await parts.sweeper.sweep(NOW) == 0
+    with pytest.raises(DependencyUnavailable):
+        await parts.repository.add(image, intent=intent_of(image))
+    parts.objects.delete_failure = None
+    assert await parts.sweeper.sweep(NOW) == 1
+    assert (parts.table.intents, parts.objects.objects) == ({}, {})
+
+
+async def test_one_bad_intent_holds_nobody_up(parts: Parts):
+    delete = parts.objects.delete
+
+    async def picky(keys: tuple[str, ...]) -> None:
+        if "mallory" in keys[0]:
+            raise DependencyUnavailable
+        await delete(keys)
+
+    parts.objects.delete = picky  # type: ignore[method-assign] # fails for one image only
+    bad = await parts.dead_upload("mallory")
+    for _ in range(3):
+        await parts.dead_upload("alice")
+    assert await parts.sweeper.sweep(NOW) == 3
+    assert set(parts.objects.objects) == set(bad.object_keys)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -185,9 +186,9 @@ class RedisProxy:
 
 
 @asynccontextmanager
-async def redis_proxy(url: str) -> AsyncIterator[RedisProxy]:
+async def redis_proxy(url: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RedisProxy]:
     proxy = RedisProxy(url)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

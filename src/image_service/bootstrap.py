@@ -212,7 +212,8 @@ def aws_session() -> aioboto3.Session:
 async def _redis(settings: Settings, stack: AsyncExitStack) -> RedisLink | None:
     if settings.redis_url is None:
         return None
-    return await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+    url = settings.redis_url.get_secret_value()
+    return await stack.enter_async_context(open_redis(url, within=settings.redis_timeout))
 
 
 async def _cache(redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack) -> ImageCache:
@@ -230,6 +231,7 @@ def _processor(settings: Settings) -> VipsProcessor:
             min_side=settings.min_dimension,
             max_side=settings.max_dimension,
             max_decode_bytes=settings.decode_memory_bytes,
+            max_output_pixels=settings.main_size**2,
         ),
         options=EncodingOptions(
             main_size=settings.main_size,

@@ -107,6 +107,7 @@ class Settings(BaseSettings):
 
     # Optional: a cache, and rate limits that all tasks share
     redis_url: RedisUrl | None = None
+    redis_timeout: PositiveFloat = 0.1
 
     outbox_poll: PositiveFloat = 5.0
 

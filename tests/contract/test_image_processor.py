@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from tests import pictures
 
 from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
@@ -131,6 +133,52 @@ async def test_the_deadline_ends_a_picture() -> None:
     with pytest.raises(ProcessingFailed, match="took too long"):
         await hurried.process(data, source)
     hurried.close()
+
+
+async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not(
+    processor: ImageProcessor,
+) -> None:
+    blank = Image.new("RGB", (8000, 8000))
+    large = pictures.encode(blank, "PNG", compress_level=1)
+    small = pictures.png(300, 200)
+    source = await processor.inspect(large)
+    working = asyncio.create_task(processor.process(large, source))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert time.monotonic() - started < 0.2
+    assert (await processor.process(small, await processor.inspect(small))).main.width == 300
+
+
+@pytest.mark.parametrize(
+    ("cheap", "dear"),
+    [
+        (pictures.jpeg(900, 600), pictures.jpeg(900, 600, progressive=True)),
+        (
+            pictures.jpeg(900, 600, progressive=True, subsampling=2),
+            pictures.jpeg(900, 600, progressive=True, subsampling=0),
+        ),
+        (pictures.png(300, 200), pictures.png_of_pixels(pictures.scene(300, 200), interlaced=True)),
+        (
+            pictures.png_of_pixels(pictures.scene(300, 200), interlaced=True),
+            pictures.png_of_pixels(pictures.scene(300, 200), interlaced=True, deep=True),
+        ),
+        (pictures.webp(300, 200), pictures.webp(300, 200, lossless=True)),
+        (
+            pictures.webp(300, 200),
+            pictures.encode(pictures.scene(300, 200, "RGBA"), "WEBP"),
+        ),
+        (pictures.jpeg(300, 200), pictures.jpeg(600, 400)),
+    ],
+    ids=["progressive", "4:4:4", "interlaced", "16 bits", "lossless", "alpha", "size"],
+)
+async def test_the_header_tells_what_decoding_costs(
+    processor: ImageProcessor, cheap: bytes, dear: bytes
+) -> None:
+    costs = [(await processor.inspect(data)).decode_bytes for data in (cheap, dear)]
+    assert 0 < costs[0] < costs[1]
 
 
 async def test_sizes_and_qualities_are_options() -> None:

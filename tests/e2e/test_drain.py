@@ -60,9 +60,7 @@ def test_it_serves_on_while_it_says_that_it_is_not_ready(
     assert exchange(host, request_head("GET", "/images", bearer)).status == 200
     assert exchange(host, request_head("GET", "/health/live")).status == 200
     assert server.process.wait(30) == 0
-    took = time.monotonic() - stopped_at
-    assert DRAIN_SECONDS <= took
-    print(f"from SIGTERM to exit: {took:.1f} s, of it {DRAIN_SECONDS} s draining")
+    assert DRAIN_SECONDS <= time.monotonic() - stopped_at < DRAIN_SECONDS + 8
 
 
 def test_an_upload_on_its_way_is_finished(server: Running, host: str, state_dir: Path):

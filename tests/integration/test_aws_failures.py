@@ -19,7 +19,7 @@ from image_service.adapters.dynamodb.actions import Actions
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.s3 import S3Health, S3ObjectStore
 from image_service.devstack.aws import create_table
-from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+from image_service.domain.errors import CdnBusy, DependencyUnavailable, OutcomeUnknown
 from image_service.domain.listing import ListQuery
 
 TABLE_NAME = "ImageMetadata-faults"
@@ -110,7 +110,7 @@ async def test_a_lost_answer_to_an_edit_is_no_version_mismatch(
     "script",
     [
         [faults.lost_request] * 100,
-        [faults.silence] * 3,
+        [faults.silence] * 100,
         [faults.refusal("InternalServerError", status=500)] * 100,
         [faults.last_connection],
         [faults.lost_request, *[faults.refusal("AccessDeniedException")] * 2],
@@ -119,11 +119,12 @@ async def test_a_lost_answer_to_an_edit_is_no_version_mismatch(
 )
 async def test_an_outcome_that_stays_unknown(
     server: FaultyServer,
-    repository: DynamoImageRepository,
+    table: Table,
     user: str,
     script: list[faults.Fault],
 ) -> None:
     server.script = list(script)
+    repository = DynamoImageRepository(table.client, table.name, patience=0.5)
 
     with pytest.raises(OutcomeUnknown) as caught:
         await repository.add(make_image(user))
@@ -234,6 +235,6 @@ async def test_cloudfront_with_too_much_to_do() -> None:
                 status=400,
             )
         ]
-        with pytest.raises(DependencyUnavailable) as caught:
+        with pytest.raises(CdnBusy) as caught:
             await CloudFrontCdn(client, "E123").invalidate(["/images/a.webp"], "reference")
         assert "SECRET" not in caught.value.message

@@ -89,3 +89,34 @@ def test_all_faults_are_told_at_once(environment: pytest.MonkeyPatch):
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert len(error.value.faults) == 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache",
+        "rediss://someone:s3cret@master.cache.example.com:6379/0",
+        "redis://:s3cret@10.0.0.1:6379?ssl_cert_reqs=none",
+        "redis://[::1]:6379",
+    ],
+)
+def test_redis_is_optional_and_its_url_a_secret(environment: pytest.MonkeyPatch, url: str):
+    assert load_settings().redis_url is None
+    environment.setenv("IMAGE_SERVICE_REDIS_URL", url)
+    settings = load_settings()
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == url
+    assert (
+        url not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3cret", "http://s3cret", "redis://", "redis:///0", "redis://u:s3cret@", "unix:///s3cret"],
+)
+def test_a_redis_url_it_cannot_use_is_refused_unshown(environment: pytest.MonkeyPatch, url: str):
+    environment.setenv("IMAGE_SERVICE_REDIS_URL", url)
+    with pytest.raises(SettingsError, match="IMAGE_SERVICE_REDIS_URL: must be redis://") as error:
+        load_settings()
+    assert "s3cret" not in str(error.value)

@@ -24,10 +24,12 @@ from image_service.domain.errors import (
     ImageServiceError,
     InvalidImage,
     OutcomeUnknown,
+    Overloaded,
 )
 from image_service.domain.images import Image
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
 from image_service.ports import ProcessedImage
+from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 
@@ -192,6 +194,17 @@ async def test_a_picture_that_fails_takes_everything_back(parts: Parts):
 
     parts.processor.process = corrupt  # type: ignore[method-assign] # after the header
     with pytest.raises(InvalidImage):
+        await parts.upload("key")
+    assert (parts.table.intents, parts.table.answers) == ({}, {})
+
+
+async def test_an_upload_refused_for_load_announces_nothing_and_frees_its_key(parts: Parts):
+    class Full(Admission):
+        def processing(self, user_id: str, decode_bytes: int) -> Any:
+            raise Overloaded
+
+    parts.service._admission = Full(AdmissionLimits())
+    with pytest.raises(Overloaded):
         await parts.upload("key")
     assert (parts.table.intents, parts.table.answers) == ({}, {})
 

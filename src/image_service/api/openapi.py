@@ -23,6 +23,8 @@ answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from th
   `Authorization: Bearer <token>` (an ID or access token); another user's image is 403.
 * **Edits don't overwrite each other.** Send the `version` you read, or its ETag in
   `If-Match`; a stale one is refused with the `currentVersion`.
+* **Uploads can be repeated.** Send an `Idempotency-Key` of your own with `POST /images`; after a
+  lost answer or a 503, the same request with the same key stores nothing twice.
 * **Pages are exact.** `hasMore` is true only if another image follows. Keep the filters the
   same while you follow `nextCursor`. Under filters, a page that looked at 1,000 images
   without filling up is returned short, with `hasMore` and a cursor to go on from.

@@ -20,7 +20,7 @@ from image_service.adapters.dynamodb.entries import (
 )
 from image_service.adapters.dynamodb.items import Item, to_wire
 from image_service.adapters.dynamodb.queues import older_items
-from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
 from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ _UNTOUCHED: Final = Condition("attribute_exists(PK) AND attribute_not_exists(lea
 class DynamoOutbox:
     """An `Outbox`. Its sort keys begin with the time an entry is due, so moving it is a swap."""
 
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
+    ) -> None:
         self._client = client
         self._table_name = table_name
         self._actions = Actions(table_name)
-        self._transactions = Transactions(client)
+        self._transactions = Transactions(client, patience=patience)
 
     async def add(self, entry: OutboxEntry) -> None:
         with translated("dynamodb:PutItem"):

@@ -21,7 +21,7 @@ from image_service.adapters.dynamodb.items import (
     to_image,
     to_wire,
 )
-from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
@@ -51,11 +51,13 @@ _NOT_LIVE: Final = Condition("attribute_not_exists(PK) OR attribute_exists(delet
 class DynamoImageRepository:
     """An `ImageRepository` in one table. An image being deleted has `deletedAt`."""
 
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
+    ) -> None:
         self._client = client
         self._table_name = table_name
         self._actions = Actions(table_name)
-        self._transactions = Transactions(client)
+        self._transactions = Transactions(client, patience=patience)
 
     async def get(self, image_id: str) -> Image | None:
         with translated("dynamodb:GetItem"):

@@ -11,12 +11,14 @@ from image_service.domain.errors import InvalidDimensions
 class PictureLimits:
     """Bounds of both width and height of an uploaded picture, in pixels, inclusive.
 
-    `max_decode_bytes` bounds the memory its decoding is estimated to take.
+    `max_decode_bytes` bounds the memory it is estimated to take, for which it counts how
+    many pixels the largest picture made of it has.
     """
 
     min_side: int = 100
     max_side: int = 8000
     max_decode_bytes: int = 1024 * 2**20
+    max_output_pixels: int = 2048 * 2048
 
     def check(self, width: int, height: int) -> None:
         """Raises InvalidDimensions, saying what was measured, the limits and the remedy."""

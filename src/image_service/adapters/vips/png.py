@@ -12,7 +12,7 @@ _OVERHEAD: Final = 12  # length, type and checksum
 # 100 bytes a chunk in the largest file that is taken; encoders write 8 KiB and more.
 _MAX_CHUNKS: Final = 100_000
 
-_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type, palettes looked up
+_COLOUR_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, palettes looked up
 _WITH_ALPHA: Final = frozenset({4, 6})
 _DEEP: Final = 16  # bits a channel; all others become 8
 
@@ -29,11 +29,14 @@ def held_bytes_a_pixel(data: bytes) -> float:
     depth, colour_type, interlaced = data[24], data[25], data[28]
     if not interlaced:
         return 0
-    transparent = colour_type not in _WITH_ALPHA and _has_transparency(data)
-    return (_CHANNELS.get(colour_type, 4) + transparent) * (2 if depth == _DEEP else 1)
+    channels = _COLOUR_CHANNELS.get(colour_type, 3) + has_alpha(data)
+    return channels * (2 if depth == _DEEP else 1)
 
 
-def _has_transparency(data: bytes) -> bool:
+def has_alpha(data: bytes) -> bool:
+    """Whether decoding it gives an alpha channel."""
+    if data[25] in _WITH_ALPHA:
+        return True
     for kind in _chunk_types(data):
         if kind == b"tRNS":
             return True

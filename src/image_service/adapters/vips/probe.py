@@ -19,19 +19,26 @@ from image_service.ports import MimeType, SourceInfo
 class _Format:
     declared_size: Callable[[bytes], Size | None]
     held_bytes_a_pixel: Callable[[bytes], float]
+    has_alpha: Callable[[bytes], bool] = lambda _: False
     is_animated: Callable[[bytes], bool] = lambda _: False
     is_whole: Callable[[bytes], bool] = lambda _: True
 
 
 _FORMATS: Final[dict[MimeType, _Format]] = {
     "image/jpeg": _Format(jpeg.declared_size, jpeg.held_bytes_a_pixel),
-    "image/png": _Format(png.declared_size, png.held_bytes_a_pixel, png.is_animated, png.is_whole),
-    "image/webp": _Format(webp.declared_size, webp.held_bytes_a_pixel, webp.is_animated),
+    "image/png": _Format(
+        png.declared_size, png.held_bytes_a_pixel, png.has_alpha, png.is_animated, png.is_whole
+    ),
+    "image/webp": _Format(
+        webp.declared_size, webp.held_bytes_a_pixel, webp.has_alpha, webp.is_animated
+    ),
 }
 
 _LEAST_BYTES: Final = 8 * 2**20
-_BYTES_AN_OUTPUT_PIXEL: Final = 16
-_MAX_OUTPUT_BYTES: Final = 64 * 2**20
+# A pixel of the main picture, decoded and while it is encoded; alpha has an encoder of its own.
+_OPAQUE_BYTES, _ALPHA_BYTES = 16, 36
+# libwebp gives the decoded picture whole, at about the size of the main picture.
+_WEBP_FRAME_BYTES: Final = 12
 
 
 def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
@@ -48,21 +55,25 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
     limits.check(size.width, size.height)
     if not file_format.is_whole(data):
         raise InvalidImage
-    decode_bytes = _decode_bytes(size, file_format.held_bytes_a_pixel(data))
+    decode_bytes = _decode_bytes(data, mime_type, size, limits)
     limits.check_memory(decode_bytes)
     return SourceInfo(mime_type, size.width, size.height, decode_bytes)
 
 
-def _decode_bytes(size: Size, held_bytes_a_pixel: float) -> int:
+def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureLimits) -> int:
     """What processing takes at its peak, from above: `python -m benchmarks.memory` measures.
 
-    Above what the decoder holds are its rows and the sizes that are made, which grow with
-    the picture up to those of the largest main picture.
+    The sizes that are made, which grow with the picture up to those of the largest main
+    picture; and what the decoder holds, all of the picture or some of its rows.
     """
+    file_format = _FORMATS[mime_type]
     pixels = size.width * size.height
-    outputs = min(_BYTES_AN_OUTPUT_PIXEL * pixels, _MAX_OUTPUT_BYTES)
-    rows = pixels if held_bytes_a_pixel == 0 else 0
-    return _LEAST_BYTES + outputs + rows + int(held_bytes_a_pixel * pixels)
+    an_output_pixel = _ALPHA_BYTES if file_format.has_alpha(data) else _OPAQUE_BYTES
+    if mime_type == "image/webp":
+        an_output_pixel += _WEBP_FRAME_BYTES
+    held = file_format.held_bytes_a_pixel(data) or 1
+    outputs = min(pixels, limits.max_output_pixels) * an_output_pixel
+    return _LEAST_BYTES + outputs + int(held * pixels)
 
 
 def _check_declared(declared: Size | None, limits: PictureLimits) -> None:

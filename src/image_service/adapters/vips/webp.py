@@ -9,6 +9,8 @@ from typing import Final
 from image_service.adapters.vips.geometry import Size
 
 _ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
+_ALPHA: Final = 0x10  # of the same
+_LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
 _MAX_CHUNKS: Final = 1_000  # real files have up to ten
 _MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
 
@@ -32,6 +34,13 @@ def held_bytes_a_pixel(data: bytes) -> float:
     if b"VP8L" in kinds:
         return 4
     return 2 if b"ALPH" in kinds else 0
+
+
+def has_alpha(data: bytes) -> bool:
+    """Whether decoding it gives an alpha channel."""
+    if data[12:16] == b"VP8L":
+        return bool(_little(data[21:25]) & _LOSSLESS_ALPHA)
+    return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ALPHA)
 
 
 def is_animated(data: bytes) -> bool:

@@ -1,1 +1,0 @@
-../environments/staging.tfvars

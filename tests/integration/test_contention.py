@@ -1,0 +1,66 @@
+"""Many uploads of one user at once, where the store refuses all but one at a time.
+
+No engine of the tests cancels transactions for a conflict. So a server in front of one does
+as DynamoDB does: a transaction that meets another on the same item is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests import engines
+from tests.integration import faults
+from tests.integration.faults import FaultyServer
+from tests.integration.table import Table
+from tests.integration.world import World
+
+from image_service.domain.images import Image
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+USER = "user"
+UPLOADS = 50
+TRANSACTION = 0.015  # seconds; what one takes in a region, about
+
+
+class Contended(FaultyServer):
+    """All transactions touch the user's counter: while one runs, others are refused."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(engine)
+        self.refused = 0
+        self._busy = False
+
+    async def forward(self, request: bytes) -> bytes:
+        if b"TransactItems" not in request:
+            return await super().forward(request)
+        if self._busy:
+            self.refused += 1
+            refusal = faults.refusal(
+                "TransactionCanceledException", reasons=("None", "TransactionConflict")
+            )
+            answer: bytes = await refusal(self, request)
+            return answer
+        self._busy = True
+        try:
+            await asyncio.sleep(TRANSACTION)
+            return await super().forward(request)
+        finally:
+            self._busy = False
+
+
+async def test_contention_is_waited_out(world: World, s3: S3Client, dynamodb_endpoint: str) -> None:
+    server = Contended(dynamodb_endpoint)
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        contended = World(Table(client, world.table.name), s3, world.bucket)
+        images: list[Image] = await asyncio.gather(
+            *(contended.upload(USER, album_id="a") for _ in range(UPLOADS))
+        )
+
+    assert server.refused > UPLOADS  # there was contention to speak of
+    assert await world.table.lists.count(USER, None) == UPLOADS
+    assert await world.table.lists.count(USER, "a") == UPLOADS
+    assert await world.files() == {key for image in images for key in image.object_keys}
+    assert (await world.reconcile()).clean

@@ -1,0 +1,194 @@
+"""Uploads and deletions whose answers from DynamoDB are lost, over a real engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import engines
+from tests.integration import faults
+from tests.integration.faults import FaultyServer
+from tests.integration.table import Table
+from tests.integration.world import World
+
+from image_service.adapters.aws_config import client_config
+from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
+from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+from image_service.domain.times import utc_now
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+USER = "user"
+
+
+@pytest.fixture
+def server(dynamodb_endpoint: str) -> FaultyServer:
+    return FaultyServer(dynamodb_endpoint)
+
+
+@pytest.fixture
+async def faulty(world: World, s3: S3Client, server: FaultyServer) -> AsyncIterator[World]:
+    """The same table and bucket, by way of the server that fails."""
+    config = client_config(read_timeout=1)
+    async with server.running() as url, engines.dynamodb_client(url, config) as client:
+        opened = World(Table(client, world.table.name), s3, world.bucket, ahead=world.ahead)
+        opened.repository = DynamoImageRepository(client, world.table.name, patience=0.3)
+        opened.outbox = DynamoOutbox(client, world.table.name, patience=0.3)
+        yield opened
+
+
+def on(marker: str, fault: faults.Fault) -> faults.Fault:
+    """`fault` for transactions that hold `marker`; all else is passed on."""
+
+    async def choosy(server: FaultyServer, request: bytes) -> bytes:
+        body = request.partition(b"\r\n\r\n")[2]
+        if b"TransactItems" in body and marker in json.dumps(json.loads(body)):
+            answer: bytes = await fault(server, request)
+            return answer
+        return await server.forward(request)
+
+    return choosy
+
+
+def first(fault: faults.Fault, then: faults.Fault) -> faults.Fault:
+    met = []
+
+    async def one_then_other(server: FaultyServer, request: bytes) -> bytes:
+        met.append(request)
+        answer: bytes = await (fault if len(met) == 1 else then)(server, request)
+        return answer
+
+    return one_then_other
+
+
+async def test_a_commit_that_happened_unheard_is_answered_with_the_image(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    unheard = first(faults.lost_answer, faults.lost_request)
+    server.script = [on('"ownerChecksum"', unheard)] * 200
+
+    image = await faulty.upload(USER, "key")
+
+    assert await world.repository.get(image.id) == image
+    assert await world.files() == set(image.object_keys)
+    assert await world.table.lists.count(USER, None) == 1
+    assert await world.upload(USER, "key") == image
+    assert await world.kinds() == {"image", "usage", "tag", "idempotency"}
+
+
+async def test_a_commit_that_never_happened_leaves_nothing_and_frees_the_key(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    server.script = [on('"ownerChecksum"', faults.lost_request)] * 200
+
+    with pytest.raises(OutcomeUnknown):
+        await faulty.upload(USER, "key")
+
+    assert await world.files() == set()
+    assert await world.kinds() == {"intent"}  # withdrawn: nobody can commit any more
+    image = await world.upload(USER, "key")
+    await world.sweeper.sweep(world.now())
+    assert await world.files() == set(image.object_keys)
+    assert await world.kinds() == {"image", "usage", "tag", "idempotency"}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_where_nothing_can_be_found_out_the_sweeper_settles_it(
+    world: World, faulty: World, server: FaultyServer, *, committed: bool
+) -> None:
+    """The table is gone for good after the commit: as it were a dead task, with its files."""
+    met = faults.lost_answer if committed else faults.lost_request
+    gone = first(met, faults.refusal("AccessDeniedException"))
+    server.script = [on("TransactItems", gone)] * 200
+
+    with pytest.raises(OutcomeUnknown):
+        await faulty.upload(USER, "key")
+    files = await world.files()
+    assert len(files) == 2
+
+    await world.sweeper.sweep(world.now())
+
+    assert await world.files() == (files if committed else set())
+    assert await world.table.lists.count(USER, None) == committed
+    assert (await world.reconcile()).clean
+
+
+async def test_an_unheard_announcement_is_only_made_again(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    server.script = [faults.lost_answer]
+
+    image = await faulty.upload(USER)
+
+    assert await world.files() == set(image.object_keys)
+    assert (await world.reconcile()).clean
+    assert "intent" not in await world.kinds()
+
+
+async def test_an_unheard_claim_is_this_request_s(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    server.script = [faults.lost_answer]
+
+    image = await faulty.upload(USER, "key")
+
+    assert await world.upload(USER, "key") == image
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        faults.refusal("TransactionCanceledException", reasons=("TransactionConflict",)),
+        faults.refusal("TransactionCanceledException", reasons=("ThrottlingError", "None")),
+        faults.refusal("ProvisionedThroughputExceededException"),
+        faults.refusal("InternalServerError", status=500),
+        faults.lost_answer,
+        faults.lost_request,
+    ],
+    ids=["conflict", "throttled", "capacity", "server error", "lost answer", "lost request"],
+)
+async def test_what_passes_is_waited_out(
+    world: World, faulty: World, server: FaultyServer, refusal: faults.Fault
+) -> None:
+    server.script = [faults.passed_on, refusal, refusal]  # the announcement, then the commit
+
+    image = await faulty.upload(USER)
+
+    assert await world.repository.get(image.id) == image
+    assert await world.table.lists.count(USER, None) == 1
+    assert (await world.reconcile()).clean
+
+
+async def test_a_deletion_that_happened_unheard_is_carried_through(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    image = await world.upload(USER)
+    server.script = [on("deletedAt", first(faults.lost_answer, faults.lost_request))] * 200
+
+    with pytest.raises(DependencyUnavailable):
+        await faulty.repository.mark_deleted(image, utc_now())
+
+    assert await world.repository.get(image.id) is None
+    world.ahead *= 10  # beyond the 30 s that the request has for itself
+    await world.processor.drain()
+    assert await world.files() == set()
+    assert await world.kinds() == {"usage"}
+
+
+async def test_an_outbox_step_that_happened_unheard_does_no_harm(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    image = await world.upload(USER)
+    await world.repository.mark_deleted(image, utc_now())
+    faulty.ahead = world.ahead * 10
+    server.script = [on("OUTBOX#", first(faults.lost_answer, faults.lost_request))] * 200
+    await faulty.processor.round()
+    server.script = []
+
+    world.ahead = faulty.ahead * 10  # leases are over
+    await world.processor.drain()
+
+    assert (await world.files(), await world.kinds()) == (set(), {"usage"})

@@ -29,9 +29,10 @@ test: $(INSTALLED) ## Run all tests on the embedded emulator; ARGS="-k tags" sel
 test-unit: $(INSTALLED) ## Run the tests that need no server; seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
-test-integration: $(INTEGRATION) ## Run the storage suites on DynamoDB Local and SeaweedFS (needs Java, npm)
+test-integration: $(INTEGRATION) ## Run the storage suites on real engines, and behind nginx (needs Java, npm, nginx)
 	tests/fetch_dynamodb_local.sh
-	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest tests/contract tests/integration $(ARGS)
+	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest tests/contract tests/integration \
+		tests/e2e/test_early_answers.py $(ARGS)
 
 test-chaos: $(INSTALLED) ## Kill, cut and fuzz the service for longer; ARGS="-k kill" selects
 	IMAGE_SERVICE_CHAOS_ROUNDS=200 IMAGE_SERVICE_FUZZ_SECONDS=600 \

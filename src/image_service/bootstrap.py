@@ -95,6 +95,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(worker.aclose)
         stack.push_async_callback(uploads.aclose)  # while the worker still runs
+        deletions = DeletionService(
+            objects=stores.objects, outbox=stores.outbox, nudge=worker.nudge
+        )
+        stack.push_async_callback(deletions.aclose)
         worker.start()
         yield Services(
             admission=admission,
@@ -103,9 +107,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 repository=stores.repository,
                 lists=stores.lists,
                 cache=cache,
-                deletions=DeletionService(
-                    objects=stores.objects, outbox=stores.outbox, nudge=worker.nudge
-                ),
+                deletions=deletions,
             ),
             verifier=await _verifier(settings, stack),
             rate_limiter=LimitsRateLimiter(

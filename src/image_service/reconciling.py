@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from image_service.bootstrap import open_reconciler
 from image_service.domain.audit import FaultKind, Finding
+from image_service.domain.errors import DependencyUnavailable
 from image_service.services.reconcile import Audit, Care, Part
 from image_service.settings import Settings
 
@@ -39,7 +41,9 @@ async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Pa
         TimeElapsedColumn(),
     )
     async with open_reconciler(settings, care) as reconciler:
-        totals: dict[Part, int | None] = {Part.ITEMS: await reconciler.size() or None}
+        totals: dict[Part, int | None] = {}
+        with suppress(DependencyUnavailable):  # only the bar needs it
+            totals[Part.ITEMS] = await reconciler.size() or None
         with Progress(*columns, console=console) as bars:
             tasks = {
                 part: bars.add_task(title, total=totals.get(part), found=0)

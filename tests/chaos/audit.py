@@ -14,7 +14,7 @@ from image_service.adapters.dynamodb import (
     DynamoOutbox,
     DynamoUploadIntents,
 )
-from image_service.adapters.dynamodb.items import Item, from_wire
+from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.domain.fields import tag_key
@@ -195,3 +195,15 @@ async def settle(place: Place) -> None:
 
 async def _nothing_cached(user_id: str, image_id: str) -> None:
     """There is no cache beside the service's own."""
+
+
+async def expire_leases(place: Place) -> None:
+    """As if the minute had passed that a dead task's hold on an idempotency key lasts."""
+    async for item in _scan(place.dynamodb, place.table):
+        if item["type"] == "idempotency" and item["state"] == "in-progress":
+            await place.dynamodb.update_item(
+                TableName=place.table,
+                Key=to_wire({"PK": item["PK"], "SK": item["SK"]}),
+                UpdateExpression="SET leaseUntil = :past",
+                ExpressionAttributeValues=to_wire({":past": 0}),
+            )

@@ -120,7 +120,7 @@ async def outages(backends: Backends) -> AsyncIterator[dict[str, asyncio.Task[No
     async def one(name: str) -> None:
         happens, fault, key = OUTAGES[name]
         async with running_service(
-            await backends.apart(f"outage-{name}"), upload_deadline=4.0
+            await backends.apart(f"outage-{name}"), upload_deadline=8.0
         ) as service:
             await happens(service, user := new_user(), fault, key)
         await settle(service.place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from tests.contract.samples import make_image
 from tests.integration.world import DAY, World
+from tests.unit.builders import NEW
 
 from image_service.adapters.dynamodb import DynamoTableAudit
 from image_service.adapters.dynamodb.items import to_wire
@@ -268,3 +270,46 @@ async def test_an_upload_that_goes_on_meanwhile_is_not_disturbed(world: World) -
 
     assert counts(await world.reconcile(fix=True)) == {}
     assert await world.files() == set(image.object_keys)
+
+
+@pytest.mark.parametrize("min_age", [timedelta(hours=1), timedelta(0)], ids=["hour", "nothing"])
+async def test_beside_live_traffic(world: World, min_age: timedelta) -> None:
+    """With no age to go by, it may get in the way of an upload, but breaks nothing."""
+    world.ahead = timedelta(0)
+    live: dict[str, Image] = {}
+    running = True
+
+    async def traffic(user: str) -> None:
+        uploads, number = world.uploads, 0
+        while running:
+            number += 1
+            await asyncio.sleep(0.05)
+            new = replace(NEW, tags=(f"t{number % 3}", "all"), album_id=f"a{number % 2}")
+            try:
+                image = (await uploads.upload(user, new)).image
+            except DependencyUnavailable:
+                assert not min_age, "it was disturbed"
+                continue
+            live[image.id] = image
+            if number % 3 == 0:
+                edited = image.edited({"tags": ("other",), "album_id": "b"}, utc_now())
+                await world.repository.update(image, edited)
+                live[image.id] = edited
+            if number % 4 == 0:
+                await world.delete(live.pop(image.id))
+
+    users = [asyncio.create_task(traffic(f"user-{n}")) for n in range(3)]
+    while len(live) < 12:
+        audit = await world.reconcile(fix=True, min_age=min_age)
+        if min_age:
+            assert audit.findings == []
+    running = False
+    await asyncio.gather(*users)
+
+    world.ahead = DAY
+    await world.sweeper.sweep(world.now())
+    await world.processor.drain()
+    assert await world.files() == {key for image in live.values() for key in image.object_keys}
+    records = await world.audit.records(list(live))
+    assert {image_id: record.image for image_id, record in records.items()} == live
+    assert counts(await world.reconcile()) == {}

@@ -15,7 +15,7 @@ from tests.integration.world import World
 
 from image_service.adapters.aws_config import client_config
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
-from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
 from image_service.domain.times import utc_now
 
 if TYPE_CHECKING:
@@ -192,3 +192,30 @@ async def test_an_outbox_step_that_happened_unheard_does_no_harm(
     await world.processor.drain()
 
     assert (await world.files(), await world.kinds()) == (set(), {"usage"})
+
+
+async def test_a_claim_that_meets_the_commit_of_another_is_told_to_wait(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    server.script = [faults.refusal("TransactionConflictException")]
+
+    with pytest.raises(IdempotencyInProgress):
+        await faulty.upload(USER, "key")
+
+
+async def test_an_entry_that_another_is_moving_on_is_left_to_it(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    await world.repository.mark_deleted(await world.upload(USER), utc_now())
+    faulty.ahead = world.ahead * 10
+
+    async def conflict(server: FaultyServer, request: bytes) -> bytes:
+        if b"leaseOwner" not in request:
+            return await server.forward(request)
+        answer: bytes = await faults.refusal("TransactionConflictException")(server, request)
+        return answer
+
+    server.script = [conflict] * 10
+    assert await faulty.processor.round() == 0
+    server.script = []
+    assert await faulty.processor.round() == 1

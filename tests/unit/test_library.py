@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -40,11 +41,14 @@ class Parts:
         self.repository = FakeImageRepository(self.table)
         self.objects = FakeObjectStore()
         self.outbox = FakeOutbox(self.table)
+        self.deletions = DeletionService(
+            objects=self.objects, outbox=self.outbox, now=lambda: LATER
+        )
         self.library = Library(
             repository=self.repository,
             lists=FakeImageLists(self.table),
             cache=NullCache(CacheCounts()),
-            deletions=DeletionService(objects=self.objects, outbox=self.outbox, now=lambda: LATER),
+            deletions=self.deletions,
             now=lambda: LATER,
         )
 
@@ -181,6 +185,21 @@ async def test_delete_is_done_even_where_clearing_fails(parts: Parts, broken: st
     (entry,) = parts.table.outbox.values()  # for whoever finishes it
     assert isinstance(entry.work, Clearing)
     assert entry.work.step is Step.OBJECTS
+
+
+async def test_delete_does_not_wait_for_a_store_that_says_nothing(parts: Parts):
+    image = parts.holding(make_image())
+
+    async def silent(keys: tuple[str, ...]) -> None:
+        await asyncio.Event().wait()
+
+    parts.objects.delete = silent  # type: ignore[method-assign] # neither yes nor no
+    parts.deletions._patience = 0.05
+    async with asyncio.timeout(5):
+        await parts.library.delete("alice", image.id, NOTHING)
+        await parts.deletions.aclose()
+    assert parts.table.images == {}
+    assert len(parts.table.outbox) == 1
 
 
 async def test_delete_without_a_version_outlasts_a_race_but_not_with_one(parts: Parts):

@@ -6,11 +6,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-import structlog
-
 from image_service.domain.errors import (
     ImageNotFound,
-    ImageServiceError,
     NotAuthorized,
     PreconditionMismatch,
     VersionMismatch,
@@ -20,8 +17,6 @@ from image_service.domain.listing import Listing, ListQuery
 from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
-
-log = structlog.stdlib.get_logger(__name__)
 
 # A write that names no version starts over when somebody else was faster.
 _TRIES = 10
@@ -89,10 +84,7 @@ class Library:
         """Raises ImageNotFound, NotAuthorized, VersionMismatch. Durable on return."""
         deletion = await self._mark_deleted(user_id, image_id, expected)
         # The deletion is durable: from here on the answer is yes, whatever fails.
-        try:
-            await self._deletions.finish(deletion)
-        except ImageServiceError:
-            log.warning("deletion_unfinished", image_id=image_id, exc_info=True)
+        await self._deletions.finish(deletion)
 
     async def _mark_deleted(
         self, user_id: str, image_id: str, expected: ExpectedVersion

@@ -61,6 +61,8 @@ class DynamoIdempotencyRecords:
             except self._client.exceptions.ConditionalCheckFailedException as failed:
                 response: Any = failed.response
                 held = from_wire(response.get("Item", {}))
+            except self._client.exceptions.TransactionConflictException:
+                raise IdempotencyInProgress(retry_after=1) from None  # at this very moment
             else:
                 return None
         return _answer(held, claim)

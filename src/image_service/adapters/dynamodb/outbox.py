@@ -91,8 +91,11 @@ class DynamoOutbox:
                         }
                     ),
                 )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return False
+            except (
+                self._client.exceptions.ConditionalCheckFailedException,
+                self._client.exceptions.TransactionConflictException,
+            ):
+                return False  # another was faster, or is moving it on
         return True
 
     async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:

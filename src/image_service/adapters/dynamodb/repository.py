@@ -26,6 +26,7 @@ from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
     ImageNotFound,
+    OutcomeUnknown,
     VersionMismatch,
 )
 from image_service.domain.images import Deletion, Image
@@ -82,6 +83,8 @@ class DynamoImageRepository:
         except ConditionFailed as failed:
             if claim is not None and failed.items[0] is None and failed.items[1] is not None:
                 raise IdempotencyInProgress(retry_after=1) from failed
+            if failed.in_doubt and failed.items[0] is not None:
+                raise OutcomeUnknown from failed
             log.error("image_not_committable", image_id=image.id)  # noqa: TRY400 # no bug's trace
             raise DependencyUnavailable from failed
 
@@ -137,6 +140,8 @@ class DynamoImageRepository:
                 return await self._transactions.run([*writes, *indexes])
             except ConditionFailed as failed:
                 if failed.items[0] is not None:
+                    if failed.in_doubt:  # it may be no longer `before` by our own doing
+                        raise OutcomeUnknown from failed
                     raise _no_longer(before, failed.items[0]) from failed
                 album_empties = not album_empties
         log.warning("album_contended", image_id=before.id)

@@ -61,12 +61,15 @@ class ConditionFailed(Exception):
     """A condition did not hold, and nothing was written.
 
     `items` has, for each action of the transaction, None where its condition held, else
-    the item as it is: empty where there is none.
+    the item as it is: empty where there is none. With `in_doubt`, an earlier try was not
+    answered; should that one have been carried out after all, the conditions that failed
+    have met what it wrote, and what held has not.
     """
 
-    def __init__(self, items: Sequence[Item | None]) -> None:
+    def __init__(self, items: Sequence[Item | None], *, in_doubt: bool) -> None:
         super().__init__()
         self.items = tuple(items)
+        self.in_doubt = in_doubt
 
 
 class Transactions:
@@ -91,9 +94,8 @@ class Transactions:
             await self._write(actions)
         except (BotoCoreError, ClientError) as error:
             items = _failed_conditions(error)
-            # A condition that fails after an unanswered try may have met what that try wrote.
-            if any(item is not None for item in items) and not attempts.in_doubt:
-                raise ConditionFailed(items) from error
+            if any(item is not None for item in items):
+                raise ConditionFailed(items, in_doubt=attempts.in_doubt) from error
             log.warning("transaction_failed", reasons=_reasons(error), **describe(error))
             if attempts.in_doubt or may_have_happened(error):
                 raise OutcomeUnknown from error

@@ -27,14 +27,12 @@ MARK = rb"deletedAt"
 INTENT = rb'"objectKeys"'
 CLAIM = rb'"fingerprint"'
 CANCELLATIONS = 25
-# What is retried is to be seen to succeed, however busy the machine.
-PATIENT = {"upload_deadline": 20.0, "delete_deadline": 15.0, "request_deadline": 15.0}
 
 
 @pytest.fixture(scope="module")
 async def service(backends: Backends) -> AsyncIterator[Service]:
     place = await backends.apart("lost-answers")
-    async with running_service(place, **PATIENT) as running:
+    async with running_service(place) as running:
         yield running
 
 

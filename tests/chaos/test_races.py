@@ -16,7 +16,6 @@ from tests.chaos.service import Backends, Service, new_user, post, running_servi
 ROUNDS = 4
 WRITERS = 8
 STABLE = 12  # images that nobody touches
-PATIENT = {"upload_deadline": 60.0, "delete_deadline": 60.0, "request_deadline": 60.0}
 
 Call = Callable[[], Awaitable[httpx.Response]]
 
@@ -27,7 +26,7 @@ async def tasks(backends: Backends) -> AsyncIterator[list[Service]]:
     apart = await backends.apart("races")
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(running_service(apart, with_redis=True, **PATIENT))
+            await stack.enter_async_context(running_service(apart, with_redis=True))
             for _ in range(2)
         ]
 

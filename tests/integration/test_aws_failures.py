@@ -106,6 +106,23 @@ async def test_a_lost_answer_to_an_edit_is_no_version_mismatch(
     assert await repository.get(image.id) == edited
 
 
+async def test_a_lost_answer_while_an_album_empties(
+    server: FaultyServer, table: Table, user: str
+) -> None:
+    """That it was the last image is found out by a transaction that fails unheard."""
+    image = make_image(user, album_id="castles")
+    await table.repository.add(image)
+    moved = image.edited({"album_id": "cars"}, moment(1))
+    server.script = [faults.lost_answer]
+    await table.repository.update(image, moved)
+    server.script = [faults.lost_answer]
+
+    await table.repository.mark_deleted(moved, moment(2))
+
+    assert await table.repository.get(image.id) is None
+    assert [await table.lists.count(user, album) for album in ("castles", "cars", None)] == [0] * 3
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -64,9 +65,9 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    backends: Backends, *, with_redis: bool = False, **changes: Any
+    backends: Backends, *, with_redis: bool = False, warm: bool = True, **changes: Any
 ) -> AsyncIterator[Service]:
-    """Once left, nothing of the app is under way any more."""
+    """Has fetched its keys if `warm`. Once left, nothing of the app is under way any more."""
     place = backends.place
     async with AsyncExitStack() as proxies:
         dynamodb, s3, jwks, redis = [
@@ -79,6 +80,8 @@ async def running_service(
             await lifespan.__aenter__()
         service = Service(app, backends.issuer, place, dynamodb, s3, jwks, redis)
         try:
+            if warm:
+                await _warmed(service)
             yield service
         finally:
             service.heal()
@@ -113,6 +116,16 @@ def _environment(dynamodb: str, s3: str) -> Iterator[None]:
             patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)
         yield
+
+
+async def _warmed(service: Service) -> None:
+    """Where others start beside it, the loop may be too busy for the first fetch of the keys."""
+    async with service.client("nobody") as client:
+        for _ in range(20):
+            if (await client.get("/images")).status_code == 200:
+                return
+            await asyncio.sleep(0.5)
+    raise RuntimeError("the service does not answer")
 
 
 async def post(

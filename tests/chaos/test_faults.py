@@ -17,7 +17,7 @@ import httpx
 import pytest
 from tests.chaos.audit import settle, truth
 from tests.chaos.service import (
-    DEADLINES,
+    PATIENT,
     Backends,
     Service,
     new_user,
@@ -140,6 +140,7 @@ class Stage:
                     running_service(
                         await self.backends.apart(place),
                         with_redis=play.target == "redis",
+                        warm=not play.from_start,
                         **play.deadlines,
                     )
                 )

@@ -29,7 +29,7 @@ from tests.chaos.service import Backends, new_user, post
 
 from image_service.devstack import stack
 
-ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "2"))
 SEED = int(os.environ.get("IMAGE_SERVICE_CHAOS_SEED") or random.randrange(2**31))
 CLIENTS = 8
 LONGEST_STREAM = 1.5  # seconds

@@ -15,7 +15,7 @@ _NAMES = ("IMAGE_SERVICE_FUZZ_SECONDS", "IMAGE_SERVICE_FUZZ_SEED")
 
 @pytest.fixture(scope="session")
 def seconds() -> float:
-    return float(os.environ.get(_NAMES[0], "15"))
+    return float(os.environ.get(_NAMES[0], "10"))
 
 
 @pytest.fixture(scope="session")

@@ -56,7 +56,7 @@ async def port(echo: Echo) -> AsyncIterator[int]:
         ws="none",
         lifespan="off",
         log_config=None,
-        timeout_keep_alive=1,
+        timeout_keep_alive=2,
         access_log=False,
     )
     server = uvicorn.Server(config)
@@ -147,8 +147,10 @@ async def test_what_is_no_http_is_refused_in_the_envelope(
 
 
 async def test_headers_that_come_too_slowly_are_cut_off(talk: Talk):
-    pieces = [b"GET / HTTP/1.1\r\n"] + [b"X-A: b\r\n"] * 10
+    started = asyncio.get_running_loop().time()
+    pieces = [b"GET / HTTP/1.1\r\n"] + [b"X-A: b\r\n"] * 5
     assert refusal(await talk(*pieces, pause=0.1)) == (408, "UPLOAD_TIMEOUT")
+    assert asyncio.get_running_loop().time() - started < 1.5
 
 
 async def test_a_second_request_has_no_more_time_for_its_headers(talk: Talk):
@@ -158,16 +160,16 @@ async def test_a_second_request_has_no_more_time_for_its_headers(talk: Talk):
     assert refusal(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "UPLOAD_TIMEOUT")
 
 
-@pytest.mark.parametrize("pieces", [[], [b"\r\n"] * 15], ids=["silent", "blank lines"])
+@pytest.mark.parametrize("pieces", [[], [b"\r\n"] * 25], ids=["silent", "blank lines"])
 async def test_a_connection_without_a_request_is_closed(talk: Talk, pieces: list[bytes]):
     started = asyncio.get_running_loop().time()
     assert await talk(*pieces, pause=0.1) == b""
-    assert asyncio.get_running_loop().time() - started < 3
+    assert asyncio.get_running_loop().time() - started < 4
 
 
 async def test_an_idle_connection_is_closed_and_a_busy_one_kept(talk: Talk):
     pieces = [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(4)]
-    assert (await talk(*pieces, pause=0.5)).count(b"HTTP/1.1 200") == 4
+    assert (await talk(*pieces, pause=1)).count(b"HTTP/1.1 200") == 4
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ async def test_who_is_called_while_going_away_passes_the_place_on():
     async with pictures(workers=1) as room:
         for name, user in (("a1", "alice"), ("b1", "bob"), ("c1", "carol")):
             await room.come(name, user)
-        # In the same turn of the loop: first called, then cancelled; and the other way.
+        # Called and cancelled in the same turn of the loop, in each order there is.
         room._ends["a1"].set()
         await asyncio.sleep(0)
         room._tasks["b1"].cancel()
@@ -216,7 +216,13 @@ async def test_who_is_called_while_going_away_passes_the_place_on():
         room._ends["c1"].set()
         await room.settle()
         await room.come("e1", "eve")
+        await room.come("f1", "frank")
+        await room.come("g1", "grace")
         assert room.started[-1] == "e1"
+        room._ends["e1"].set()
+        room._tasks["f1"].cancel()
+        await room.settle()
+        assert room.started[-1] == "g1"
 
 
 STEPS = st.lists(

@@ -12,7 +12,7 @@ LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --gen
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-chaos lint format bench openapi \
+.PHONY: help setup run test test-unit test-integration test-proof test-chaos lint format bench openapi \
 	check-ops audit terraform-check lock clean
 
 help: ## List the targets
@@ -33,6 +33,9 @@ test-integration: $(INTEGRATION) ## Run the storage suites on real engines, and 
 	tests/fetch_dynamodb_local.sh
 	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest tests/contract tests/integration \
 		tests/e2e/test_early_answers.py $(ARGS)
+
+test-proof: $(INSTALLED) ## Faults, kills, races, Schemathesis and fuzzing, a few minutes of each
+	$(BIN)/pytest tests/chaos tests/fuzz $(ARGS)
 
 test-chaos: $(INSTALLED) ## Kill, cut and fuzz the service for longer; ARGS="-k kill" selects
 	IMAGE_SERVICE_CHAOS_ROUNDS=200 IMAGE_SERVICE_FUZZ_SECONDS=600 \

@@ -27,8 +27,15 @@ def _no_real_aws() -> Iterator[None]:
         yield
 
 
+_OF_THE_TESTS = ("IMAGE_SERVICE_TEST", "IMAGE_SERVICE_CHAOS", "IMAGE_SERVICE_FUZZ")
+
+
 def _service_variables() -> list[str]:
-    return [name for name in os.environ if name.startswith("IMAGE_SERVICE_") and "TEST" not in name]
+    return [
+        name
+        for name in os.environ
+        if name.startswith("IMAGE_SERVICE_") and not name.startswith(_OF_THE_TESTS)
+    ]
 
 
 @pytest.fixture(scope="session", autouse=True)

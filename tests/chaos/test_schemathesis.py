@@ -83,6 +83,7 @@ def checked(url: str, image_id: str, options: list[str], tmp_path: Path, root: P
     output = ["--no-color", "--report", "json", "--report-json-path", str(report)]
     done = subprocess.run(
         [*command, *bounds, *output, "--continue-on-failure", *options],
+        cwd=tmp_path,  # where it keeps what it learns
         env={
             **os.environ,
             "PYTHONPATH": str(root),

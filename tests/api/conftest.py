@@ -24,7 +24,7 @@ NewClient = Callable[..., httpx.AsyncClient]
 # Where the service calls something that blocks the event loop, the request fails.
 _blocked = BlockBuster("image_service")
 # A lock that another thread holds for microseconds, to take a task, blocks nothing.
-del _blocked.functions["lock.acquire"]
+del _blocked.functions["threading.Lock.acquire"], _blocked.functions["threading.Lock.acquire_lock"]
 for _function in _blocked.functions.values():
     # A traceback is made from source files, which are read once and kept.
     _function.can_block_in("linecache.py", "updatecache")

@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
 from image_service import __version__
 from image_service.api import docs, health, images, openapi
+from image_service.api.compression import Compression
 from image_service.api.cors import Cors
 from image_service.api.deadlines import AnswerTimes, Deadlines
 from image_service.api.errors import (
@@ -93,7 +93,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(EarlyAnswer),
         Middleware(RequestContext),
         Middleware(Cors, origins=settings.cors_origins),
-        Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
+        Middleware(Compression, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),
         Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),
         Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),

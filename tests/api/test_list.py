@@ -135,6 +135,8 @@ async def test_a_cursor_is_bound_to_its_filters_and_user(
             "uploadedAfter",
         ),
         ({"tags": "red"}, "tags"),
+        ({"limit": [1, 2]}, "limit"),
+        ({"cursor": ["", "x"]}, "cursor"),
     ],
 )
 async def test_a_bad_parameter_is_named(client: httpx.AsyncClient, parameters, field):
@@ -149,6 +151,13 @@ async def test_a_long_answer_is_gzipped_for_those_who_accept_it(client: httpx.As
     await upload(client)
     zipped = await client.get(IMAGES, headers={"Accept-Encoding": "gzip"})
     assert zipped.headers["content-encoding"] == "gzip"
-    plain = await client.get(IMAGES, headers={"Accept-Encoding": "identity"})
-    assert "content-encoding" not in plain.headers
-    assert zipped.json() == plain.json()
+    for unwilling in ("identity", "gzip;q=0, br", "br, gzip; q=0.000", "sgzip"):
+        plain = await client.get(IMAGES, headers={"Accept-Encoding": unwilling})
+        assert "content-encoding" not in plain.headers
+        assert "Accept-Encoding" in plain.headers["vary"]
+        assert zipped.json() == plain.json()
+    for willing in ("br, GZIP;q=0.5", "gzip ; q=0.001"):
+        assert (
+            "content-encoding"
+            in (await client.get(IMAGES, headers={"Accept-Encoding": willing})).headers
+        )

@@ -154,6 +154,7 @@ async def test_what_passes_is_waited_out(
     world: World, faulty: World, server: FaultyServer, refusal: faults.Fault
 ) -> None:
     server.script = [faults.passed_on, refusal, refusal]  # the announcement, then the commit
+    faulty.repository = faulty.table.repository  # with its ordinary patience
 
     image = await faulty.upload(USER)
 

@@ -175,10 +175,3 @@ class TestExpectedVersion:
             expected.check(3)
         assert type(raised.value) is error
         assert raised.value.current_version == 3
-
-    def test_any_version_is_a_star_alone(self) -> None:
-        assert ExpectedVersion(if_match="*").any_version
-        assert not ExpectedVersion(body=1, if_match="*").any_version
-        assert not ExpectedVersion(if_match=frozenset("*")).any_version  # a tag like any other
-        assert not ExpectedVersion(if_match=frozenset("1")).any_version
-        assert not ExpectedVersion().any_version

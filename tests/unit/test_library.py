@@ -149,6 +149,26 @@ async def test_a_lost_race_is_reported_as_it_was_asked(parts: Parts):
         await parts.library.update("alice", image.id, NEW_TITLE, ExpectedVersion(body=2))
     assert type(by_body.value) is VersionMismatch
     assert by_body.value.current_version == 3
+    overtaken(parts, image, times=1)
+    with pytest.raises(VersionMismatch) as by_both:
+        await parts.library.update(
+            "alice", image.id, NEW_TITLE, ExpectedVersion(body=3, if_match="*")
+        )
+    assert type(by_both.value) is VersionMismatch
+    assert by_both.value.current_version == 4
+
+
+async def test_an_edit_that_meets_a_deletion_finds_nothing(parts: Parts):
+    image = parts.holding(make_image())
+    update = parts.repository.update
+
+    async def late_update(before: Image, after: Image) -> None:
+        await parts.library.delete("alice", image.id, NOTHING)
+        await update(before, after)
+
+    parts.repository.update = late_update  # type: ignore[method-assign] # to lose the race
+    with pytest.raises(ImageNotFound):
+        await parts.library.update("alice", image.id, NEW_TITLE, ANY)
 
 
 async def test_an_edit_of_any_version_starts_over_after_a_lost_race(parts: Parts):
@@ -158,11 +178,13 @@ async def test_an_edit_of_any_version_starts_over_after_a_lost_race(parts: Parts
     assert edited.version == 5
 
 
-async def test_an_edit_of_any_version_does_not_start_over_for_ever(parts: Parts):
+async def test_a_write_of_any_version_does_not_start_over_for_ever(parts: Parts):
     image = parts.holding(make_image())
     overtaken(parts, image, times=1000)
-    with pytest.raises(PreconditionMismatch):
+    with pytest.raises(DependencyUnavailable):
         await parts.library.update("alice", image.id, NEW_TITLE, ANY)
+    with pytest.raises(DependencyUnavailable):
+        await parts.library.delete("alice", image.id, NOTHING)
 
 
 async def test_delete_clears_the_files_and_leaves_the_edges_to_the_worker(parts: Parts):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query, Request
 from pydantic import (
@@ -35,6 +36,8 @@ from image_service.services import Services
 
 _MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
 _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
+# For the document, in short: blanks and empty members are taken, too.
+ENTITY_TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
@@ -157,6 +160,15 @@ class ListParameters(BaseModel):
         if self.cursor is None:
             return query
         return replace(query, start=decode_cursor(self.cursor, user_id, query))
+
+
+def query_given_once(request: Request) -> None:
+    """Refuses a repeated parameter other than `tag`: which of the values is meant is a guess."""
+    names = Counter(name for name, _ in request.query_params.multi_items() if name != "tag")
+    with collected_faults() as faults:
+        for name, times in names.items():
+            if times > 1:
+                faults.add(name, f"came {times} times; send one")
 
 
 ListQueryParameters = Annotated[ListParameters, Query()]

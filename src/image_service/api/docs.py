@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from image_service.api.compression import accepts_gzip
 from image_service.api.openapi import document
 
 # Both pages style themselves inline, and ReDoc searches in a worker made from a blob.
@@ -97,7 +98,7 @@ async def openapi_document(request: Request) -> Response:
 async def _asset(request: Request) -> Response:
     zipped, media_type = await run_in_threadpool(_zipped, request.url.path)
     headers = {**_HEADERS, "Vary": "Accept-Encoding"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    if accepts_gzip(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
         return Response(zipped, media_type=media_type, headers=headers)
     plain = await run_in_threadpool(gzip.decompress, zipped)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response, Security
+from fastapi import APIRouter, Depends, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from image_service.api import openapi, schemas
 from image_service.api.bodies import read_changes, read_upload, upload_bytes
 from image_service.api.dependencies import (
+    ENTITY_TAGS_PATTERN,
     CallerId,
     ListQueryParameters,
     ServicesDep,
     expected_version,
     not_modified,
+    query_given_once,
 )
 from image_service.api.idempotency import (
     KEY_PARAMETER,
@@ -48,7 +50,7 @@ _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": ENTITY_TAGS_PATTERN},
     "description": 'The ETag of the version you are changing, such as `"3"`; or `*` for any.',
 }
 _IF_NONE_MATCH = {
@@ -107,6 +109,7 @@ async def upload_image(
     summary="List your images",
     response_model=schemas.ImagePage,
     response_description="A page, newest first unless asked otherwise.",
+    dependencies=[Depends(query_given_once)],
     responses=openapi.error_responses(*openapi.INVALID_QUERY),
 )
 async def list_images(

@@ -166,10 +166,6 @@ class ExpectedVersion:
     body: int | None = None
     if_match: frozenset[str] | Literal["*"] | None = None
 
-    @property
-    def any_version(self) -> bool:
-        return self.body is None and self.if_match == "*"
-
     def require(self) -> None:
         """Raise VersionRequired where neither was given."""
         if self.body is None and self.if_match is None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from image_service.domain.errors import (
+    DependencyUnavailable,
     ImageNotFound,
     NotAuthorized,
-    PreconditionMismatch,
     VersionMismatch,
 )
 from image_service.domain.images import Deletion, ExpectedVersion, Image, ImageChanges, is_image_id
@@ -18,7 +18,7 @@ from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
 
-# A write that names no version starts over when somebody else was faster.
+# A write starts over when somebody else was faster; past these, the caller is to try later.
 _TRIES = 10
 
 
@@ -63,7 +63,8 @@ class Library:
     ) -> Image:
         """Apply `changes` as the next version.
 
-        Raises ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in that order.
+        Raises ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in that order;
+        DependencyUnavailable where others were faster again and again.
         """
         for _ in range(_TRIES):
             image = await self._stored(user_id, image_id)
@@ -73,15 +74,14 @@ class Library:
             try:
                 async with self._cache.writing(user_id, image_id):
                     await self._repository.update(image, edited)
-            except VersionMismatch as stale:
-                if not expected.any_version:
-                    raise _as_asked(stale, expected) from None
+            except VersionMismatch:
+                continue  # the next turn reads and checks the newer version
             else:
                 return edited
-        raise PreconditionMismatch(image.version)
+        raise DependencyUnavailable
 
     async def delete(self, user_id: str, image_id: str, expected: ExpectedVersion) -> None:
-        """Raises ImageNotFound, NotAuthorized, VersionMismatch. Durable on return."""
+        """Raises as `update` does. Durable on return."""
         deletion = await self._mark_deleted(user_id, image_id, expected)
         # The deletion is durable: from here on the answer is yes, whatever fails.
         await self._deletions.finish(deletion)
@@ -97,7 +97,7 @@ class Library:
                     return await self._repository.mark_deleted(image, self._now())
             except VersionMismatch:
                 continue  # the next turn reads and checks the newer version
-        raise VersionMismatch(image.version)
+        raise DependencyUnavailable
 
     async def _stored(self, user_id: str, image_id: str) -> Image:
         """As `get`, past the cache: what is about to be changed is read from the store."""
@@ -111,10 +111,3 @@ def _owned(image: Image | None, user_id: str) -> Image:
     if image.user_id != user_id:
         raise NotAuthorized
     return image
-
-
-def _as_asked(stale: VersionMismatch, expected: ExpectedVersion) -> VersionMismatch:
-    """A race lost after the check is reported as the check would have."""
-    if expected.if_match is not None:
-        return PreconditionMismatch(stale.current_version)
-    return stale

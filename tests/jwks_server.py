@@ -23,6 +23,7 @@ class JwksServer:
         self.headers: dict[str, str] = {"Content-Type": "application/json"}
         self.body = b""
         self.delay = 0.0
+        self.drip = 0.0  # seconds between one byte of an answer and the next
         self.hang_up = False  # close the connection instead of answering
         self.requests = 0
         self.port = 0
@@ -60,11 +61,17 @@ class JwksServer:
             self.requests += 1
             await asyncio.sleep(self.delay)
             if not self.hang_up:
-                writer.write(self._answer())
-                await writer.drain()
+                for piece in self._pieces():
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(self.drip)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+    def _pieces(self) -> list[bytes]:
+        answer = self._answer()
+        return [bytes([byte]) for byte in answer] if self.drip else [answer]
 
     def _answer(self) -> bytes:
         headers = {**self.headers, "Content-Length": str(len(self.body)), "Connection": "close"}

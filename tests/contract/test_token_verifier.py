@@ -61,7 +61,9 @@ async def verifier(server: JwksServer, clock: Clock) -> AsyncIterator[CognitoVer
         await verifier.aclose()
 
 
-def make(http: httpx.AsyncClient, server: JwksServer, clock: Clock) -> CognitoVerifier:
+def make(
+    http: httpx.AsyncClient, server: JwksServer, clock: Clock, **changes: Any
+) -> CognitoVerifier:
     return CognitoVerifier(
         http,
         issuer=ISSUER,
@@ -69,6 +71,7 @@ def make(http: httpx.AsyncClient, server: JwksServer, clock: Clock) -> CognitoVe
         client_ids=frozenset({CLIENT, "mobile-client"}),
         clock=clock,
         monotonic=clock,
+        **changes,
     )
 
 
@@ -352,6 +355,16 @@ async def test_old_keys_serve_on_while_the_endpoint_is_down(
     for hours in range(1, 100):
         clock.now += 3600
         assert await verifier.verify(token(exp=clock.now + 60, jti=hours))
+
+
+async def test_an_endpoint_that_drips_is_given_up(server: JwksServer, clock: Clock) -> None:
+    """Each byte comes in time, the whole would take minutes."""
+    server.drip = 0.05
+    async with httpx.AsyncClient() as http, asyncio.timeout(5):
+        verifier = make(http, server, clock, fetch_within=0.3)
+        with pytest.raises(AuthUnavailable):
+            await verifier.verify(token())
+        await verifier.aclose()
 
 
 async def test_keys_are_refreshed_behind_the_requests(

@@ -117,6 +117,22 @@ async def test_a_put_that_fails_removes_the_other_object(parts: Parts):
     assert parts.repository.table.images == {}
 
 
+async def test_a_put_that_is_still_under_way_is_waited_for_and_undone(parts: Parts):
+    put = parts.objects.put
+
+    async def late(key: str, data: bytes, content_type: str) -> None:
+        if "thumbnails" in key:
+            raise DependencyUnavailable
+        await asyncio.sleep(0.05)
+        await put(key, data, content_type)
+
+    parts.objects.put = late  # type: ignore[method-assign] # one fails while the other runs
+    with pytest.raises(DependencyUnavailable):
+        await parts.upload()
+    await asyncio.sleep(0.1)
+    assert parts.objects.objects == {}
+
+
 async def test_a_refused_commit_removes_the_objects(parts: Parts):
     parts.repository.failure = DependencyUnavailable()
     with pytest.raises(DependencyUnavailable):

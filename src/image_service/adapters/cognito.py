@@ -63,10 +63,11 @@ class CognitoVerifier:
         jwks_url: str,
         client_ids: frozenset[str],
         leeway_seconds: int = 10,
+        fetch_within: float = _FETCH_DEADLINE,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keys = _KeySet(http, jwks_url, monotonic)
+        self._keys = _KeySet(http, jwks_url, fetch_within, monotonic)
         self._issuer = issuer
         self._client_ids = client_ids
         self._leeway = leeway_seconds
@@ -181,9 +182,12 @@ class _KeySet:
     replaces nothing.
     """
 
-    def __init__(self, http: httpx.AsyncClient, url: str, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, url: str, within: float, monotonic: Callable[[], float]
+    ) -> None:
         self._http = http
         self._url = url
+        self._within = within
         self._monotonic = monotonic
         self._keys: Mapping[str, Key] = {}
         self._fetching: asyncio.Task[None] | None = None
@@ -232,9 +236,9 @@ class _KeySet:
 
     async def _fetch(self) -> None:
         try:
-            async with asyncio.timeout(_FETCH_DEADLINE):
+            async with asyncio.timeout(self._within):
                 body = await self._download()
-            keys = _usable_keys(json.loads(body))
+            keys = usable_keys(json.loads(body))
         except Exception as error:  # noqa: BLE001  # whatever it was, the old set serves on
             log.warning("jwks_fetch_failed", reason=repr(error), keys_kept=len(self._keys))
             return
@@ -257,7 +261,7 @@ class _KeySet:
         return bytes(body)
 
 
-def _usable_keys(document: Any) -> Mapping[str, Key]:
+def usable_keys(document: Any) -> Mapping[str, Key]:
     """The RS256 signing keys of a JWKS (RFC 7517). Raises ValueError if there are none."""
     listed = document.get("keys") if isinstance(document, dict) else None
     keys = {}

@@ -87,6 +87,15 @@ class TestTags:
         )
         assert clean_tags([]) == ()
 
+    @pytest.mark.timeout(10)
+    def test_a_long_run_of_accents_is_not_normalized(self) -> None:
+        """It would take minutes: the time goes by the square of its length."""
+        run = "a" + "\N{COMBINING COMMA ABOVE RIGHT}\N{COMBINING GRAVE ACCENT}" * 200_000
+        with pytest.raises(FieldError, match="tag 1 has 400001 characters"):
+            clean_tags([run])
+        fifty = "\N{GREEK SMALL LETTER ALPHA WITH PSILI AND VARIA AND YPOGEGRAMMENI}" * 50
+        assert clean_tags([unicodedata.normalize("NFD", fifty)]) == (fifty,)
+
     def test_the_first_spelling_of_equal_ones_stays(self) -> None:
         assert clean_tags(["LEGO", "moc", "lego", "Lego "]) == ("LEGO", "moc")
         assert clean_tags(["Straße", "STRASSE"]) == ("Straße",)

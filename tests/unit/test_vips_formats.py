@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +13,12 @@ from tests import pictures
 from image_service.adapters.vips import jpeg, png, webp
 from image_service.adapters.vips.geometry import Size
 from image_service.adapters.vips.signatures import detect
-from image_service.domain.errors import InvalidFileType
+from image_service.domain.errors import InvalidFileType, InvalidImage
 
 JPEG = pictures.jpeg(320, 200)
 PROGRESSIVE = pictures.jpeg(320, 200, progressive=True)
 PNG = pictures.png(320, 200)
+WEBP = pictures.webp(320, 200)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +108,51 @@ def test_a_png_is_whole_with_its_iend() -> None:
     assert not png.is_whole(pictures.png_of_chunks(pictures.png_chunks(PNG)[:-1]))
 
 
-def test_an_endless_row_of_chunks_is_not_followed() -> None:
-    many = pictures.png_of_chunks([(b"IHDR", bytes(13))] + [(b"teXt", b"")] * 150_000)
-    assert not png.is_whole(many + pictures.chunk(b"IEND", b""))
+@pytest.mark.parametrize("look", [png.is_whole, png.is_animated, png.without_extras])
+def test_an_endless_row_of_chunks_is_not_followed(look: Callable[[bytes], object]) -> None:
+    chunks = pictures.png_chunks(PNG)
+    many = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 20_000, *chunks[1:]])
+    with pytest.raises(InvalidImage):
+        look(many)
+    some = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 10_000, *chunks[1:]])
+    look(some)
+
+
+def test_a_png_loses_what_no_pixel_needs() -> None:
+    header, *rest = pictures.png_chunks(PNG)
+    profile = b"a name\0\0" + zlib.compress(bytes(3_000_000))
+    seen = [(b"gAMA", bytes(4)), (b"iCCP", profile), (b"eXIf", b"MM" + bytes(60_000))]
+    data = pictures.png_of_chunks([header, *seen, *rest])
+    assert png.without_extras(data) == data
+
+    unseen = [
+        (b"zTXt", b"k\0\0" + zlib.compress(b"text")),
+        (b"iCCP", b"k\0\0" + zlib.compress(bytes(5_000_000))),
+        (b"iCCP", b"k\0\0no stream"),
+        (b"iCCP", b"no end of the name"),
+        (b"eXIf", bytes(70_000)),
+        (b"prVt", b"private"),
+    ]
+    padded = pictures.png_of_chunks([header, unseen[0], *seen, *unseen[1:], *rest, unseen[0]])
+    assert png.without_extras(padded) == data + pictures.chunk(*unseen[0])  # behind the end
+    critical = pictures.png_of_chunks([header, (b"ABCD", b"?"), *rest])
+    assert png.without_extras(critical) == critical  # for the decoder to refuse
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\0", b"?"])
+def test_stray_bytes_are_passed_over_up_to_a_limit(filler: bytes) -> None:
+    some, many = (JPEG[:2] + filler * times + JPEG[2:] for times in (30_000, 70_000))
+    assert jpeg.declared_size(some) == jpeg.declared_size(JPEG)
+    assert jpeg.declared_size(many) is None
+
+
+def test_what_is_not_found_is_reckoned_to_be_dear() -> None:
+    padding = b"\xff\xfe\0\2"
+    assert jpeg.held_bytes_a_pixel(PROGRESSIVE[:2] + padding * 1_000 + PROGRESSIVE[2:]) < 8
+    assert jpeg.held_bytes_a_pixel(PROGRESSIVE[:2] + padding * 10_000 + PROGRESSIVE[2:]) == 8
+    assert webp.held_bytes_a_pixel(WEBP) == 0
+    junk = (b"JUNK" + bytes(4)) * 1_001
+    assert webp.held_bytes_a_pixel(WEBP[:12] + junk + WEBP[12:]) == 4
 
 
 @pytest.mark.parametrize("data", [JPEG, PROGRESSIVE, pictures.jpeg(restart_marker_blocks=4)])

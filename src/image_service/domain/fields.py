@@ -17,6 +17,7 @@ _ALBUM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _MAX_EXTENSION = 10
+_MAX_DECOMPOSED = 4  # characters that NFC makes one of
 
 
 class FieldError(ValueError):
@@ -54,7 +55,10 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """
     kept: dict[str, str] = {}
     for position, raw in enumerate(tags):
-        tag = unicodedata.normalize("NFC", _drop_controls(raw)).strip()
+        tag = _drop_controls(raw).strip()
+        # Normalizing takes time by the square of a run of accents: never of a long text.
+        if len(tag) <= _MAX_DECOMPOSED * MAX_TAG:
+            tag = unicodedata.normalize("NFC", tag).strip()
         if not 1 <= len(tag) <= MAX_TAG:
             raise FieldError(
                 f"tag {position + 1} has {len(tag)} characters; each needs 1 to {MAX_TAG}"

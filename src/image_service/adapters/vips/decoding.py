@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
-from image_service.adapters.vips import jpeg
+from image_service.adapters.vips import jpeg, png
 from image_service.adapters.vips.geometry import Size
 from image_service.domain.errors import InvalidImage
 from image_service.ports import MimeType
@@ -39,9 +39,9 @@ _FIRST_SIDEWAYS: Final = 5  # EXIF orientations 5 to 8 swap width and height
 Stoppable = Callable[[pyvips.Image], AbstractContextManager[None]]
 
 
-def oriented_size(data: bytes) -> Size:
+def oriented_size(data: bytes, mime_type: MimeType) -> Size:
     """Width and height as the picture is seen; reads the header only. Raises InvalidImage."""
-    header = _open(data)
+    header = _open(_harmless(data, mime_type))
     return _turned(Size(header.width, header.height), header)
 
 
@@ -52,6 +52,7 @@ def decode(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -
     truncated or corrupt data, and what `stoppable` raises, which is put around the
     computing of a picture.
     """
+    data = _harmless(data, mime_type)
     try:
         return _decode_strictly(data, mime_type, size, stoppable)
     except pyvips.Error as error:
@@ -86,6 +87,11 @@ def _decode_strictly(
     with stoppable(picture):
         picture = picture.copy_memory()
     return picture.autorot().copy_memory() if _orientation(header) > 1 else picture
+
+
+def _harmless(data: bytes, mime_type: MimeType) -> bytes:
+    """What may be opened: without what takes memory of its own, whatever the picture measures."""
+    return png.without_extras(data) if mime_type == "image/png" else data
 
 
 def _orientation(header: pyvips.Image) -> int:

@@ -25,6 +25,9 @@ _MARKER_AFTER_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 # Real files have tens, the longest ICC profiles and EXIF blocks make it hundreds.
 _MAX_SEGMENTS: Final = 10_000
+# Between segments, filling included: a search through megabytes would hold up everybody.
+_MAX_STRAY_BYTES: Final = 2**16
+_MOST_HELD: Final = 8.0  # four components, none subsampled
 
 
 class _Segment(NamedTuple):
@@ -47,7 +50,8 @@ def held_bytes_a_pixel(data: bytes) -> float:
     """What the decoder keeps of the whole picture, while it decodes.
 
     Of a picture in one scan it keeps a few rows: 0. Of one in several scans, progressive or
-    not, all coefficients, 2 bytes each: 6 for colour that is not subsampled.
+    not, all coefficients, 2 bytes each: 6 for colour that is not subsampled. Where its
+    frame and scan are not found the most is assumed.
     """
     frame = None
     for segment in _segments(data):
@@ -59,7 +63,7 @@ def held_bytes_a_pixel(data: bytes) -> float:
             if frame.marker in _SEQUENTIAL and in_one_scan:
                 return 0
             return _coefficient_bytes(data[frame.start + 10 : frame.end][: 3 * components])
-    return 0
+    return _MOST_HELD
 
 
 def _coefficient_bytes(components: bytes) -> float:
@@ -101,7 +105,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 def _walk(data: bytes) -> Iterator[_Segment]:
     position = len(_SOI)
-    while found := _MARKER.search(data, position):
+    while found := _MARKER.search(data, position, position + _MAX_STRAY_BYTES):
         marker, start, position = found[1][0], found.start(), found.end()
         if marker not in _BARE:
             length = int.from_bytes(data[position : position + 2], "big")

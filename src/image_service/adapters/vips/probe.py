@@ -51,7 +51,7 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
     if file_format.is_animated(data):
         raise AnimatedImage
     _check_declared(file_format.declared_size(data), limits)
-    size = oriented_size(data)
+    size = oriented_size(data, mime_type)
     limits.check(size.width, size.height)
     if not file_format.is_whole(data):
         raise InvalidImage

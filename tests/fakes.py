@@ -25,6 +25,7 @@ from image_service.domain.listing import ListQuery, Page, Position
 from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import ANSWER_KEPT, Claim, UploadIntent
+from image_service.domain.usage import AlbumAmount, AlbumPage, AlbumQuery, Amount
 
 
 @dataclass
@@ -267,6 +268,34 @@ class FakeImageLists:
             )
             if image.user_id == user_id and passed and walked.matches(image):
                 yield image
+
+
+class FakeUsageCounters:
+    def __init__(self, table: FakeTable | None = None) -> None:
+        self.table = table or FakeTable()
+        self.failure: ImageServiceError | None = None
+
+    async def total(self, user_id: str) -> Amount:
+        _raise(self.failure)
+        return _amount(self._images(user_id))
+
+    async def albums(self, user_id: str, query: AlbumQuery) -> AlbumPage:
+        _raise(self.failure)
+        images = self._images(user_id)
+        ids = sorted({image.album_id for image in images if image.album_id})
+        following = [album_id for album_id in ids if album_id > (query.after or "")]
+        found = [
+            AlbumAmount(album_id, _amount([one for one in images if one.album_id == album_id]))
+            for album_id in following[: query.limit]
+        ]
+        return AlbumPage(found, more=len(following) > query.limit)
+
+    def _images(self, user_id: str) -> list[Image]:
+        return [image for image in self.table.images.values() if image.user_id == user_id]
+
+
+def _amount(images: Sequence[Image]) -> Amount:
+    return Amount(len(images), sum(image.stored_bytes for image in images))
 
 
 def _place(image: Image) -> tuple[datetime, str]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from image_service import __version__
-from image_service.api import docs, health, images, openapi
+from image_service.api import docs, health, images, openapi, usage
 from image_service.api.compression import Compression
 from image_service.api.cors import Cors
 from image_service.api.deadlines import AnswerTimes, Deadlines
@@ -31,22 +31,34 @@ from image_service.api.middleware import (
     RequestContext,
 )
 from image_service.api.pace import Pace
-from image_service.bootstrap import open_services
+from image_service.bootstrap import new_metrics, open_services
+from image_service.domain.errors import ImageServiceError
+from image_service.observers import Metrics, Observers
 from image_service.services import Services
 from image_service.settings import Settings
 
-OpenServices = Callable[[Settings], AbstractAsyncContextManager[Services]]
+OpenServices = Callable[[Settings, Observers], AbstractAsyncContextManager[Services]]
 
-_ROUTERS = (images.router, health.router, docs.router)
+_ROUTERS = (images.router, usage.router, health.router, docs.router)
+_ROUTES = tuple(route for router in _ROUTERS for route in router.routes)
 OPEN_PATHS = docs.OPEN_PATHS | {"/health", "/health/live", "/health/ready"}
 
 
-def create_app(settings: Settings, open_services: OpenServices = open_services) -> FastAPI:
-    """The whole service. Tests pass an `open_services` of their own; nothing else differs."""
+def create_app(
+    settings: Settings,
+    open_services: OpenServices = open_services,
+    metrics: Metrics | None = None,
+) -> FastAPI:
+    """The whole service. Tests pass an `open_services` of their own; nothing else differs.
+
+    `app.state.metrics` is for whoever serves the operations port.
+    """
+    metrics = metrics or new_metrics()
+    observers = metrics.observers
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
+        async with open_services(settings, observers) as services:
             app.state.services = services
             app.state.ready = True
             yield
@@ -60,6 +72,7 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         license_info={"name": "MIT", "identifier": "MIT"},
         openapi_tags=[
             {"name": "Images", "description": "Upload, list, edit and delete your own images."},
+            {"name": "Usage", "description": "How much you have stored."},
             {"name": "Health", "description": "For load balancers and operators; no token."},
         ],
         openapi_url=None,
@@ -68,13 +81,14 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         redirect_slashes=False,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, observers),
         exception_handlers={
             HTTPException: _on_http_exception,
             RequestValidationError: _on_request_validation,
         },
     )
     app.state.settings = settings
+    app.state.metrics = metrics
     app.state.pace = Pace(
         stall=settings.upload_stall_timeout,
         least_rate=settings.upload_min_rate,
@@ -86,12 +100,12 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
     return app
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _middleware(settings: Settings, observers: Observers) -> list[Middleware]:
     """From the outside in; see `api.middleware` for why each stands where it does."""
     return [
         Middleware(HeadAsGet),
         Middleware(EarlyAnswer),
-        Middleware(RequestContext),
+        Middleware(RequestContext, routes=_ROUTES, observer=observers.requests),
         Middleware(Cors, origins=settings.cors_origins),
         Middleware(Compression, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),
@@ -110,21 +124,24 @@ def _answer_times(settings: Settings) -> AnswerTimes:
 
 async def _on_http_exception(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, HTTPException)  # noqa: S101 - for the type checker
-    error = from_http_exception(raised, _allowed_methods(request))
-    return error_response(error, request.state.request_id)
+    return _answer(request, from_http_exception(raised, _allowed_methods(request)))
 
 
 async def _on_request_validation(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, RequestValidationError)  # noqa: S101 - for the type checker
-    return error_response(from_request_validation(raised), request.state.request_id)
+    return _answer(request, from_request_validation(raised))
+
+
+def _answer(request: Request, error: ImageServiceError) -> Response:
+    request.state.error_code = error.code
+    return error_response(error, request.state.request_id)
 
 
 def _allowed_methods(request: Request) -> set[str]:
     """Over all routes of the path: Starlette itself names only the first one's."""
     methods = {
         method
-        for router in _ROUTERS
-        for route in router.routes
+        for route in _ROUTES
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }

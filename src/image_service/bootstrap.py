@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
+import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import aioboto3
-import httpx
 from botocore.exceptions import ProfileNotFound
 
+from image_service import __version__
+from image_service.adapters.aws_calls import observe_calls
 from image_service.adapters.aws_config import client_config
 from image_service.adapters.cloudfront import CloudFrontCdn, NullCdn
 from image_service.adapters.cognito import CognitoVerifier
 from image_service.adapters.dynamodb import (
+    DynamoBacklog,
     DynamoHealth,
     DynamoIdempotencyRecords,
     DynamoImageLists,
@@ -25,8 +26,12 @@ from image_service.adapters.dynamodb import (
     DynamoOutbox,
     DynamoTableAudit,
     DynamoUploadIntents,
+    DynamoUsageCounters,
 )
-from image_service.adapters.null_cache import CacheCounts, NullCache
+from image_service.adapters.machine import available_cpus
+from image_service.adapters.null_cache import NullCache
+from image_service.adapters.observed_http import ObservedClient
+from image_service.adapters.prometheus import PrometheusMetrics
 from image_service.adapters.rate_limit import LimitsRateLimiter
 from image_service.adapters.redis import (
     RedisHealth,
@@ -43,17 +48,22 @@ from image_service.adapters.vips import (
     check_vips,
 )
 from image_service.domain.images import CdnUrls
-from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
+from image_service.observers import CallObserver, Metrics, Observers
+from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
+from image_service.services.audit_trail import AuditedRepository
 from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
+from image_service.services.loop_lag import watched_loop
 from image_service.services.outbox import OutboxProcessor, PurgeCache
+from image_service.services.pictures import TimedProcessor
 from image_service.services.reconcile import Care, Reconciler, Stores
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
+from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
 from image_service.settings import Settings, SettingsError
 
@@ -64,25 +74,35 @@ _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 _WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
+def new_metrics() -> Metrics:
+    """Nothing counted yet."""
+    return PrometheusMetrics({"version": __version__, "python": platform.python_version()})
+
+
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, observers: Observers | None = None
+) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
+    observers = observers or Observers()
     check_vips()
     async with AsyncExitStack() as stack:
-        stores = await _open_stores(settings, stack)
-        redis = await _redis(settings, stack)
-        cache = await _cache(redis, stores.outbox, stack)
+        stores = await _open_stores(settings, stack, observers.calls)
+        repository = AuditedRepository(stores.repository)
+        redis = await _redis(settings, stack, observers.calls)
+        cache = await _cache(redis, stores.outbox, stack, observers.cache)
         processor = _processor(settings)
         stack.callback(processor.close)
-        admission = Admission(_admission_limits(settings))
+        admission = Admission(_admission_limits(settings), observer=observers.pictures)
+        observers.process.watch_load(admission.load)
         uploads = UploadService(
-            processor=processor,
+            processor=TimedProcessor(processor, observers.pictures),
             admission=admission,
             intents=stores.intents,
             records=stores.records,
             writer=ImageWriter(
                 objects=stores.objects,
-                repository=stores.repository,
+                repository=repository,
                 intents=stores.intents,
                 records=stores.records,
                 cache=cache,
@@ -92,6 +112,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             processor=stores.outbox_processor(cache.purge),
             sweeper=stores.sweeper,
             poll=settings.outbox_poll,
+            backlog=stores.backlog,
+            observer=observers.worker,
         )
         stack.push_async_callback(worker.aclose)
         stack.push_async_callback(uploads.aclose)  # while the worker still runs
@@ -100,16 +122,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(deletions.aclose)
         worker.start()
+        await stack.enter_async_context(watched_loop(observers.process))
         yield Services(
             admission=admission,
             uploads=uploads,
             library=Library(
-                repository=stores.repository,
+                repository=repository,
                 lists=stores.lists,
                 cache=cache,
                 deletions=deletions,
             ),
-            verifier=await _verifier(settings, stack),
+            usage=UsageService(stores.usage),
+            verifier=await _verifier(settings, stack, observers.calls),
             rate_limiter=LimitsRateLimiter(
                 requests=settings.rate_limit_requests,
                 uploads=settings.rate_limit_uploads,
@@ -129,9 +153,11 @@ class _Stores:
 
     repository: DynamoImageRepository
     lists: DynamoImageLists
+    usage: DynamoUsageCounters
     intents: DynamoUploadIntents
     records: DynamoIdempotencyRecords
     outbox: DynamoOutbox
+    backlog: DynamoBacklog
     objects: S3ObjectStore
     audit: DynamoTableAudit
     inventory: S3Inventory
@@ -152,12 +178,14 @@ class _Stores:
         )
 
 
-async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
+async def _open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObserver) -> _Stores:
     session = aws_session()
 
     async def client(service: str) -> Any:
         config = client_config(read_timeout=_READ_TIMEOUTS[service])
-        return await stack.enter_async_context(session.client(service, config=config))
+        opened = await stack.enter_async_context(session.client(service, config=config))
+        observe_calls(opened, service, calls)
+        return opened
 
     dynamodb, s3 = await client("dynamodb"), await client("s3")
     table, bucket = settings.table_name, settings.bucket
@@ -167,9 +195,11 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
     return _Stores(
         repository=DynamoImageRepository(dynamodb, table),
         lists=DynamoImageLists(dynamodb, table),
+        usage=DynamoUsageCounters(dynamodb, table),
         intents=DynamoUploadIntents(dynamodb, table),
         records=DynamoIdempotencyRecords(dynamodb, table),
         outbox=DynamoOutbox(dynamodb, table),
+        backlog=DynamoBacklog(dynamodb, table),
         objects=S3ObjectStore(
             s3,
             bucket=bucket,
@@ -187,8 +217,10 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack) -> _Stores:
 async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Reconciler]:
     """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
     async with AsyncExitStack() as stack:
-        stores = await _open_stores(settings, stack)
-        cache = await _cache(await _redis(settings, stack), stores.outbox, stack)
+        nobody = Observers()
+        stores = await _open_stores(settings, stack, nobody.calls)
+        redis = await _redis(settings, stack, nobody.calls)
+        cache = await _cache(redis, stores.outbox, stack, nobody.cache)
         compared = Stores(
             audit=stores.audit,
             inventory=stores.inventory,
@@ -211,18 +243,22 @@ def aws_session() -> aioboto3.Session:
     return session
 
 
-async def _redis(settings: Settings, stack: AsyncExitStack) -> RedisLink | None:
+async def _redis(
+    settings: Settings, stack: AsyncExitStack, calls: CallObserver
+) -> RedisLink | None:
     if settings.redis_url is None:
         return None
     url = settings.redis_url.get_secret_value()
-    return await stack.enter_async_context(open_redis(url, within=settings.redis_timeout))
+    link = open_redis(url, within=settings.redis_timeout, observer=calls)
+    return await stack.enter_async_context(link)
 
 
-async def _cache(redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack) -> ImageCache:
-    counts = CacheCounts()
+async def _cache(
+    redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack, observer: CacheObserver
+) -> ImageCache:
     if redis is None:
-        return NullCache(counts)
-    cache = RedisImageCache(redis, add_purge=outbox.add_cache_purge, observer=counts)
+        return NullCache(observer)
+    cache = RedisImageCache(redis, add_purge=outbox.add_cache_purge, observer=observer)
     stack.push_async_callback(cache.aclose)
     return cache
 
@@ -261,11 +297,13 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
 
 
 def _workers(settings: Settings) -> int:
-    return settings.worker_threads or _available_cpus()
+    return settings.worker_threads or available_cpus()
 
 
-async def _verifier(settings: Settings, stack: AsyncExitStack) -> CognitoVerifier:
-    http = await stack.enter_async_context(httpx.AsyncClient())
+async def _verifier(
+    settings: Settings, stack: AsyncExitStack, calls: CallObserver
+) -> CognitoVerifier:
+    http = await stack.enter_async_context(ObservedClient("jwks", calls))
     verifier = CognitoVerifier(
         http,
         issuer=settings.cognito_issuer,
@@ -274,13 +312,3 @@ async def _verifier(settings: Settings, stack: AsyncExitStack) -> CognitoVerifie
     )
     stack.push_async_callback(verifier.aclose)
     return verifier
-
-
-def _available_cpus() -> int:
-    """Whole processors this process may use, by affinity and by the container's quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cpus, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control groups, or "max": no quota
-        return cpus

@@ -1,4 +1,4 @@
-"""The command line: `image-service serve | dev | token | reconcile | openapi`."""
+"""The command line: `image-service serve | dev | token | reconcile | doctor | openapi`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from image_service import reconciling
+from image_service import doctoring, reconciling
 from image_service.api.openapi import document
 from image_service.app import create_app
 from image_service.bootstrap import aws_session
@@ -132,6 +132,30 @@ def reconcile(
     if report is not None:
         reconciling.write_report(report, audit)
     raise typer.Exit(0 if audit.clean else 1)
+
+
+@cli.command()
+def doctor(
+    *,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also write to table and bucket, and clear it away.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at all the service depends on: a line each, with the remedy where one is needed.
+
+    Exits with 0 if nothing failed, 1 if something did, 2 if the settings can't be read.
+    """
+    configure_logging("critical", "json", "doctor")  # its lines say it, and may be JSON
+    try:
+        findings, status = asyncio.run(doctoring.examine(write=write)), None
+    except doctoring.Unreadable as error:
+        findings, status = error.findings, 2
+    if as_json:
+        typer.echo(doctoring.to_json(findings))
+    else:
+        doctoring.print_lines(findings, Console())
+    raise typer.Exit(status or (0 if doctoring.is_healthy(findings) else 1))
 
 
 @cli.command()

@@ -15,10 +15,12 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["json", "console"]
 
-# They log what requests hold: signed headers, urls, bytes of a malformed body.
-_QUIET = {
+_LEVELS = {
+    # They log what requests hold: signed headers, urls, bytes of a malformed body.
     **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
     "python_multipart": "ERROR",
+    # Who changed what is written down at any level of the rest.
+    "image_service.audit": "INFO",
 }
 
 
@@ -66,7 +68,7 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
                 }
             },
             "root": {"handlers": ["stdout"], "level": level.upper()},
-            "loggers": {name: {"level": quiet} for name, quiet in _QUIET.items()},
+            "loggers": {name: {"level": least} for name, least in _LEVELS.items()},
         }
     )
 

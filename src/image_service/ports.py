@@ -15,8 +15,9 @@ from typing import Literal, Protocol
 
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Listing, ListQuery, Page
-from image_service.domain.outbox import Lease, OutboxEntry
+from image_service.domain.outbox import Lane, Lease, OutboxEntry
 from image_service.domain.uploads import Claim, UploadIntent
+from image_service.domain.usage import AlbumPage, AlbumQuery, Amount
 
 
 class ImageRepository(Protocol):
@@ -46,16 +47,20 @@ class ImageRepository(Protocol):
         """
         ...
 
-    async def mark_deleted(self, image: Image, at: datetime) -> Deletion:
+    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
         """From now on the image is gone for `get` and all lists; durable on return.
 
+        The entry, `OutboxEntry.of` it, is in the outbox, for whoever clears away the rest.
         Raises ImageNotFound if it is gone already, VersionMismatch if it is no longer
         `image`.
         """
         ...
 
     async def forget(self, deletion: Deletion) -> None:
-        """Drop what `mark_deleted` left, once the objects are gone. Safe to repeat."""
+        """Drop the image's own record, once the objects are gone. Safe to repeat.
+
+        The outbox entry stays. Raises DependencyUnavailable for an image that is live.
+        """
         ...
 
 
@@ -108,7 +113,7 @@ class CachePurges(Protocol):
     """Where a cache that could not be told of a change leaves a note for later."""
 
     async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
-        """Have the worker purge what is cached of them, from that moment on."""
+        """Have the worker purge what is cached of them, within ten seconds of that moment."""
         ...
 
 
@@ -117,8 +122,13 @@ class Outbox(CachePurges, Protocol):
 
     async def add(self, entry: OutboxEntry) -> None: ...
 
-    async def take(self, lease: Lease, now: datetime, limit: int) -> Sequence[OutboxEntry]:
-        """Up to `limit` due entries that nobody holds, held by `lease` from now on."""
+    async def take(
+        self, lane: Lane, lease: Lease, now: datetime, limit: int
+    ) -> Sequence[OutboxEntry]:
+        """Up to `limit` entries of a lane that are due and nobody's, held by `lease` from now on.
+
+        What a newer release wrote and this one can't read is left to others.
+        """
         ...
 
     async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
@@ -133,7 +143,7 @@ class Outbox(CachePurges, Protocol):
         ...
 
     def aside(self) -> AsyncIterator[OutboxEntry]:
-        """Those that were set aside."""
+        """Those that were set aside, and can be read."""
         ...
 
     async def revive(self, entry: OutboxEntry, at: datetime) -> None:
@@ -154,6 +164,18 @@ class ImageLists(Protocol):
 
     async def count(self, user_id: str, album_id: str | None) -> int:
         """How many images the user, or the album of that user, has."""
+        ...
+
+
+class UsageCounters(Protocol):
+    """How much a user has, as last committed (strongly consistent)."""
+
+    async def total(self, user_id: str) -> Amount:
+        """Over all images of the user; zeros where there is none."""
+        ...
+
+    async def albums(self, user_id: str, query: AlbumQuery) -> AlbumPage:
+        """Those albums of the user that have images. Costs what the page costs."""
         ...
 
 
@@ -218,7 +240,8 @@ class Cdn(Protocol):
     async def invalidate(self, paths: Sequence[str], reference: str) -> None:
         """Have the edges drop `paths` (as of `CdnUrls.path`); one `reference`, one purge.
 
-        Raises CdnBusy where too many are in progress already.
+        Raises CdnBusy where too many are in progress already, CdnRefused where the paths, or
+        one of them, will never be taken.
         """
         ...
 

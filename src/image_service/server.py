@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import signal
 import socket
 import sys
@@ -10,23 +12,32 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from image_service import operations
 from image_service.app import create_app
 from image_service.connections import Connection
 from image_service.settings import Settings
 
+log = structlog.stdlib.get_logger(__name__)
+
 # Longer than the load balancer's 60 s, so that it is never the one to find a dead connection.
 _KEEP_ALIVE_SECONDS: Final = 75
+_CANNOT_START: Final = 3
+# For those who are then told to come again: longer than `EarlyAnswer` lingers.
+_LAST_ANSWERS_SECONDS: Final = 3
 
 
 class _Server(uvicorn.Server):
     """Tells when it listens, and where; and goes in steps, so that no request is lost.
 
     At the first SIGTERM or SIGINT it is no longer ready, but serves on until the load
-    balancer has noticed; then it takes no more requests and finishes those it has. A second
-    signal cuts the serving short, a further SIGINT the finishing.
+    balancer has noticed; then it takes no more requests and finishes those it has. What it
+    can't finish in `shutdown_seconds` is cancelled, and answered so by the application. A second
+    signal cuts the serving short, a further SIGINT the finishing. Metrics are served from
+    before the start to the end.
     """
 
     def __init__(
@@ -35,13 +46,25 @@ class _Server(uvicorn.Server):
         app: FastAPI,
         *,
         drain_seconds: float,
+        shutdown_seconds: float,
         on_listening: Callable[[str], None],
+        operations_listener: socket.socket | None = None,
     ) -> None:
         super().__init__(config)
         self._application = app
         self._drain_seconds = drain_seconds
+        self._shutdown_seconds = shutdown_seconds
         self._drained_at: float | None = None
         self._on_listening = on_listening
+        self._operations_listener = operations_listener
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._operations_listener is None:
+            await super().serve(sockets)
+            return
+        metrics = self._application.state.metrics
+        async with operations.serving(metrics, self._operations_listener):
+            await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -65,7 +88,17 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._application.state.ready = False
-        await super().shutdown(sockets)
+        loop = asyncio.get_running_loop()
+        cutting_short = loop.call_later(self._shutdown_seconds, self._cut_short)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting_short.cancel()
+
+    def _cut_short(self) -> None:
+        log.warning("requests_cut_short", number=len(self.server_state.tasks))
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
 
 def _bracketed(host: str) -> str:
@@ -73,10 +106,11 @@ def _bracketed(host: str) -> str:
 
 
 def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url: None) -> None:
-    """Serve until SIGTERM or SIGINT. Exits with 3 where the application can't start.
+    """Serve until SIGTERM or SIGINT. Exits with 3 where it can't start.
 
     Logging is expected to be configured.
     """
+    operations_listener = _operations_listener(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -91,9 +125,17 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds + _LAST_ANSWERS_SECONDS,
+        limit_concurrency=settings.max_connections,
     )
-    server = _Server(config, app, drain_seconds=settings.drain_seconds, on_listening=on_listening)
+    server = _Server(
+        config,
+        app,
+        drain_seconds=settings.drain_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+        on_listening=on_listening,
+        operations_listener=operations_listener,
+    )
     # uvicorn shuts down cleanly, then raises the signal again for whoever was there before.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     try:
@@ -101,7 +143,27 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
     except KeyboardInterrupt:
         return
     if not server.started:
-        sys.exit(3)
+        sys.exit(_CANNOT_START)
+
+
+def _operations_listener(settings: Settings) -> socket.socket | None:
+    """None where there is to be none, or where nobody asked for the port and it is taken."""
+    host, port = settings.ops_host, settings.ops_port
+    if port == 0:
+        return None
+    try:
+        if port == settings.port:
+            raise OSError(errno.EADDRINUSE, "the service itself is to listen there")
+        listener = operations.listen(host, port)
+    except OSError as error:
+        asked_for = "ops_port" in settings.model_fields_set
+        tell = log.error if asked_for else log.warning
+        tell("no_operations_port", host=host, port=port, reason=error.strerror)
+        if asked_for:
+            sys.exit(_CANNOT_START)
+        return None
+    log.info("operations_port", url=f"http://{_bracketed(host)}:{port}/metrics")
+    return listener
 
 
 def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     processing_timeout: PositiveFloat = 20.0
 
     # Load: what may be in the process at once, of it for one user, and how long
+    max_connections: PositiveInt = 1_000
     max_uploads: PositiveInt = 128
     upload_memory_bytes: PositiveInt = 256 * 1024 * 1024
     decode_memory_bytes: Annotated[int, Field(ge=96 * 1024 * 1024)] = 768 * 1024 * 1024
@@ -152,6 +153,8 @@ class Settings(BaseSettings):
     # The server
     host: NonEmpty = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    ops_host: NonEmpty = "127.0.0.1"
+    ops_port: Annotated[int, Field(ge=0, le=65535)] = 9090  # for /metrics; 0: nowhere
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 

@@ -18,6 +18,7 @@ OPERATIONS = {
     ("/images/{id}", "get"),
     ("/images/{id}", "patch"),
     ("/images/{id}", "delete"),
+    ("/usage", "get"),
     ("/health", "get"),
     ("/health/live", "get"),
     ("/health/ready", "get"),
@@ -50,6 +51,7 @@ async def test_closed_operations_name_the_scheme_and_their_errors(document: dict
         ("/images/{id}", "patch"): {
             *("200", "400", "403", "404", "408", "409", "412", "413", "415", "428"),
         },
+        ("/usage", "get"): {"200", "304", "400"},
         ("/images/{id}", "delete"): {"204", "400", "403", "404", "412"},
     }
     for (path, method), statuses in expected.items():
@@ -107,7 +109,7 @@ async def test_operations_have_short_names_for_generators(document: dict[str, An
     }
     assert names == {
         *("upload_image", "list_images", "get_image", "edit_image", "delete_image"),
-        *("health", "live", "ready"),
+        *("get_usage", "health", "live", "ready"),
     }
 
 

@@ -270,6 +270,23 @@ async def test_a_body_full_of_faults_gets_a_short_answer(client: httpx.AsyncClie
     assert len(many.content) < 20_000
 
 
+async def test_countless_fields_are_refused_by_their_number(client: httpx.AsyncClient):
+    image = await upload(client)
+    changes = {f"k{number}": 1 for number in range(51)}
+    refused = await client.patch(f"{IMAGES}/{image['id']}", json=changes)
+    assert refused.json()["details"] == [
+        {"field": "body", "message": "has 51 fields; the limit is 50, send those you change"}
+    ]
+    query = "&".join(f"k{number}=" for number in range(66))
+    refused = await client.get(f"{IMAGES}?{query}")
+    assert [fault["field"] for fault in refused.json()["details"]] == ["query"]
+    tags = ["a"] * 201
+    refused = await client.patch(f"{IMAGES}/{image['id']}", json={"tags": tags, "version": 1})
+    assert [fault["field"] for fault in refused.json()["details"]] == ["tags"]
+    kept = await client.patch(f"{IMAGES}/{image['id']}", json={"tags": tags[1:], "version": 1})
+    assert kept.json()["tags"] == ["a"]
+
+
 async def test_a_quoted_star_is_an_ordinary_tag(client: httpx.AsyncClient):
     image = await upload(client)
     url = f"{IMAGES}/{image['id']}"

@@ -21,6 +21,7 @@ from tests.fakes import (
     FakeOutbox,
     FakeTable,
     FakeUploadIntents,
+    FakeUsageCounters,
     StoredObject,
 )
 
@@ -31,6 +32,7 @@ from image_service.adapters.dynamodb import (
     DynamoImageRepository,
     DynamoOutbox,
     DynamoUploadIntents,
+    DynamoUsageCounters,
 )
 from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
@@ -42,6 +44,7 @@ from image_service.ports import (
     ObjectStore,
     Outbox,
     UploadIntents,
+    UsageCounters,
 )
 
 FAKE = "fake"
@@ -60,6 +63,7 @@ class ImageStores:
     intents: UploadIntents
     records: IdempotencyRecords
     outbox: Outbox
+    usage: UsageCounters
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ async def stores(dynamodb_endpoint: str | None) -> AsyncIterator[ImageStores]:
             FakeUploadIntents(table),
             FakeIdempotencyRecords(table),
             FakeOutbox(table),
+            FakeUsageCounters(table),
         )
         return
     async with engines.dynamodb_client(dynamodb_endpoint) as client:
@@ -136,6 +141,7 @@ async def stores(dynamodb_endpoint: str | None) -> AsyncIterator[ImageStores]:
             DynamoUploadIntents(client, TABLE_NAME),
             DynamoIdempotencyRecords(client, TABLE_NAME),
             DynamoOutbox(client, TABLE_NAME),
+            DynamoUsageCounters(client, TABLE_NAME),
         )
 
 

@@ -301,3 +301,22 @@ async def _walk(steps) -> None:
                 bodies.enter_context(gate.receiving(user, 1))
     async with gate.processing("p", 50), gate.processing("q", 25), gate.processing("r", 25):
         pass
+
+
+async def test_the_lists_of_one_user_wait_for_each_other_and_nobody_else_does():
+    admission = Admission(AdmissionLimits())
+    running: list[str] = []
+    done = asyncio.Event()
+
+    async def listing(user: str) -> None:
+        async with admission.listing(user):
+            running.append(user)
+            await done.wait()
+
+    async with asyncio.TaskGroup() as lists:
+        for user in ["alice"] * 10 + ["bob"]:
+            lists.create_task(listing(user))
+        await asyncio.sleep(0.01)
+        assert running == ["alice"] * 4 + ["bob"]
+        done.set()
+    assert running.count("alice") == 10

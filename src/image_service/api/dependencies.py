@@ -38,6 +38,7 @@ _MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
 _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
 # For the document, in short: blanks and empty members are taken, too.
 ENTITY_TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+_MAX_PARAMETERS = 64
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
@@ -76,8 +77,8 @@ def expected_version(request: Request, body_version: int | None = None) -> Expec
     return ExpectedVersion(body=body_version, if_match=if_match)
 
 
-def not_modified(request: Request, version: int) -> bool:
-    """Whether If-None-Match names this version. A malformed header matches nothing."""
+def not_modified(request: Request, tag: int | str) -> bool:
+    """Whether If-None-Match names this entity tag. A malformed header matches nothing."""
     values = request.headers.getlist("if-none-match")
     if not values:
         return False
@@ -85,7 +86,7 @@ def not_modified(request: Request, version: int) -> bool:
         tags = entity_tags(", ".join(values), "If-None-Match")
     except ValidationFailed:
         return False
-    return tags == "*" or str(version) in tags
+    return tags == "*" or str(tag) in tags
 
 
 def _instant(value: object) -> object:
@@ -164,6 +165,9 @@ class ListParameters(BaseModel):
 
 def query_given_once(request: Request) -> None:
     """Refuses a repeated parameter other than `tag`: which of the values is meant is a guess."""
+    if request.scope["query_string"].count(b"&") > _MAX_PARAMETERS:
+        fault = f"has more than {_MAX_PARAMETERS} parameters, the limit; send fewer"
+        raise ValidationFailed([("query", fault)])
     names = Counter(name for name, _ in request.query_params.multi_items() if name != "tag")
     with collected_faults() as faults:
         for name, times in names.items():

@@ -125,9 +125,10 @@ async def list_images(
     without filling up, which comes short, with `hasMore` true and a cursor.
     """
     query = parameters.to_query(caller)
-    listing = await services.library.list(caller, query)
     response.headers["Cache-Control"] = "private, no-cache"
-    return _page(caller, query, listing, services)
+    async with services.admission.listing(caller):
+        listing = await services.library.list(caller, query)
+        return _page(caller, query, listing, services)
 
 
 @router.get(

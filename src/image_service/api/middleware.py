@@ -12,20 +12,24 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from image_service.api.access import Recorder
 from image_service.api.errors import RouteNotFound, error_response
 from image_service.domain.errors import (
     ImageServiceError,
+    Overloaded,
     RateLimitExceeded,
     TokenInvalid,
     TokenMissing,
 )
+from image_service.observers import RequestObserver
 from image_service.ports import RateLimit
 from image_service.services import Services
 
@@ -33,6 +37,7 @@ log = structlog.stdlib.get_logger("image_service.access")
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SERVER_ERROR = 500
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -112,55 +117,46 @@ def _has_body(headers: Headers) -> bool:
 
 
 class RequestContext:
-    """Names the request, adds the headers every answer carries, writes one log line."""
+    """Names the request, adds the headers every answer carries, writes down how it went."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, *, routes: Sequence[BaseRoute], observer: RequestObserver
+    ) -> None:
         self._app = app
+        self._recorder = Recorder(routes, observer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = ended = time.perf_counter()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
-        status = 499  # the client went away before an answer, as nginx has it
-        sent_bytes = 0
+        exchange = self._recorder.began(scope)
+
+        async def counting_receive() -> Message:
+            message = await receive()
+            exchange.received(message)
+            return message
 
         async def decorating_send(message: Message) -> None:
-            nonlocal status, sent_bytes, ended
             if message["type"] == "http.response.start":
-                status = message["status"]
                 decorate(MutableHeaders(scope=message), request_id, state.get("rate_limit"))
-            else:
-                sent_bytes += len(message.get("body", b""))
-                ended = time.perf_counter()  # what may follow is the draining of the request
+            exchange.sent(message)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, decorating_send)
+                await self._app(scope, counting_receive, decorating_send)
+            except Exception:
+                exchange.broken_off()
+                raise
             finally:
-                principal = state.get("principal")
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    route=_route(scope),
-                    status=status,
-                    duration_ms=round((ended - started) * 1000, 1),
-                    bytes=sent_bytes,
-                    user_id=principal.user_id if principal else None,
-                )
+                self._recorder.ended(exchange)
 
 
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     return given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-
-
-def _route(scope: Scope) -> str | None:
-    """The route's template; never the path, whose parts a caller chooses."""
-    return getattr(scope.get("route"), "path", None)
 
 
 def decorate(headers: MutableHeaders, request_id: str, rate: RateLimit | None = None) -> None:
@@ -192,8 +188,18 @@ class ErrorBoundary:
             await self._app(scope, receive, watching_send)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            # By the server that can wait no longer; whoever else cancels wants no answer.
+            task = asyncio.current_task()
+            if started or scope["type"] != "http" or scope["app"].state.ready or not task:
+                raise
+            task.uncancel()
+            error: Exception = Overloaded("The service is being stopped; send the request again.")
         except Exception as raised:
-            if scope["type"] != "http" or started:
+            if scope["type"] != "http":
+                raise
+            if started:  # too late for an answer; the server closes the connection
+                log.exception("answer_broken_off")
                 raise
             error = raised
         else:
@@ -204,10 +210,12 @@ class ErrorBoundary:
 async def respond(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     """Log `error` as it deserves and send its envelope."""
     known = error if isinstance(error, ImageServiceError) else ImageServiceError()
+    scope["state"]["error_code"] = known.code
     response = error_response(known, scope["state"]["request_id"])
     if known is not error:
         log.error("unhandled_error", exc_info=error)
-    elif response.status_code >= 500:  # noqa: PLR2004 - ours to answer for, so with its cause
+    elif response.status_code >= _SERVER_ERROR and not isinstance(known, Overloaded):
+        # Ours to answer for, so with its cause. Overload has none, and no time to tell it.
         log.warning("request_failed", code=known.code, exc_info=error)
     await response(scope, receive, send)
 

@@ -135,6 +135,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         components = schema["components"]["schemas"]
         components.update(REQUEST_SCHEMAS)
         components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
+        components["Usage"]["examples"] = schemas.USAGE_EXAMPLES
         _restore_nulls(schema)
         _drop_framework_validation_error(schema)
         app.openapi_schema = schema

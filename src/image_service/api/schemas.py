@@ -56,6 +56,19 @@ IMAGE_EXAMPLE: dict[str, Any] = {
     "version": 1,
 }
 
+_USAGE = {"imageCount": 142, "totalBytes": 61_530_112}
+USAGE_EXAMPLES: list[dict[str, Any]] = [
+    {
+        **_USAGE,
+        "albums": [
+            {"albumId": "castle-2026", "imageCount": 40, "totalBytes": 17_304_960},
+            {"albumId": "trains", "imageCount": 12, "totalBytes": 5_192_704},
+        ],
+        "pagination": {"limit": 20, "hasMore": False, "nextCursor": None},
+    },
+    {**_USAGE, "albums": None, "pagination": None},
+]
+
 
 class Schema(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
@@ -151,6 +164,25 @@ class ImagePage(Schema):
     total_count: int | None = Field(
         description="The caller's images, or the album's; null where tags or dates filter."
     )
+
+
+class AlbumUsage(Schema):
+    album_id: str
+    image_count: int = Field(description="At least 1.")
+    total_bytes: int = Field(description="Bytes stored: pictures and thumbnails.")
+
+
+class Usage(Schema):
+    """How much a user has stored."""
+
+    image_count: int = Field(description="All images, those without an album included.")
+    total_bytes: int = Field(
+        description="Bytes stored: pictures and thumbnails. Uploaded files are not kept."
+    )
+    albums: list[AlbumUsage] | None = Field(
+        description="With `by=album`: those that have images, by id; else null."
+    )
+    pagination: Pagination | None = Field(description="Of `albums`; null without them.")
 
 
 class ImagePatch(Schema):

@@ -17,6 +17,7 @@ _ALBUM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _MAX_EXTENSION = 10
+_MAX_GIVEN_TAGS = 200  # equal ones count once, but are not looked at without end
 _MAX_DECOMPOSED = 4  # characters that NFC makes one of
 
 
@@ -53,8 +54,11 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
     Raises FieldError for an empty or over-long tag, or more than 20 of them.
     """
+    given = list(tags)
+    if len(given) > _MAX_GIVEN_TAGS:
+        raise FieldError(f"has {len(given)} tags; the limit is {MAX_TAGS}, drop some")
     kept: dict[str, str] = {}
-    for position, raw in enumerate(tags):
+    for position, raw in enumerate(given):
         tag = _drop_controls(raw).strip()
         # Normalizing takes time by the square of a run of accents: never of a long text.
         if len(tag) <= _MAX_DECOMPOSED * MAX_TAG:

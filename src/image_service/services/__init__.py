@@ -10,6 +10,7 @@ from image_service.services.admission import Admission
 from image_service.services.health import HealthService
 from image_service.services.library import Library
 from image_service.services.uploads import UploadService
+from image_service.services.usage import UsageService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Services:
     admission: Admission
     uploads: UploadService
     library: Library
+    usage: UsageService
     verifier: TokenVerifier
     rate_limiter: RateLimiter
     health: HealthService

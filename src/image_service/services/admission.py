@@ -20,8 +20,15 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Final
+from weakref import WeakValueDictionary
 
 from image_service.domain.errors import Overloaded
+from image_service.observers import Load, Nobody, PictureObserver
+
+# A page of a hundred fully described images takes 30 ms of the event loop.
+_LISTS_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +52,38 @@ class AdmissionLimits:
 class Admission:
     """The gates of one process."""
 
-    def __init__(self, limits: AdmissionLimits) -> None:
+    def __init__(self, limits: AdmissionLimits, *, observer: PictureObserver | None = None) -> None:
         share = limits.user_share
         self._uploads = _Budget(limits.uploads, share)
         self._upload_bytes = _Budget(limits.upload_bytes, share)
         self._waiting_bytes = _Budget(limits.waiting_bytes, share)
         self._workers = _Budget(limits.workers)
         self._decode_bytes = _Budget(limits.decode_bytes)
+        self._lists: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._max_wait = limits.max_wait
         self._line = _Line()
+        self._waiting = 0
+        self._observer = observer or Nobody()
+
+    def load(self) -> Load:
+        return Load(
+            uploads=self._uploads.total,
+            upload_bytes=self._upload_bytes.total,
+            waiting=self._waiting,
+            processing=self._workers.total,
+        )
 
     @contextmanager
     def receiving(self, user_id: str, body_bytes: int) -> Iterator[None]:
         """Around an upload, from before its body is read. Raises Overloaded."""
         with self._uploads.taken(user_id, 1), self._upload_bytes.taken(user_id, body_bytes):
+            yield
+
+    @asynccontextmanager
+    async def listing(self, user_id: str) -> AsyncIterator[None]:
+        """Around a list: a user's own wait for each other, and so hold up nobody else's."""
+        # The semaphore lives as long as somebody holds it or waits for it.
+        async with self._lists.setdefault(user_id, asyncio.Semaphore(_LISTS_AT_ONCE)):
             yield
 
     @asynccontextmanager
@@ -68,7 +93,9 @@ class Admission:
         `decode_bytes` is at most the limit of that name. Raises Overloaded where too much
         waits already, or it has waited too long.
         """
+        asked_at = perf_counter()
         await self._turn(user_id, decode_bytes)
+        self._observer.queued(perf_counter() - asked_at)
         try:
             yield
         finally:
@@ -81,6 +108,7 @@ class Admission:
         place = _Place(user_id, decode_bytes, asyncio.get_running_loop().create_future())
         with self._waiting_bytes.taken(user_id, decode_bytes):
             self._line.join(place)
+            self._waiting += 1
             try:
                 async with asyncio.timeout(self._max_wait):
                     await place.called
@@ -89,6 +117,8 @@ class Admission:
                 if isinstance(ended, TimeoutError):
                     raise Overloaded from None
                 raise
+            finally:
+                self._waiting -= 1
 
     def _leave(self, place: _Place) -> None:
         if place.called.done() and not place.called.cancelled():
@@ -128,20 +158,20 @@ class _Budget:
     def __init__(self, limit: int, share: float = 1.0) -> None:
         self._limit = limit
         self._user_limit = int(limit * share)
-        self._total = 0
+        self.total = 0
         self._users: Counter[str] = Counter()
 
     def fits(self, user_id: str, amount: int) -> bool:
         of_user = self._users[user_id]
         in_share = of_user == 0 or of_user + amount <= self._user_limit
-        return in_share and self._total + amount <= self._limit
+        return in_share and self.total + amount <= self._limit
 
     def take(self, user_id: str, amount: int) -> None:
-        self._total += amount
+        self.total += amount
         self._users[user_id] += amount
 
     def release(self, user_id: str, amount: int) -> None:
-        self._total -= amount
+        self.total -= amount
         self._users[user_id] -= amount
         if self._users[user_id] == 0:
             del self._users[user_id]

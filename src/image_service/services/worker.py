@@ -6,11 +6,12 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from image_service.domain.times import utc_now
+from image_service.observers import Backlog, Nobody, WorkerObserver
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER, IntentSweeper
 
@@ -20,22 +21,37 @@ _GATHERING: Final = 0.2  # seconds; what is deleted in a row goes into one inval
 _STOPPING: Final = 10.0  # seconds for the round that is running; leases cover what it leaves
 
 
-class Worker:
-    """Looks for due work about every `poll` seconds, or when nudged, and sweeps now and then."""
+class BacklogProbe(Protocol):
+    async def measure(self, now: datetime) -> Backlog:
+        """What lies in the outbox, at a bounded price. Raises DependencyUnavailable."""
+        ...
 
-    def __init__(
+
+class Worker:
+    """Looks for due work about every `poll` seconds, or when nudged, and sweeps now and then.
+
+    About every `measure_every` seconds it tells `observer` what lies in the outbox.
+    """
+
+    def __init__(  # noqa: PLR0913 # four of them only tests pass
         self,
         *,
         processor: OutboxProcessor,
         sweeper: IntentSweeper,
         poll: float = 5.0,
         sweep_every: float = 600.0,
+        backlog: BacklogProbe | None = None,
+        observer: WorkerObserver | None = None,
+        measure_every: float = 60.0,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._processor = processor
         self._sweeper = sweeper
         self._poll = poll
         self._sweep_every = sweep_every
+        self._backlog = backlog
+        self._observer = observer or Nobody()
+        self._measure_every = measure_every
         self._now = now
         self._awake = asyncio.Event()
         self._stopping = False
@@ -62,26 +78,40 @@ class Worker:
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         sweep_at = clock() + self._sweep_every * random.random()  # noqa: S311 # spread over tasks
+        measure_at = clock()
         while not self._stopping:
             busy = await self._guarded_round()
             if clock() >= sweep_at:
                 await self._guarded_sweep()
                 sweep_at = clock() + self._sweep_every * _jitter()
+            if clock() >= measure_at:
+                await self._guarded_measure()
+                measure_at = clock() + self._measure_every * _jitter()
             if not busy:
                 await self._idle()
 
     async def _guarded_round(self) -> bool:
         try:
-            return await self._processor.round() > 0
+            taken = await self._processor.round()
         except Exception:
             log.exception("outbox_round_failed")
             return False
+        self._observer.round_ended()
+        return taken > 0
 
     async def _guarded_sweep(self) -> None:
         try:
-            await self._sweeper.sweep(self._now() - STALE_AFTER)
+            self._observer.swept(await self._sweeper.sweep(self._now() - STALE_AFTER))
         except Exception:
             log.exception("sweep_failed")
+
+    async def _guarded_measure(self) -> None:
+        if self._backlog is None:
+            return
+        try:
+            self._observer.backlog(await self._backlog.measure(self._now()))
+        except Exception:
+            log.warning("backlog_not_measured", exc_info=True)
 
     async def _idle(self) -> None:
         try:

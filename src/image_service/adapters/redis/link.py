@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from image_service.adapters.circuit import CircuitBreaker
+from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
+from image_service.observers import CallObserver, CallOutcome, Nobody
 
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 _MAX_CONNECTIONS: Final = 50
@@ -28,22 +31,36 @@ class RedisLink:
     is being left alone. A call that timed out may still be carried out.
     """
 
-    def __init__(self, client: Redis, breaker: CircuitBreaker, *, timeout: float) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        breaker: CircuitBreaker,
+        *,
+        timeout: float,
+        observer: CallObserver | None = None,
+    ) -> None:
         self._client = client
         self._breaker = breaker
         self._timeout = timeout
+        self._observer = observer or Nobody()
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         if not self._breaker.admits():
             raise DependencyUnavailable
+        started = perf_counter()
+        outcome: CallOutcome = "cancelled"
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._client.register_script(script)(keys, arguments)
+            outcome = "ok"
         except Exception as error:  # whatever the client makes of a broken server
+            outcome = "failed" if isinstance(error, ResponseError) else "unanswered"
             self._breaker.failed(error)
             if isinstance(error, ReadOnlyError):
                 await self._reconnect()
             raise DependencyUnavailable from error
+        finally:
+            self._observer("redis", NAMES[script], outcome, perf_counter() - started)
         self._breaker.succeeded()
         return answer
 
@@ -59,7 +76,11 @@ class RedisLink:
 
 @asynccontextmanager
 async def open_redis(
-    url: str, *, within: float = TIMEOUT, breaker: CircuitBreaker | None = None
+    url: str,
+    *,
+    within: float = TIMEOUT,
+    breaker: CircuitBreaker | None = None,
+    observer: CallObserver | None = None,
 ) -> AsyncIterator[RedisLink]:
     """A link to `url` (redis://, rediss://) whose calls take at most `within` seconds.
 
@@ -77,7 +98,9 @@ async def open_redis(
     )
     client = Redis.from_pool(pool)
     try:
-        yield RedisLink(client, breaker or CircuitBreaker("redis"), timeout=within)
+        yield RedisLink(
+            client, breaker or CircuitBreaker("redis"), timeout=within, observer=observer
+        )
     finally:
         await client.aclose()
 

@@ -123,3 +123,6 @@ for i, key in ipairs(KEYS) do
 end
 return answer
 """
+
+# What a call of them goes by in metrics.
+NAMES: Final = {READ: "read", FILL: "fill", INVALIDATE: "invalidate", COUNT: "count"}

@@ -1,0 +1,42 @@
+"""Everything the service depends on, looked at once, at the operator's wish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from image_service.doctor_ports import SystemCheck
+from image_service.domain.diagnosis import Diagnosis, failed
+
+log = structlog.stdlib.get_logger(__name__)
+
+TIMEOUT: Final = 10.0  # seconds a check
+
+
+class Doctor:
+    """Runs all checks beside each other; none of them can hold up or end another."""
+
+    def __init__(self, checks: Sequence[SystemCheck], *, timeout: float = TIMEOUT) -> None:
+        self._checks = checks
+        self._timeout = timeout
+
+    async def examine(self) -> list[Diagnosis]:
+        """In the order of the checks."""
+        found = await asyncio.gather(*(self._run(check) for check in self._checks))
+        return [diagnosis for diagnoses in found for diagnosis in diagnoses]
+
+    async def _run(self, check: SystemCheck) -> Sequence[Diagnosis]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await check.examine()
+        except TimeoutError:
+            detail = f"no answer within {self._timeout:g} s"
+            return [failed(check.name, detail, "look at the network between here and there")]
+        except Exception as error:
+            log.exception("check_failed", check=check.name)
+            kind = type(error).__name__  # not its text, which may hold anything
+            detail = f"the check itself failed ({kind})"
+            return [failed(check.name, detail, "look at the log; it is a bug, or an odd server")]

@@ -1,0 +1,341 @@
+"""What the log says of requests, and what it never says."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from tests.api.conftest import NewClient, OpenApp
+from tests.api.photos import IMAGES, PHOTO, upload
+
+from image_service.domain.errors import DependencyUnavailable
+
+Line = dict[str, Any]
+
+
+class Log:
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[Line]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def of(self, response: httpx.Response, **facts: Any) -> list[Line]:
+        """The lines of that request that say so."""
+        wanted = facts | {"request_id": response.headers["x-request-id"]}
+        return [line for line in self.lines if wanted.items() <= line.items()]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """As it goes to stdout, from here on."""
+    root = logging.getLogger()
+    ours = next(h for h in root.handlers if type(h) is logging.StreamHandler)
+    written = Log()
+    handler = logging.StreamHandler(written.stream)
+    handler.setFormatter(ours.formatter)
+    root.addHandler(handler)
+    yield written
+    root.removeHandler(handler)
+
+
+async def test_a_request_is_one_line(client: httpx.AsyncClient, log: Log, user: str):
+    response = await client.post(IMAGES, files={"file": PHOTO})
+    [line] = log.of(response, event="request")
+    assert line["duration_ms"] > 0
+    assert len(PHOTO) < line["bytes_in"] < len(PHOTO) + 500
+    assert {
+        "method": "POST",
+        "route": "/images",
+        "status": 201,
+        "code": None,
+        "bytes_out": response.num_bytes_downloaded,  # compressed, as sent
+        "user_id": user,
+        "stage": "test",
+        "level": "info",
+        "logger": "image_service.access",
+    }.items() <= line.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "code"),
+    [
+        ("GET", f"{IMAGES}?limit=none", "/images", "VALIDATION_FAILED"),
+        ("GET", f"{IMAGES}/nothing", "/images/{id}", "IMAGE_NOT_FOUND"),
+        ("GET", "/nothing", None, "ROUTE_NOT_FOUND"),
+        ("PUT", f"{IMAGES}/nothing", "/images/{id}", "METHOD_NOT_ALLOWED"),
+    ],
+)
+async def test_an_error_is_named_in_it(
+    client: httpx.AsyncClient, log: Log, method, path, route, code
+):
+    response = await client.request(method, path)
+    [line] = log.of(response)
+    assert (line["route"], line["status"], line["code"]) == (route, response.status_code, code)
+
+
+async def test_changes_and_refusals_are_audited(
+    client: httpx.AsyncClient,
+    stranger: httpx.AsyncClient,
+    anonymous: httpx.AsyncClient,
+    log: Log,
+    user: str,
+):
+    posted = await client.post(IMAGES, files={"file": PHOTO})
+    image_id = posted.json()["id"]
+    path = f"{IMAGES}/{image_id}"
+    edited = await client.patch(path, json={"title": "x", "version": 1})
+    stale = await client.patch(path, json={"title": "x", "version": 1})
+    others = [
+        (await stranger.request(method, path, json={"version": 1}), action)
+        for method, action in (("GET", "read"), ("PATCH", "update"), ("DELETE", "delete"))
+    ]
+    nobody = await anonymous.get(path)
+    deleted = await client.delete(path)
+
+    for response, action, version in (
+        (posted, "upload", 1),
+        (edited, "update", 2),
+        (deleted, "delete", 2),
+    ):
+        [line] = log.of(response, event="audit")
+        assert line["logger"] == "image_service.audit"
+        assert {
+            "action": action,
+            "user_id": user,
+            "image_id": image_id,
+            "version": version,
+            "outcome": "done",
+        }.items() <= line.items()
+    assert log.of(stale, event="audit") == []
+    for response, action in others:
+        [line] = log.of(response, event="audit")
+        assert (line["action"], line["outcome"]) == (action, "NOT_AUTHORIZED")
+        assert line["image_id"] == image_id
+        assert line["user_id"].startswith("stranger-")
+    [line] = log.of(nobody, event="audit")
+    assert (line["action"], line["user_id"], line["outcome"]) == ("read", None, "TOKEN_MISSING")
+
+
+async def test_audit_lines_are_written_at_any_level(client: httpx.AsyncClient, log: Log):
+    root = logging.getLogger()
+    root.setLevel("ERROR")
+    try:
+        response = await client.post(IMAGES, files={"file": PHOTO})
+    finally:
+        root.setLevel("INFO")
+    assert [line["event"] for line in log.of(response)] == ["audit"]
+
+
+async def test_a_failure_is_logged_once_with_its_cause(
+    app: FastAPI, client: httpx.AsyncClient, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def down(*_: object) -> None:
+        try:
+            raise ConnectionResetError("by the peer")
+        except OSError as cause:
+            raise DependencyUnavailable from cause
+
+    for failing, event, level, reason in (
+        (broken, "unhandled_error", "error", "a bug"),
+        (down, "request_failed", "warning", "by the peer"),
+    ):
+        monkeypatch.setattr(app.state.services.library, "list", failing)
+        response = await client.get(IMAGES)
+        failure, request = log.of(response)
+        assert (failure["event"], failure["level"]) == (event, level)
+        assert any(reason in raised["exc_value"] for raised in failure["exception"])
+        assert request["event"] == "request"
+        assert request["status"] == response.status_code >= 500
+
+
+async def test_an_answer_that_breaks_off_is_logged_under_its_request(
+    app: FastAPI, client: httpx.AsyncClient, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    async def half(self: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Response, "__call__", half)
+    await client.get("/health/live", headers={"X-Request-ID": "half"})
+    failure, request = [line for line in log.lines if line.get("request_id") == "half"]
+    assert (failure["event"], failure["level"]) == ("answer_broken_off", "error")
+    assert failure["exception"][0]["exc_value"] == "a bug"
+    assert (request["event"], request["status"]) == ("request", 500)
+
+
+async def test_overload_is_no_failure(
+    open_app: OpenApp, new_client: NewClient, user: str, log: Log
+):
+    async with open_app(max_uploads=1) as app, new_client(user, app=app) as client:
+        with app.state.services.admission.receiving("somebody", 1):
+            response = await client.post(IMAGES, files={"file": PHOTO})
+    [line] = log.of(response)
+    assert (line["event"], line["status"], line["code"]) == ("request", 503, "OVERLOADED")
+
+
+SECRET = "Sesame-open-7f3a"
+
+
+async def everything(client: httpx.AsyncClient, stranger: httpx.AsyncClient) -> list[str]:
+    """Each route, well and badly asked, with the secret wherever a caller can put text."""
+    words = {
+        "title": f"title {SECRET}",
+        "description": f"description {SECRET}",
+        "altText": f"alt {SECRET}",
+        "tags": json.dumps([f"tag {SECRET}"]),
+        "albumId": f"album-{SECRET}",
+    }
+    named = {"file": (f"{SECRET}.jpg", PHOTO, f"image/{SECRET}")}
+    keyed = {"Idempotency-Key": f"key-{SECRET}", "User-Agent": SECRET, "Cookie": SECRET}
+    image = (await client.post(IMAGES, files=named, data=words, headers=keyed)).json()
+    path = f"{IMAGES}/{image['id']}"
+    await client.post(IMAGES, files=named, data=words, headers=keyed)  # replayed
+    await client.post(IMAGES, files=named, data=words | {"title": "x"}, headers=keyed)  # 422
+    for file in (SECRET.encode(), PHOTO[:500] + SECRET.encode(), b"GIF89a" + SECRET.encode()):
+        await client.post(IMAGES, files={"file": (f"{SECRET}.gif", file)}, data=words)
+    await client.post(IMAGES, data={SECRET: SECRET})
+    await client.post(IMAGES, files=named, data={"albumId": f"{SECRET}/*", "tags": f"[{SECRET}"})
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body in (SECRET.encode(), f"--b\r\n{SECRET}: {SECRET}\r\n\r\n".encode()):
+        await client.post(IMAGES, content=body, headers=form)
+    await client.post(IMAGES, content=SECRET, headers={"Content-Type": f"text/{SECRET}"})
+    await upload(client)
+    page = (await client.get(IMAGES, params={"limit": 1})).json()
+    cursor = page["pagination"]["nextCursor"]
+    assert cursor
+    for query in (
+        {"cursor": cursor, "limit": 1},
+        {"cursor": cursor, "tag": SECRET},
+        {"cursor": cursor + "x"},
+        {"cursor": SECRET, "limit": SECRET, "albumId": f"{SECRET} *", "uploadedAfter": SECRET},
+        {"tag": f"tag {SECRET}", "albumId": f"album-{SECRET}"},
+        {SECRET: SECRET},
+    ):
+        await client.get(IMAGES, params=query)
+    for changes in (
+        {"version": 1, "title": SECRET, "tags": [SECRET]},
+        {"version": 1, "title": SECRET},
+        {"version": SECRET, SECRET: SECRET, "title": 7},
+        {"version": 2, "albumId": f"{SECRET} *"},
+        SECRET,
+    ):
+        await client.patch(path, json=changes)
+        await stranger.patch(path, json=changes)
+    await client.patch(path, content=f"{{{SECRET}")
+    await client.patch(path, json={"title": SECRET}, headers={"If-Match": f'"{SECRET}"'})
+    await client.get(path, headers={"If-None-Match": SECRET})
+    await client.get(f"{IMAGES}/{SECRET}")
+    await client.get(f"/{SECRET}", params={SECRET: SECRET})
+    await client.delete(path, headers={"If-Match": SECRET})
+    await stranger.delete(path)
+    await client.get("/usage", params={SECRET: SECRET})
+    for route in ("/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/redoc"):
+        await client.get(route, params={SECRET: SECRET})
+    await client.options(IMAGES, headers={"Origin": f"https://{SECRET}"})
+    await client.delete(path)
+    for wrong in (SECRET, f"Bearer {SECRET}", f"Basic {SECRET}", f"Bearer a.{SECRET}.b"):
+        await client.get(path, headers={"Authorization": wrong})
+    await client.get(path, headers={"X-Request-ID": f"{SECRET} and more"})
+    return [cursor]
+
+
+async def test_nothing_a_caller_wrote_is_in_it(
+    open_app: OpenApp, new_client: NewClient, user: str, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    async with (
+        open_app(cors_origins=("https://example.com",)) as app,
+        new_client(user, app=app) as client,
+        new_client("stranger", app=app) as stranger,
+    ):
+        secrets = await everything(client, stranger)
+
+        async def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("a bug")
+
+        # And where there is a bug: tracebacks show no values.
+        image = await upload(client)
+        for part, name in (("uploads", "upload"), ("library", "list"), ("library", "update")):
+            monkeypatch.setattr(getattr(app.state.services, part), name, broken)
+        named = {"file": (f"{SECRET}.jpg", PHOTO)}
+        for failed in (
+            await client.post(IMAGES, files=named, data={"title": SECRET}),
+            await client.get(IMAGES, params={"tag": SECRET}),
+            await client.patch(f"{IMAGES}/{image['id']}", json={"title": SECRET, "version": 1}),
+        ):
+            assert failed.status_code == 500
+            assert len(log.of(failed, event="unhandled_error")) == 1
+        for bearer in (client, stranger):
+            secrets.append(bearer.headers["authorization"].removeprefix("Bearer "))
+    secrets += [SECRET, SECRET.lower(), base64.b64encode(SECRET.encode()).decode().rstrip("=")]
+    secrets += [repr(PHOTO[100:130])[2:-1], base64.b64encode(PHOTO[99:129]).decode()]
+    assert len([line for line in log.lines if line["event"] == "request"]) > 50
+    assert {line["status"] for line in log.lines if line["event"] == "request"} >= {
+        *(200, 201, 204, 400, 401, 403, 404, 409, 412, 415, 422, 500),
+    }
+    for secret in secrets:
+        assert [line for line in log.text.splitlines() if secret in line] == []
+
+
+# What the language of CloudWatch Logs Insights brings along.
+_LANGUAGE = {
+    *("fields", "filter", "stats", "sort", "by", "and", "or", "not", "in"),
+    *("bin", "pct", "max", "count", "latest"),
+}
+_QUERY = re.compile(r"^```logs-insights\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+async def test_the_documented_queries_ask_for_what_is_there(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    stranger: httpx.AsyncClient,
+    log: Log,
+    repository_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def down(*_: object) -> None:
+        raise DependencyUnavailable
+
+    image = await upload(client)
+    await stranger.get(f"{IMAGES}/{image['id']}")
+    for failing in (broken, down):
+        monkeypatch.setattr(app.state.services.library, "list", failing)
+        await client.get(IMAGES)
+    names = {"@timestamp"} | {name for line in log.lines for name in line}
+    names |= {
+        f"exception.{number}.{name}"
+        for line in log.lines
+        for number, raised in enumerate(line.get("exception", ()))
+        for name in raised
+    }
+    values = {str(value) for line in log.lines for value in line.values()}
+
+    queries = _QUERY.findall((repository_root / "docs/operations.md").read_text())
+    assert len(queries) >= 5
+    for query in queries:
+        words = re.sub(r'"[^"]*"|\b\d+m?\b(?!\.)', "", query)
+        asked = set(re.findall(r"@?[a-z_]+(?:\.\d+\.[a-z_]+)?", words)) - _LANGUAGE
+        assert asked <= names, query
+        assert set(re.findall(r'"([^"]*)"', query)) <= values | {"…", "unknown"}, query

@@ -22,11 +22,12 @@ locals {
 
   ports = { api = 8000, operations = 9090 }
 
-  # After SIGTERM a task serves on for 10 s with its readiness at 503, then gives running
-  # requests 30 s, then stops its worker. The load balancer keeps a leaving task's requests
-  # as long as the first two take; ECS kills only after all three.
+  # After SIGTERM a task serves on for 10 s with its readiness at 503, gives running requests
+  # 30 s, finishes what is half-written (up to 30 s) and its worker's round (up to 10 s). The
+  # load balancer keeps a leaving task's requests as long as the first two take; ECS kills
+  # only after all four.
   deregistration_delay = 45
-  stop_timeout         = 60
+  stop_timeout         = 90
 }
 
 module "access_logs" {
@@ -159,6 +160,12 @@ locals {
     var.extra_secrets,
   )
 
+  telemetry = var.telemetry_enabled ? {
+    image     = var.telemetry_image
+    namespace = module.observability.namespace
+    log_group = module.observability.log_groups["telemetry"]
+  } : null
+
   storage = {
     table_arn  = module.storage.table_arn
     index_arns = module.storage.index_arns
@@ -188,6 +195,7 @@ module "service" {
   distribution_arn    = module.cdn.distribution_arn
   log_group           = module.observability.log_groups.service
   deletion_protection = var.deletion_protection
+  telemetry           = local.telemetry
 
   network = {
     vpc_id           = module.network.vpc_id
@@ -240,6 +248,7 @@ module "observability" {
   emails             = var.alarm_emails
   monthly_budget     = var.monthly_budget
   min_tasks          = var.min_tasks
+  telemetry_enabled  = var.telemetry_enabled
 
   watched = {
     cluster         = module.service.cluster.name

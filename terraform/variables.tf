@@ -456,6 +456,30 @@ variable "alarm_emails" {
   }
 }
 
+variable "telemetry_enabled" {
+  description = "Run a collector beside each task: /metrics into CloudWatch, traces into X-Ray. About $11 a month: docs/costs.md."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.telemetry_enabled || var.task_memory >= 2048
+    error_message = "telemetry_enabled needs task_memory of 2048 or more: in less, the collector would take what uploads may use."
+  }
+}
+
+variable "telemetry_image" {
+  description = "The collector's image, by tag or digest. Every task pulls it as it starts: with many tasks, from a pull-through cache of your own."
+  type        = string
+  default     = "public.ecr.aws/aws-observability/aws-otel-collector:v0.48.0"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("(:v[0-9]+[.][0-9]+[.][0-9]+|@sha256:[0-9a-f]{64})$", var.telemetry_image))
+    error_message = "telemetry_image must end with a version (:v0.48.0) or a digest (@sha256:…)."
+  }
+}
+
 variable "monthly_budget" {
   description = "US dollars a month this stage may cost before someone is written to."
   type        = number

@@ -22,7 +22,6 @@ run "service_role" {
       for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Action
       ])) == toset([
       "cloudfront:CreateInvalidation",
-      "cloudfront:GetInvalidation",
       "dynamodb:BatchGetItem",
       "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
@@ -56,6 +55,14 @@ run "service_role" {
   assert {
     condition = alltrue([
       for statement in jsondecode(module.service.resources.task_policy.policy).Statement :
+      toset(statement.Action) == toset(["s3:DeleteObject", "s3:PutObject"]) if contains(statement.Resource, "arn:aws:s3:::tests/images/*")
+    ])
+    error_message = "Pictures are written and deleted; who reads them is CloudFront."
+  }
+
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(module.service.resources.task_policy.policy).Statement :
       strcontains(jsonencode(statement.Resource), "/index/") == (statement.Sid == "Indexes")
     ])
     error_message = "An index is queried, and nothing else is done with it."
@@ -71,10 +78,10 @@ run "reconcile_role" {
       for statement in jsondecode(module.reconcile.resources.task_policy.policy).Statement : statement.Action
       ])) == toset([
       "cloudfront:CreateInvalidation",
-      "cloudfront:GetInvalidation",
       "dynamodb:BatchGetItem",
       "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
+      "dynamodb:DescribeTable",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Query",
@@ -168,6 +175,15 @@ run "no_wildcards" {
 
 run "trust" {
   command = plan
+
+  # AWS's services act for every customer: without the account, for another one's too.
+  assert {
+    condition = alltrue([
+      for role in concat(module.service.resources.roles, module.reconcile.resources.roles) :
+      jsondecode(role.assume_role_policy).Statement[0].Condition == { StringEquals = { "aws:SourceAccount" = "111122223333" } }
+    ]) && length(concat(module.service.resources.roles, module.reconcile.resources.roles)) == 4
+    error_message = "Roles are taken on for this account only."
+  }
 
   # A wildcard in `sub` would let any branch, or any pull request, deploy.
   assert {

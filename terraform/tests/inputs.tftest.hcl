@@ -394,3 +394,27 @@ run "odd_account" {
 
   expect_failures = [var.allowed_account_ids]
 }
+
+# In a gigabyte the collector would take what uploads may use.
+run "telemetry_without_room" {
+  command = plan
+
+  variables {
+    task_cpu          = 256
+    task_memory       = 1024
+    telemetry_enabled = true
+  }
+
+  expect_failures = [var.telemetry_enabled]
+}
+
+run "latest_collector" {
+  command = plan
+
+  variables {
+    telemetry_enabled = true
+    telemetry_image   = "public.ecr.aws/aws-observability/aws-otel-collector:latest"
+  }
+
+  expect_failures = [var.telemetry_image]
+}

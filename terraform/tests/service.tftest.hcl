@@ -41,6 +41,19 @@ run "sizes" {
     error_message = "Up to one CPU there is one worker thread."
   }
 
+  # The table in the README, by the stage's memory; what may wait by its CPU.
+  assert {
+    condition = {
+      for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment :
+      trimprefix(entry.name, "IMAGE_SERVICE_") => entry.value if strcontains(entry.name, "_MEMORY_") || strcontains(entry.name, "_MAX_") || strcontains(entry.name, "_WAITING_")
+      } == {
+      dev     = { UPLOAD_MEMORY_BYTES = "134217728", DECODE_MEMORY_BYTES = "536870912", MAX_UPLOADS = "64", WAITING_DECODE_BYTES = "1073741824" }
+      staging = { UPLOAD_MEMORY_BYTES = "268435456", DECODE_MEMORY_BYTES = "805306368", MAX_UPLOADS = "128", WAITING_DECODE_BYTES = "2147483648" }
+      prod    = { UPLOAD_MEMORY_BYTES = "268435456", DECODE_MEMORY_BYTES = "805306368", MAX_UPLOADS = "128", WAITING_DECODE_BYTES = "4294967296" }
+    }[var.stage]
+    error_message = "The service takes as much as the task has room for."
+  }
+
   assert {
     condition = toset([for strategy in module.service.resources.service.capacity_provider_strategy : strategy.capacity_provider]) == {
       dev     = toset(["FARGATE_SPOT"])
@@ -83,8 +96,50 @@ run "worker_threads" {
   }
 }
 
+run "a_larger_task" {
+  command = plan
+
+  variables {
+    task_cpu          = 2048
+    task_memory       = 4096
+    extra_environment = { IMAGE_SERVICE_MAX_UPLOADS = "200" }
+  }
+
+  assert {
+    condition = alltrue([
+      for line in [
+        "IMAGE_SERVICE_WORKER_THREADS=2",
+        "IMAGE_SERVICE_UPLOAD_MEMORY_BYTES=536870912",
+        "IMAGE_SERVICE_DECODE_MEMORY_BYTES=1610612736",
+        "IMAGE_SERVICE_WAITING_DECODE_BYTES=8589934592",
+      ] : contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], line)
+    ])
+    error_message = "Two CPUs and 4 GB: the README's last line."
+  }
+
+  assert {
+    condition     = contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], "IMAGE_SERVICE_MAX_UPLOADS=200")
+    error_message = "What a stage sets itself wins."
+  }
+}
+
 run "container" {
   command = plan
+
+  # Nobody but the task itself reaches the metrics: not by a port, not by an address.
+  assert {
+    condition = (
+      [for mapping in jsondecode(module.service.resources.task_definition.container_definitions)[0].portMappings : mapping.containerPort] == [8000] &&
+      [for balanced in module.service.resources.service.load_balancer : balanced.container_port] == [8000]
+    )
+    error_message = "The API's port is the only one."
+  }
+
+  # Those of the service and of its dependencies go to the internet by HTTPS alone.
+  assert {
+    condition     = toset([for rule in [module.service.resources.egress] : rule.ip_protocol]) == toset(["tcp"])
+    error_message = "TCP only."
+  }
 
   assert {
     condition = alltrue([
@@ -131,6 +186,7 @@ run "container" {
         "IMAGE_SERVICE_RATE_LIMIT_UPLOADS=100/minute",
         "IMAGE_SERVICE_HOST=0.0.0.0",
         "IMAGE_SERVICE_PORT=8000",
+        "IMAGE_SERVICE_OPS_HOST=127.0.0.1",
         "IMAGE_SERVICE_OPS_PORT=9090",
         "AWS_REGION=us-east-1",
       ] : contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], line)
@@ -154,11 +210,12 @@ run "container" {
 run "comings_and_goings" {
   command = plan
 
-  # After SIGTERM: 10 s of serving with readiness at 503, 30 s for running requests, then
-  # the worker. Killed sooner, an upload ends half-way; Fargate's limit is 120 s.
+  # After SIGTERM: 10 s of serving with readiness at 503, 30 s for running requests, 30 s to
+  # finish what is half-written, 10 s for the worker. Killed sooner, an upload ends half-way;
+  # Fargate's limit is 120 s.
   assert {
     condition = (
-      jsondecode(module.service.resources.task_definition.container_definitions)[0].stopTimeout >= 10 + 30 + 5 &&
+      jsondecode(module.service.resources.task_definition.container_definitions)[0].stopTimeout >= 10 + 30 + 30 + 10 &&
       jsondecode(module.service.resources.task_definition.container_definitions)[0].stopTimeout <= 120
     )
     error_message = "A task has the time it needs to stop."
@@ -197,6 +254,11 @@ run "comings_and_goings" {
   assert {
     condition     = module.service.resources.service.deployment_minimum_healthy_percent == 100 && module.service.resources.service.deployment_maximum_percent == 200
     error_message = "New tasks come before old ones go."
+  }
+
+  assert {
+    condition     = module.balancer.resources.balancer.drop_invalid_header_fields
+    error_message = "Headers that servers read differently are dropped."
   }
 
   assert {

@@ -203,6 +203,14 @@ run "bucket_policy" {
 
   assert {
     condition = anytrue([
+      for statement in jsondecode(module.storage.resources.policy.policy).Statement :
+      statement.Effect == "Deny" && statement.Action == "s3:*" && try(statement.Condition.NumericLessThan["s3:TlsVersion"], "") == "1.2"
+    ])
+    error_message = "Nor with an old one."
+  }
+
+  assert {
+    condition = anytrue([
       for statement in jsondecode(module.access_logs.resources.policy.policy).Statement :
       statement.Effect == "Deny" && try(statement.Condition.Bool["aws:SecureTransport"], "") == "false"
     ])

@@ -40,7 +40,7 @@ run "alarms" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures]) :
+      for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures], module.observability.resources.cache_hits) :
       toset(alarm.alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) && length(alarm.alarm_description) > 0
     ])
     error_message = "Every alarm tells somebody, and says what it means."
@@ -50,9 +50,57 @@ run "alarms" {
     condition = (
       module.observability.resources.alarms["reconcile-findings"].threshold == 0 &&
       module.observability.resources.alarms["reconcile-findings"].comparison_operator == "GreaterThanThreshold" &&
-      module.observability.resources.metric_filters["ReconcileFindings"].metric_transformation[0].value == "$.findings"
+      module.observability.resources.metric_filters["reconcile-ReconcileFindings"].metric_transformation[0].value == "$.findings"
     )
     error_message = "Whatever reconcile finds is an alarm."
+  }
+
+  # An alarm on a metric nobody writes is quiet for ever. Those of AWS's own are AWS's word.
+  assert {
+    condition = alltrue([
+      for alarm in module.observability.resources.alarms :
+      contains([
+        for filter in module.observability.resources.metric_filters :
+        "${filter.metric_transformation[0].namespace} ${filter.metric_transformation[0].name}"
+      ], "${alarm.namespace} ${alarm.metric_name}")
+      if !startswith(alarm.namespace, "AWS/")
+    ])
+    error_message = "What an alarm reads, a filter writes."
+  }
+
+  assert {
+    condition = alltrue([
+      for filter in module.observability.resources.metric_filters :
+      filter.metric_transformation[0].value == "1" || strcontains(filter.pattern, filter.metric_transformation[0].value)
+    ])
+    error_message = "A field whose value is taken has to be in the pattern."
+  }
+
+  assert {
+    condition = (
+      module.observability.resources.alarms["upload-p95"].extended_statistic == "p95" &&
+      module.observability.resources.alarms["upload-p95"].threshold == 1000 &&
+      module.observability.resources.metric_filters["service-UploadTime"].metric_transformation[0].value == "$.duration_ms" &&
+      module.observability.resources.metric_filters["service-UploadTime"].metric_transformation[0].unit == "Milliseconds"
+    )
+    error_message = "One upload in 20 above a second is an alarm."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, most in { overloaded = 10, outbox-set-aside = 0, logged-errors = 5, edge-5xx = 1 } :
+      module.observability.resources.alarms[name].threshold == most &&
+      module.observability.resources.alarms[name].comparison_operator == "GreaterThanThreshold"
+    ])
+    error_message = "Overload, work given up, errors and 5xx are alarms."
+  }
+
+  # 100 % and more of 5xx are 5xx of both: what the service answers, and the balancer itself.
+  assert {
+    condition = toset(flatten([
+      for query in module.observability.resources.failures.metric_query : [for metric in query.metric : metric.metric_name]
+    ])) == toset(["RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"])
+    error_message = "The rate of 5xx is the balancer's count, which outlives the tasks."
   }
 
   # A check that has stopped running finds nothing, for ever.
@@ -75,7 +123,7 @@ run "alarms" {
   }
 
   assert {
-    condition     = length(jsondecode(module.observability.resources.dashboard.dashboard_body).widgets) == 8
+    condition     = length(jsondecode(module.observability.resources.dashboard.dashboard_body).widgets) == 10
     error_message = "The dashboard has its graphs."
   }
 

@@ -12,6 +12,7 @@ image=${IMAGE:-image-service:local}
 python=${PYTHON:-.venv/bin/python}
 aws_port=${AWS_PORT:-14566}
 port=${PORT:-18000}
+ops_port=${OPS_PORT:-19090}
 name=image-service-check-$$
 volume=$name-issuer
 scratch=$(mktemp --directory)
@@ -80,6 +81,7 @@ ok "table, bucket and issuer are made, twice"
 started=$(now)
 "$engine" run --detach --name "$name" "${hardened[@]}" "${environment[@]}" \
     --memory=512m --memory-swap=512m --cpus="${CPUS:-1}" \
+    -e IMAGE_SERVICE_MAX_UPLOADS=1 -e IMAGE_SERVICE_OPS_PORT="$ops_port" \
     -v "$volume:/var/lib/image-service:ro" "$image" >/dev/null
 wait_for "the service" "$base/health/ready" --fail
 echo "       cold start to first answer: $(($(now) - started)) ms"
@@ -96,20 +98,42 @@ token=$("$engine" exec "$name" image-service token --user alice)
 SMOKE_TOKEN=$token "$python" tests/container/smoke.py "$base"
 echo "       memory: $("$engine" exec "$name" grep VmRSS /proc/1/status | tr -s '\t ' ' ')"
 
-# Stop, while an upload comes in slowly: it is still answered, and the exit code tells a clean
-# end from a kill
+status_of() { curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "$@" || true; }
+gone() { # since
+    local code
+    code=$("$engine" inspect --format '{{.State.ExitCode}}' "$name")
+    [ "$code" = 0 ] || fail "it ended with $code"
+    echo "       SIGTERM to exit, $2: $(($(now) - $1)) ms, of which it serves on for 10,000"
+}
+
+[ "$(status_of "http://127.0.0.1:$ops_port/metrics")" = 200 ] || fail "no metrics on their port"
+
+# Stop, while an upload comes in so slowly that it ends after the ten seconds of serving on: it
+# is still answered, and the exit code tells a clean end from a kill
 "$python" -c 'import sys; sys.path.insert(0, "tests/container"); import smoke
 sys.stdout.buffer.write(smoke.png(640, 480))' >"$scratch/slow.png"
-curl --silent --limit-rate "$(($(stat --format %s "$scratch/slow.png") / 3))" --max-time 50 \
+curl --silent --limit-rate "$(($(stat --format %s "$scratch/slow.png") / 14))" --max-time 50 \
     --output "$scratch/answer" --write-out '%{http_code}' -H "Authorization: Bearer $token" \
     -F "file=@$scratch/slow.png" "$base/images" >"$scratch/status" &
 upload=$!
 sleep 1
+[ "$(status_of -H "Authorization: Bearer $token" -F "file=@$scratch/slow.png" "$base/images")" = 503 ] ||
+    fail "a second upload is let in, where one is all there may be"
 started=$(now)
-"$engine" stop --time 50 "$name" >/dev/null
-echo "       SIGTERM to exit, an upload of 3 s being under way: $(($(now) - started)) ms"
+"$engine" stop --time 90 "$name" >/dev/null &
+stopping=$!
+sleep 3
+[ "$(status_of "$base/health/ready")" = 503 ] || fail "it is still ready after SIGTERM"
+[ "$(status_of -H "Authorization: Bearer $token" "$base/images")" = 200 ] ||
+    fail "it no longer serves 3 s after SIGTERM"
+wait "$stopping"
+gone "$started" "an upload of 14 s being under way"
 wait "$upload" || true
 [ "$(cat "$scratch/status")" = 201 ] || fail "the upload under way was cut off: $(cat "$scratch/status")"
-code=$("$engine" inspect --format '{{.State.ExitCode}}' "$name")
-[ "$code" = 0 ] || fail "it ended with $code"
+"$engine" logs "$name" 2>/dev/null | "$python" tests/container/metric_filters.py UploadTime Overloaded
+"$engine" start "$name" >/dev/null
+wait_for "the service, started again" "$base/health/ready" --fail
+started=$(now)
+"$engine" stop --time 90 "$name" >/dev/null
+gone "$started" "idle"
 ok "SIGTERM ends it cleanly, and cuts off no upload"

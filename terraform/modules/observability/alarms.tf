@@ -8,10 +8,27 @@ locals {
   # Of one metric each: threshold, seconds a period, periods in a row.
   simple_alarms = merge(
     {
+      # From the service's log: the balancer has no figure by route, and CloudWatch no
+      # percentiles of the histograms a collector sends.
+      upload-p95 = {
+        says       = "One upload in 20 takes more than a second, the body's way here included: the target is missed"
+        metric     = "UploadTime", namespace = local.namespace, dimensions = {}
+        percentile = "p95", compare = "GreaterThanThreshold", threshold = 1000, period = 300, periods = 3
+      }
       latency-p95 = {
-        says       = "95 % of requests take up to a second or more: the target of uploads is missed"
+        says       = "One request in 20 waits more than a second for its answer, of all routes"
         metric     = "TargetResponseTime", namespace = "AWS/ApplicationELB", dimensions = local.target
         percentile = "p95", compare = "GreaterThanThreshold", threshold = 1, period = 300, periods = 3
+      }
+      overloaded = {
+        says      = "Uploads are refused for lack of memory or CPU: max_tasks, task_cpu"
+        metric    = "Overloaded", namespace = local.namespace, dimensions = {}
+        statistic = "Sum", compare = "GreaterThanThreshold", threshold = 10, period = 300, periods = 2
+      }
+      outbox-set-aside = {
+        says      = "Work after a deletion was given up after 16 hours: reconcile --fix tries again"
+        metric    = "OutboxSetAside", namespace = local.namespace, dimensions = {}
+        statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
       }
       healthy-tasks = {
         says      = "Fewer healthy tasks than the least there should be"
@@ -30,7 +47,7 @@ locals {
         statistic = "Maximum", compare = "GreaterThanThreshold", threshold = 85, period = 300, periods = 2
       }
       logged-errors = {
-        says      = "The service logs errors: unknown outcomes, work set aside, bugs"
+        says      = "The service logs errors: unknown outcomes, bugs"
         metric    = "Errors", namespace = local.namespace, dimensions = {}
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 5, period = 300, periods = 1
       }
@@ -57,6 +74,22 @@ locals {
         metric    = "ThrottledRequests", namespace = "AWS/DynamoDB", dimensions = merge(local.table, { Operation = operation })
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 10, period = 300, periods = 1
       }
+    },
+    # What only the service knows, and a collector tells.
+    {
+      for name, alarm in {
+        outbox-age = {
+          says      = "Work after a deletion waits for more than a quarter of an hour: pictures may still be at the edge"
+          metric    = "image_service_outbox_oldest_age_seconds", namespace = local.namespace, dimensions = {}
+          statistic = "Maximum", compare = "GreaterThanThreshold", threshold = 900, period = 300, periods = 2
+        }
+        telemetry-missing = {
+          says      = "No metrics of the service for a quarter of an hour: outbox-age is blind"
+          metric    = "image_service_outbox_depth", namespace = local.namespace, dimensions = {}
+          statistic = "SampleCount", compare = "LessThanThreshold", threshold = 1, period = 300, periods = 3
+          missing   = "breaching"
+        }
+      } : name => alarm if var.telemetry_enabled
     },
     {
       for node in var.watched.redis_node_ids : "redis-memory-${node}" => {
@@ -85,6 +118,44 @@ resource "aws_cloudwatch_metric_alarm" "simple" {
   treat_missing_data  = try(each.value.missing, "notBreaching")
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# Redis is worth its price above 50 %. The other way round, with Redis off, the dashboard
+# shows what the rate would be.
+resource "aws_cloudwatch_metric_alarm" "cache_hits" {
+  count = var.telemetry_enabled && length(var.watched.redis_node_ids) > 0 ? 1 : 0
+
+  alarm_name          = "${var.name}-cache-hits"
+  alarm_description   = "Less than half of a day's reads find what they want in Redis, of at least 1,000"
+  comparison_operator = "LessThanThreshold"
+  threshold           = 50
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "rate"
+    label       = "Hit rate, %"
+    expression  = "IF(FILL(hit, 0) + FILL(miss, 0) >= 1000, 100 * FILL(hit, 0) / (FILL(hit, 0) + FILL(miss, 0)), 100)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = toset(["hit", "miss"])
+
+    content {
+      id = metric_query.value
+
+      metric {
+        namespace   = local.namespace
+        metric_name = "image_service_cache_requests_total"
+        dimensions  = { result = metric_query.value }
+        stat        = "Sum"
+        period      = 86400
+      }
+    }
+  }
 }
 
 # The promise is 99.9 % success. Both sides count: what the service answers, and what the

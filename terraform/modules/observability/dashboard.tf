@@ -1,5 +1,7 @@
 locals {
-  graphs = [
+  graphs = concat(local.standing_graphs, local.telemetry_graphs)
+
+  standing_graphs = [
     { title = "Requests and failures", stat = "Sum", metrics = [
       ["AWS/ApplicationELB", "RequestCount", "LoadBalancer", var.watched.balancer],
       ["AWS/ApplicationELB", "HTTPCode_Target_4XX_Count", "LoadBalancer", var.watched.balancer],
@@ -8,6 +10,13 @@ locals {
     ] },
     { title = "Answer time, p95 (s)", stat = "p95", metrics = [
       ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.watched.balancer],
+    ] },
+    { title = "Uploads: p95 (ms)", stat = "p95", metrics = [
+      [local.namespace, "UploadTime"],
+    ] },
+    { title = "Uploads refused by overload, outbox entries set aside", stat = "Sum", metrics = [
+      [local.namespace, "Overloaded"],
+      [local.namespace, "OutboxSetAside"],
     ] },
     { title = "Tasks: CPU and memory (%)", stat = "Average", metrics = [
       ["AWS/ECS", "CPUUtilization", "ClusterName", var.watched.cluster, "ServiceName", var.watched.service],
@@ -33,6 +42,42 @@ locals {
       [local.namespace, "ReconcileRuns"],
     ] },
   ]
+
+  # Of the collector's metrics: for each graph a list of them, or a search over a label.
+  telemetry_graphs = [for graph in [
+    { title = "Outbox: depth, and what was set aside", stat = "Maximum", metrics = [
+      [local.namespace, "image_service_outbox_depth"],
+      [local.namespace, "image_service_outbox_set_aside"],
+    ] },
+    { title = "Outbox: age of the oldest (s)", stat = "Maximum", metrics = [
+      [local.namespace, "image_service_outbox_oldest_age_seconds"],
+    ] },
+    # One pair is there at a time: hits where Redis is on, would-be hits where it is off.
+    { title = "Cache: hit rate, or what it would be (%)", stat = "Sum", metrics = concat(
+      [[{ id = "rate", label = "%", expression = "100 * (FILL(h, 0) + FILL(wh, 0)) / (FILL(h, 0) + FILL(wh, 0) + FILL(m, 0) + FILL(wm, 0))" }]],
+      [for id, result in { h = "hit", wh = "would_hit", m = "miss", wm = "would_miss" } :
+      [local.namespace, "image_service_cache_requests_total", "result", result, { id = id, visible = false }]],
+    ) },
+    { title = "Uploads by outcome", stat = "Sum", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},outcome} MetricName=\"image_service_uploads_total\"', 'Sum', 300)" }],
+    ] },
+    { title = "Refused by reason", stat = "Sum", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},reason} MetricName=\"image_service_rejected_total\"', 'Sum', 300)" }],
+    ] },
+    { title = "Orphans found by kind", stat = "Sum", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},kind} MetricName=\"image_service_orphans_found_total\"', 'Sum', 300)" }],
+    ] },
+    { title = "Processing by stage, on average (s)", stat = "Average", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},stage} MetricName=\"image_service_processing_seconds\"', 'Average', 300)" }],
+      [local.namespace, "image_service_queue_wait_seconds"],
+    ] },
+    { title = "Calls to dependencies, on average (s)", stat = "Average", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},service} MetricName=\"image_service_dependency_call_seconds\"', 'Average', 300)" }],
+    ] },
+    { title = "Answer time by route, on average (s)", stat = "Average", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},method,route} MetricName=\"image_service_http_request_duration_seconds\"', 'Average', 300)" }],
+    ] },
+  ] : graph if var.telemetry_enabled]
 }
 
 resource "aws_cloudwatch_dashboard" "this" {

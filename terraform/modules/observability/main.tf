@@ -3,7 +3,7 @@
 resource "aws_cloudwatch_log_group" "this" {
   #checkov:skip=CKV_AWS_158:Encrypted with CloudWatch's own key; the service writes no token and no file content
   #checkov:skip=CKV_AWS_338:User ids are kept as briefly as the stage needs
-  for_each = toset(["service", "reconcile"])
+  for_each = toset(concat(["service", "reconcile"], var.telemetry_enabled ? ["telemetry"] : []))
 
   name              = "/${var.name}/${each.key}"
   retention_in_days = var.log_retention_days
@@ -48,18 +48,17 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.key
 }
 
+# One namespace for what is counted in logs and for what the collector sends; stages may
+# share an account.
 locals {
   namespace = "ImageService/${var.stage}"
 
-  counted = {
-    Errors            = { group = "service", pattern = "{ $.level = \"error\" }", value = "1" }
-    ReconcileRuns     = { group = "reconcile", pattern = "{ $.event = \"reconcile_finished\" }", value = "1" }
-    ReconcileFindings = { group = "reconcile", pattern = "{ ($.event = \"reconcile_finished\") && ($.findings > 0) }", value = "$.findings" }
-  }
+  # Each by its group, so that one metric can count in both.
+  counted = jsondecode(file("${path.module}/log_metrics.json"))
 }
 
 resource "aws_cloudwatch_log_metric_filter" "this" {
-  for_each = local.counted
+  for_each = { for counted in local.counted : "${counted.group}-${counted.metric}" => counted }
 
   name           = "${var.name}-${each.key}"
   log_group_name = aws_cloudwatch_log_group.this[each.value.group].name
@@ -67,9 +66,9 @@ resource "aws_cloudwatch_log_metric_filter" "this" {
 
   metric_transformation {
     namespace = local.namespace
-    name      = each.key
+    name      = each.value.metric
     value     = each.value.value
-    unit      = "Count"
+    unit      = each.value.unit
   }
 }
 

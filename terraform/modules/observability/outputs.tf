@@ -5,10 +5,15 @@ output "topic_arn" {
 }
 
 output "log_groups" {
-  description = "Name and ARN of each log group: service and reconcile."
+  description = "Name and ARN of each log group: service, reconcile, and telemetry where it is on."
   value = {
     for key, group in aws_cloudwatch_log_group.this : key => { name = group.name, arn = group.arn }
   }
+}
+
+output "namespace" {
+  description = "Where the service's own metrics are."
+  value       = local.namespace
 }
 
 output "resources" {
@@ -17,6 +22,7 @@ output "resources" {
     log_groups     = aws_cloudwatch_log_group.this
     alarms         = aws_cloudwatch_metric_alarm.simple
     failures       = aws_cloudwatch_metric_alarm.failures
+    cache_hits     = aws_cloudwatch_metric_alarm.cache_hits
     metric_filters = aws_cloudwatch_log_metric_filter.this
     topic_policy   = aws_sns_topic_policy.alarms
     budget         = aws_budgets_budget.this

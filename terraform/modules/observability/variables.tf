@@ -94,6 +94,12 @@ variable "watched" {
   }
 }
 
+variable "telemetry_enabled" {
+  description = "A collector sends the service's own metrics: alarms and graphs of them."
+  type        = bool
+  nullable    = false
+}
+
 variable "min_tasks" {
   description = "Healthy tasks below this are an alarm."
   type        = number

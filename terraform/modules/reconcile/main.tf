@@ -30,6 +30,7 @@ resource "aws_iam_role_policy" "task" {
           "dynamodb:BatchGetItem",
           "dynamodb:ConditionCheckItem",
           "dynamodb:DeleteItem",
+          "dynamodb:DescribeTable", # how many items there are, for its progress
           "dynamodb:GetItem",
           "dynamodb:PutItem",
           "dynamodb:Query",
@@ -46,13 +47,10 @@ resource "aws_iam_role_policy" "task" {
       },
       {
         # Reads and deletes, never writes: a picture can't be made up again.
-        Sid    = "Objects"
-        Effect = "Allow"
-        Action = ["s3:DeleteObject", "s3:GetObject"]
-        Resource = [
-          "${var.storage.bucket_arn}/images/*",
-          "${var.storage.bucket_arn}/temp/*",
-        ]
+        Sid      = "Objects"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject"]
+        Resource = ["${var.storage.bucket_arn}/images/*"]
       },
       {
         Sid      = "Listing"
@@ -63,7 +61,7 @@ resource "aws_iam_role_policy" "task" {
       {
         Sid      = "Invalidations"
         Effect   = "Allow"
-        Action   = ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
+        Action   = ["cloudfront:CreateInvalidation"]
         Resource = [var.distribution_arn]
       },
     ]

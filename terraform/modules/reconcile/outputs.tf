@@ -17,6 +17,7 @@ output "resources" {
   description = "The resources themselves, for tests and for whoever builds on this module."
   value = {
     task_definition  = aws_ecs_task_definition.this
+    roles            = [aws_iam_role.task, aws_iam_role.scheduler]
     task_policy      = aws_iam_role_policy.task
     scheduler_policy = aws_iam_role_policy.scheduler
     schedule         = aws_scheduler_schedule.this

@@ -23,53 +23,73 @@ resource "aws_iam_role_policy" "task" {
   name = "service"
   role = aws_iam_role.task.id
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        # A transaction is allowed by the actions it is made of.
-        Sid    = "Table"
-        Effect = "Allow"
-        Action = [
-          "dynamodb:BatchGetItem",
-          "dynamodb:ConditionCheckItem",
-          "dynamodb:DeleteItem",
-          "dynamodb:GetItem",
-          "dynamodb:PutItem",
-          "dynamodb:Query",
-          "dynamodb:UpdateItem",
-        ]
-        Resource = [var.storage.table_arn]
-      },
-      {
-        Sid      = "Indexes"
-        Effect   = "Allow"
-        Action   = ["dynamodb:Query"]
-        Resource = var.storage.index_arns
-      },
-      {
-        Sid    = "Objects"
-        Effect = "Allow"
-        Action = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-        Resource = [
-          "${var.storage.bucket_arn}/images/*",
-          "${var.storage.bucket_arn}/temp/*",
-        ]
-      },
-      {
-        Sid      = "BucketHealth" # HeadBucket, which GET /health asks, goes by this action
-        Effect   = "Allow"
-        Action   = ["s3:ListBucket"]
-        Resource = [var.storage.bucket_arn]
-      },
-      {
-        Sid      = "Invalidations"
-        Effect   = "Allow"
-        Action   = ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
-        Resource = [var.distribution_arn]
-      },
-    ]
-  })
+  policy = jsonencode({ Version = "2012-10-17", Statement = concat(local.service_statements, local.telemetry_statements) })
+}
+
+locals {
+  service_statements = [
+    {
+      # A transaction is allowed by the actions it is made of.
+      Sid    = "Table"
+      Effect = "Allow"
+      Action = [
+        "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+      ]
+      Resource = [var.storage.table_arn]
+    },
+    {
+      Sid      = "Indexes"
+      Effect   = "Allow"
+      Action   = ["dynamodb:Query"]
+      Resource = var.storage.index_arns
+    },
+    {
+      Sid      = "Objects" # written and deleted; CloudFront is who reads them
+      Effect   = "Allow"
+      Action   = ["s3:DeleteObject", "s3:PutObject"]
+      Resource = ["${var.storage.bucket_arn}/images/*"]
+    },
+    {
+      Sid      = "Trial" # `image-service doctor --write`, run as a task
+      Effect   = "Allow"
+      Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+      Resource = ["${var.storage.bucket_arn}/temp/*"]
+    },
+    {
+      Sid      = "BucketHealth" # HeadBucket, which GET /health asks, goes by this action
+      Effect   = "Allow"
+      Action   = ["s3:ListBucket"]
+      Resource = [var.storage.bucket_arn]
+    },
+    {
+      Sid      = "Invalidations"
+      Effect   = "Allow"
+      Action   = ["cloudfront:CreateInvalidation"]
+      Resource = [var.distribution_arn]
+    },
+  ]
+
+  # The collector acts as the task it is in.
+  telemetry_statements = flatten([for settings in var.telemetry[*] : [
+    {
+      Sid      = "Metrics"
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      Resource = ["${settings.log_group.arn}:log-stream:${local.metric_stream}"]
+    },
+    {
+      Sid      = "Traces" # X-Ray's writing knows no resource
+      Effect   = "Allow"
+      Action   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+      Resource = ["*"]
+    },
+  ]])
 }
 
 # What ECS itself does before the container runs. Narrower than AWS's ready-made policy.
@@ -95,10 +115,13 @@ locals {
         Resource = [aws_ecr_repository.this.arn]
       },
       {
-        Sid      = "Logs"
-        Effect   = "Allow"
-        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = ["${var.log_group.arn}:log-stream:task/*"]
+        Sid    = "Logs"
+        Effect = "Allow"
+        Action = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = concat(
+          ["${var.log_group.arn}:log-stream:task/*"],
+          [for settings in var.telemetry[*] : "${settings.log_group.arn}:log-stream:collector/*"],
+        )
       },
     ],
     length(var.secrets) == 0 ? [] : [

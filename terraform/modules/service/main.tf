@@ -1,4 +1,4 @@
-# Images, cluster, task and service. Roles are in iam.tf.
+# Images, cluster, task and service. Roles are in iam.tf, the collector in telemetry.tf.
 
 resource "aws_ecr_repository" "this" {
   #checkov:skip=CKV_AWS_136:Encrypted with ECR's own key (AES-256); the image holds no secret
@@ -48,16 +48,29 @@ locals {
 
   image = join("@", [aws_ecr_repository.this.repository_url, coalesce(var.image_digest, "none")])
 
+  # What the README has for a task of this size: "Choose the settings for a task size".
+  # A gigabyte takes all but the two dearest kinds of picture, more takes everything. What
+  # may wait follows the CPU: 4 GiB are 20 s of work for a whole one.
+  mebibyte = 1024 * 1024
+  room = {
+    IMAGE_SERVICE_MAX_UPLOADS          = tostring(var.memory / 16)
+    IMAGE_SERVICE_UPLOAD_MEMORY_BYTES  = tostring(var.memory / 8 * local.mebibyte)
+    IMAGE_SERVICE_DECODE_MEMORY_BYTES  = tostring((var.memory < 2048 ? 512 : var.memory * 3 / 8) * local.mebibyte)
+    IMAGE_SERVICE_WAITING_DECODE_BYTES = tostring(var.cpu * 4 * local.mebibyte)
+  }
+
   # Python sees two CPUs on any Fargate task, even on a quarter of one: the number of
-  # worker threads has to come from here.
-  environment = merge(var.environment, {
+  # worker threads has to come from here. Metrics are for the collector alone, which shares
+  # the task's loopback.
+  environment = merge(local.room, var.environment, {
     IMAGE_SERVICE_HOST           = "0.0.0.0"
     IMAGE_SERVICE_PORT           = tostring(var.ports.api)
+    IMAGE_SERVICE_OPS_HOST       = "127.0.0.1"
     IMAGE_SERVICE_OPS_PORT       = tostring(var.ports.operations)
     IMAGE_SERVICE_WORKER_THREADS = tostring(max(1, floor(var.cpu / 1024)))
   })
 
-  container = {
+  service = {
     name       = "service"
     image      = local.image
     essential  = true
@@ -65,13 +78,10 @@ locals {
     command    = ["serve"]
     user       = var.container_user
 
-    environment = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
+    environment = [for name, value in merge(local.environment, local.tracing) : { name = name, value = value }]
     secrets     = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
 
-    portMappings = [
-      { name = "api", containerPort = var.ports.api, protocol = "tcp" },
-      { name = "operations", containerPort = var.ports.operations, protocol = "tcp" },
-    ]
+    portMappings = [{ name = "api", containerPort = var.ports.api, protocol = "tcp" }]
 
     privileged             = false
     readonlyRootFilesystem = true
@@ -93,6 +103,9 @@ locals {
       }
     }
 
+    # Stopped before the collector, which gets its last metrics and traces.
+    dependsOn = local.telemetry_on ? [{ containerName = "collector", condition = "START" }] : null
+
     # No container health check: the balancer's does the same work, without starting a
     # Python twice a minute on a quarter of a CPU.
   }
@@ -106,7 +119,7 @@ resource "aws_ecs_task_definition" "this" {
   memory                   = var.memory
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
-  container_definitions    = jsonencode([local.container])
+  container_definitions    = jsonencode(concat([local.service], local.collectors))
 
   runtime_platform {
     cpu_architecture        = "ARM64"
@@ -159,7 +172,7 @@ resource "aws_ecs_service" "this" {
 
   load_balancer {
     target_group_arn = var.balancer.target_group_arn
-    container_name   = local.container.name
+    container_name   = local.service.name
     container_port   = var.ports.api
   }
 
@@ -170,8 +183,8 @@ resource "aws_ecs_service" "this" {
   depends_on = [aws_ecs_cluster_capacity_providers.this]
 }
 
-# Only the balancer reaches a task, on the API's port; the port of operations is closed
-# until someone who scrapes it is let in.
+# Only the balancer reaches a task, and on the API's port; metrics don't leave the task's
+# loopback.
 resource "aws_security_group" "task" {
   name        = "${var.name}-task"
   description = "Tasks: in from the load balancer, out over HTTPS"

@@ -63,6 +63,7 @@ output "resources" {
     egress           = aws_vpc_security_group_egress_rule.https
     scaling_target   = aws_appautoscaling_target.this
     scaling_policies = aws_appautoscaling_policy.this
+    roles            = [aws_iam_role.task, aws_iam_role.execution]
     task_policy      = aws_iam_role_policy.task
     execution_policy = aws_iam_role_policy.execution
   }

@@ -49,7 +49,7 @@ variable "memory" {
 
   validation {
     condition     = var.memory >= 1024
-    error_message = "memory must be 1024 or more: one 64-megapixel picture decodes to 256 MiB."
+    error_message = "memory must be 1024 or more: the dearest picture of 8000x8000 takes 640 MiB to decode. 2048 takes all, 1024 all but the two dearest kinds."
   }
 }
 
@@ -129,13 +129,13 @@ variable "ports" {
 }
 
 variable "stop_timeout" {
-  description = "Seconds between SIGTERM and SIGKILL."
+  description = "Seconds between SIGTERM and SIGKILL; up to 80 are used."
   type        = number
   nullable    = false
 
   validation {
-    condition     = var.stop_timeout >= 45 && var.stop_timeout <= 120
-    error_message = "stop_timeout must be 45 (10 s draining, 30 s requests, the worker) to 120 (Fargate's limit)."
+    condition     = var.stop_timeout > 45 && var.stop_timeout <= 120
+    error_message = "stop_timeout must be above 45 (10 s draining, 30 s requests, the worker), 120 at most (Fargate's limit)."
   }
 }
 
@@ -225,6 +225,24 @@ variable "deletion_protection" {
   description = "Refuse to delete the image repository while it holds images."
   type        = bool
   nullable    = false
+}
+
+variable "telemetry" {
+  description = "The collector beside the service: its image, the namespace of its metrics, and its log group. Null: none."
+  type = object({
+    image     = string
+    namespace = string
+    log_group = object({
+      name = string
+      arn  = string
+    })
+  })
+  default = null
+
+  validation {
+    condition     = try(var.telemetry.image, null) == null || var.memory >= 2048
+    error_message = "telemetry needs memory of 2048 or more."
+  }
 }
 
 variable "account_id" {

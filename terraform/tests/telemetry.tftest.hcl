@@ -1,0 +1,321 @@
+# The collector beside the service: nothing of it unless it is switched on.
+
+mock_provider "aws" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+# What the tfvars leave open. Dev makes a user pool of its own.
+variables {
+  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
+  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
+  github_repository    = "lego-moc/image-service"
+  state_bucket         = "lego-moc-terraform-state"
+}
+
+run "telemetry_off" {
+  command = plan
+
+  assert {
+    condition     = [for container in jsondecode(module.service.resources.task_definition.container_definitions) : container.name] == ["service"]
+    error_message = "The task is the service alone."
+  }
+
+  # An exporter without a collector would log a failure every few seconds.
+  assert {
+    condition     = !strcontains(module.service.resources.task_definition.container_definitions, "OTEL_")
+    error_message = "The service sends no traces where nobody takes them."
+  }
+
+  assert {
+    condition = (
+      !strcontains(module.service.resources.task_policy.policy, "xray:") &&
+      !strcontains(module.service.resources.task_policy.policy, "logs:")
+    )
+    error_message = "Nothing is allowed for a collector that isn't there."
+  }
+
+  assert {
+    condition = (
+      !anytrue([for name in ["outbox-age", "telemetry-missing"] : contains(keys(module.observability.resources.alarms), name)]) &&
+      length(module.observability.resources.cache_hits) == 0 &&
+      !contains(keys(module.observability.resources.log_groups), "telemetry") &&
+      !strcontains(module.observability.resources.dashboard.dashboard_body, "image_service_")
+    )
+    error_message = "No alarm, graph or log group of metrics that aren't there."
+  }
+}
+
+run "telemetry_on" {
+  command = plan
+
+  variables {
+    task_memory       = 2048
+    telemetry_enabled = true
+  }
+
+  assert {
+    condition = {
+      for container in jsondecode(module.service.resources.task_definition.container_definitions) : container.name => container.essential
+    } == { service = true, collector = false }
+    error_message = "The service outlives its collector."
+  }
+
+  assert {
+    condition = (
+      jsondecode(module.service.resources.task_definition.container_definitions)[1].readonlyRootFilesystem &&
+      !jsondecode(module.service.resources.task_definition.container_definitions)[1].privileged &&
+      jsondecode(module.service.resources.task_definition.container_definitions)[1].linuxParameters.capabilities.drop == ["ALL"] &&
+      jsondecode(module.service.resources.task_definition.container_definitions)[1].user == "10001:10001"
+    )
+    error_message = "The collector is as closed as the service."
+  }
+
+  assert {
+    condition     = endswith(jsondecode(module.service.resources.task_definition.container_definitions)[1].image, "/aws-otel-collector:v0.48.0")
+    error_message = "One version of the collector, not the latest."
+  }
+
+  # Of the 2 GB the service takes 1.4 at its peak.
+  assert {
+    condition     = jsondecode(module.service.resources.task_definition.container_definitions)[1].memory <= 512 && jsondecode(module.service.resources.task_definition.container_definitions)[1].restartPolicy.enabled
+    error_message = "A collector that grows is killed and started again, and not the task."
+  }
+
+  assert {
+    condition = (
+      try(length(jsondecode(module.service.resources.task_definition.container_definitions)[1].portMappings), 0) == 0 &&
+      !strcontains(yamlencode(yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value)), "0.0.0.0")
+    )
+    error_message = "The collector listens on the task's loopback only."
+  }
+
+  # Else the last metrics and traces of a task that stops are lost.
+  assert {
+    condition     = jsondecode(module.service.resources.task_definition.container_definitions)[0].dependsOn == [{ containerName = "collector", condition = "START" }]
+    error_message = "The service stops before its collector."
+  }
+
+  assert {
+    condition = (
+      contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317") &&
+      !strcontains(module.reconcile.resources.task_definition.container_definitions, "OTEL_")
+    )
+    error_message = "The service sends its traces to the collector; reconcile has none."
+  }
+}
+
+run "what_the_collector_does" {
+  command = plan
+
+  variables {
+    task_memory       = 2048
+    telemetry_enabled = true
+  }
+
+  assert {
+    condition     = jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].name == "AOT_CONFIG_CONTENT"
+    error_message = "The collector reads its configuration from its environment."
+  }
+
+  assert {
+    condition = (
+      yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).receivers.prometheus.config.scrape_configs[0].static_configs[0].targets == ["localhost:9090"] &&
+      yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).receivers.otlp.protocols.grpc.endpoint == "localhost:4317"
+    )
+    error_message = "It scrapes the port of operations, and takes traces."
+  }
+
+  assert {
+    condition = {
+      for name, pipeline in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).service.pipelines :
+      name => "${join(",", pipeline.receivers)} ${join(",", pipeline.exporters)}"
+    } == { metrics = "prometheus awsemf", traces = "otlp awsxray" }
+    error_message = "Metrics go to CloudWatch, traces to X-Ray."
+  }
+
+  # A pipeline that names a part which isn't there keeps the collector from starting.
+  assert {
+    condition = alltrue(flatten([
+      for pipeline in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).service.pipelines : [
+        for kind in ["receivers", "processors", "exporters"] : [
+          for part in pipeline[kind] : contains(keys(yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value)[kind]), part)
+        ]
+      ]
+    ]))
+    error_message = "Every part of a pipeline is configured."
+  }
+
+  # The collector expands what looks like a variable.
+  assert {
+    condition     = !strcontains(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value, "$")
+    error_message = "No dollar in the configuration."
+  }
+
+  assert {
+    condition = (
+      yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.namespace == "ImageService/${var.stage}" &&
+      yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.log_group_name == "/image-service-${var.stage}/telemetry" &&
+      yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.dimension_rollup_option == "NoDimensionRollup"
+    )
+    error_message = "Metrics come where alarms and graphs look for them, each once."
+  }
+
+  # Otherwise the first refusal, and the first orphan, is the one that isn't counted.
+  assert {
+    condition     = yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.retain_initial_value_of_delta_metric
+    error_message = "A counter's first value counts."
+  }
+
+  assert {
+    condition = alltrue([
+      for metric in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).processors.cumulativetodelta.include.metrics :
+      endswith(metric, "_seconds")
+    ]) && contains(yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).service.pipelines.metrics.processors, "cumulativetodelta")
+    error_message = "Histograms are turned into differences: the exporter does it for counters only."
+  }
+
+  # Labels are dimensions, and each combination of their values costs.
+  assert {
+    condition = alltrue([
+      for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations :
+      length(declared.dimensions) == 1 && length(declared.dimensions[0]) <= 2
+    ])
+    error_message = "Few dimensions."
+  }
+}
+
+run "what_the_collector_may" {
+  command = plan
+
+  variables {
+    task_memory       = 2048
+    telemetry_enabled = true
+  }
+
+  assert {
+    condition = toset(flatten([
+      for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Action
+      if contains(["Metrics", "Traces"], statement.Sid)
+    ])) == toset(["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"])
+    error_message = "It writes metrics and traces, and makes no log group."
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Sid if contains(statement.Resource, "*")] == ["Traces"]
+    error_message = "X-Ray's writing knows no resource; all else does."
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Resource if statement.Sid == "Metrics"
+    ] == [["arn:aws:logs:us-east-1:111122223333:log-group:/tests:log-stream:metrics"]]
+    error_message = "One stream of one log group."
+  }
+
+  assert {
+    condition = contains(flatten([
+      for statement in jsondecode(module.service.resources.execution_policy.policy).Statement : statement.Resource if statement.Sid == "Logs"
+    ]), "arn:aws:logs:us-east-1:111122223333:log-group:/tests:log-stream:collector/*")
+    error_message = "ECS writes down what the collector says."
+  }
+
+  # Metrics don't leave the loopback; no door is opened for them.
+  assert {
+    condition     = module.service.resources.ingress.from_port == 8000 && module.service.resources.ingress.to_port == 8000
+    error_message = "The API's port is still the only one."
+  }
+}
+
+run "what_is_watched_then" {
+  command = plan
+
+  variables {
+    task_memory       = 2048
+    telemetry_enabled = true
+  }
+
+  assert {
+    condition = (
+      module.observability.resources.alarms["outbox-age"].metric_name == "image_service_outbox_oldest_age_seconds" &&
+      module.observability.resources.alarms["outbox-age"].namespace == "ImageService/${var.stage}" &&
+      module.observability.resources.alarms["outbox-age"].statistic == "Maximum" &&
+      module.observability.resources.alarms["outbox-age"].threshold == 900
+    )
+    error_message = "Work that waits for a quarter of an hour is an alarm."
+  }
+
+  # The collector isn't essential: nobody else would miss it.
+  assert {
+    condition     = module.observability.resources.alarms["telemetry-missing"].treat_missing_data == "breaching"
+    error_message = "Silence of the collector is an alarm."
+  }
+
+  # What an alarm reads has to be what is sent, under the dimensions it is sent with.
+  assert {
+    condition = alltrue([
+      for alarm in module.observability.resources.alarms :
+      contains([
+        for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations :
+        declared.metric_name_selectors[0] if length(declared.dimensions[0]) == 0
+      ], "^${alarm.metric_name}")
+      if startswith(alarm.metric_name, "image_service_")
+    ])
+    error_message = "What an alarm reads, the collector sends."
+  }
+
+  assert {
+    condition     = length(module.observability.resources.cache_hits) == 0
+    error_message = "No Redis, no hit rate to watch."
+  }
+
+  assert {
+    condition = alltrue([
+      for result in ["hit", "miss", "would_hit", "would_miss"] :
+      strcontains(module.observability.resources.dashboard.dashboard_body, "\"${result}\"")
+    ])
+    error_message = "The dashboard shows the hit rate, or what it would be."
+  }
+
+  assert {
+    condition = alltrue([
+      for metric in regexall("image_service_[a-z_]+", module.observability.resources.dashboard.dashboard_body) :
+      contains(flatten([
+        for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations : declared.metric_name_selectors
+      ]), "^${metric}")
+    ])
+    error_message = "What the dashboard shows, the collector sends."
+  }
+
+  assert {
+    condition     = length(jsondecode(module.observability.resources.dashboard.dashboard_body).widgets) == 19
+    error_message = "The dashboard has the collector's graphs too."
+  }
+
+  assert {
+    condition     = module.observability.resources.log_groups["telemetry"].retention_in_days == { dev = 7, staging = 14, prod = 90 }[var.stage]
+    error_message = "What the collector writes goes like all logs."
+  }
+}
+
+run "redis_and_telemetry" {
+  command = plan
+
+  variables {
+    task_memory       = 2048
+    telemetry_enabled = true
+    redis_enabled     = true
+  }
+
+  assert {
+    condition = (
+      module.observability.resources.cache_hits[0].threshold == 50 &&
+      module.observability.resources.cache_hits[0].comparison_operator == "LessThanThreshold" &&
+      toset(flatten([
+        for query in module.observability.resources.cache_hits[0].metric_query : [for metric in query.metric : "${metric.metric_name} ${metric.dimensions.result}"]
+      ])) == toset(["image_service_cache_requests_total hit", "image_service_cache_requests_total miss"])
+    )
+    error_message = "A Redis that isn't hit half of the time is an alarm."
+  }
+}

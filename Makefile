@@ -5,14 +5,17 @@ VENV ?= .venv
 ARGS ?=
 
 BIN := $(VENV)/bin
+TYPESCRIPT := examples/typescript
 INSTALLED := $(VENV)/.installed
 INTEGRATION := $(VENV)/.integration
+BENCH := $(VENV)/.bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench openapi \
+.PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke openapi \
+	docs docs-check test-examples \
 	check-ops audit terraform-check lock clean
 
 help: ## List the targets
@@ -63,11 +66,31 @@ audit: ## Look the pinned requirements up for known vulnerabilities (needs the n
 terraform-check: ## Check the Terraform code: format, validity, plans, checkov
 	terraform/check.sh
 
-bench: $(INSTALLED) ## Measure CPU time a picture
-	$(BIN)/python -m benchmarks.pictures $(ARGS)
+bench: $(BENCH) ## Measure against the original design; writes docs/benchmarks.md (needs npm, apt)
+	$(BIN)/python -m benchmarks.pictures
+	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.soak
+
+bench-smoke: $(BENCH) ## See that the benchmarks run, in a minute; figures go to .cache/bench/smoke
+	rm -rf .cache/bench/smoke
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.pictures --quick
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.start --rounds 1
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.soak --uploads 20
 
 openapi: $(INSTALLED) ## Print the OpenAPI document
 	@$(BIN)/image-service openapi
+
+docs: $(INSTALLED) ## Make what is generated of the docs; with npm the TypeScript types, too
+	$(BIN)/python -m tools.docs
+	@if command -v npm >/dev/null; then cd $(TYPESCRIPT) && npm ci && npm run --silent types; \
+		else echo "npm is not installed: $(TYPESCRIPT)/api.d.ts was left as it is"; fi
+
+docs-check: $(INSTALLED) ## Check that what is generated of the docs is current (`make test` does, too)
+	$(BIN)/python -m tools.docs --check
+
+test-examples: $(INSTALLED) ## Run the docs' examples in all languages (needs Node 20, npm, curl, jq)
+	cd $(TYPESCRIPT) && npm ci && npm run --silent check && npm run --silent build
+	IMAGE_SERVICE_TEST_EXAMPLES=all $(BIN)/pytest tests/e2e/test_getting_started.py $(ARGS)
 
 lock: ## Pin the requirements anew (needs uv)
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -75,12 +98,13 @@ lock: ## Pin the requirements anew (needs uv)
 		-o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra local --extra dev --extra integration \
 		-c requirements/dev.txt -o requirements/integration.txt
+	$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	$(LOCK) docker/build-requirements.in -c requirements/dev.txt -o docker/build-requirements.txt
 	$(LOCK) .github/lint/requirements.in -o .github/lint/requirements.txt
 
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .cache .image-service .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-		.import_linter_cache .coverage htmlcov
+		.import_linter_cache .coverage htmlcov $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -92,4 +116,8 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 
 $(INTEGRATION): $(INSTALLED) requirements/integration.txt
 	$(PIP) install --require-hashes -r requirements/integration.txt
+	@touch $@
+
+$(BENCH): $(INSTALLED) requirements/bench.txt
+	$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@

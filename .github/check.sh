@@ -27,7 +27,7 @@ fi
 "$bin/actionlint"
 "$bin/zizmor" --offline --quiet --no-progress .github
 if command -v shellcheck >/dev/null; then
-    shellcheck .github/check.sh .github/scripts/*.sh tests/container/*.sh
+    shellcheck .github/check.sh .github/scripts/*.sh tests/container/*.sh examples/curl/tour.sh
 else
     echo "WARNING: shellcheck is not installed; shell scripts were not checked" >&2
 fi

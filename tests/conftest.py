@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import redis_server
+from tests import examples, redis_server
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -55,8 +55,8 @@ def emulator() -> Iterator[str]:
         yield endpoint
 
 
-def pytest_report_header() -> str:
-    return redis_server.described()
+def pytest_report_header() -> list[str]:
+    return [redis_server.described(), examples.described()]
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ class ListParameters(BaseModel):
     )
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Images a page.")
-    cursor: str | None = Field(None, description="`nextCursor` of the page before, same filters.")
+    cursor: OptionalText = Field(None, description="`nextCursor` of the page before, same filters.")
     album_id: OptionalText = Field(None, description="Only this album's images.")
     tag: list[str] = Field(
         default_factory=list,

@@ -15,18 +15,19 @@ REPLAYED: Final = "Idempotency-Replayed"
 
 _KEY = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
 
+# Without an example: the docs page would send it as it stands, and the second picture that is
+# tried out there would be refused for it.
 KEY_PARAMETER: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
     "description": (
-        "A key of your own for this upload, such as a UUID. Repeat the request with the same "
+        "A key of your own for this upload, such as a new UUID. Repeat the request with the same "
         "key for up to 24 hours, and the picture is stored once: you get the first answer "
         "again. While the first request is still running the answer is 409, and 422 if the "
         "key comes with another file or other fields. After a failure the key is free again."
     ),
-    "example": "2f1c9a52-97a5-4f3f-8e0c-6f6f8f3f1f10",
 }
 REPLAYED_HEADER: Final = openapi.header(
     REPLAYED, "`true` where an earlier request with the same `Idempotency-Key` stored the image."

@@ -36,7 +36,10 @@ COLLECTION = "/images"
 bearer = HTTPBearer(
     bearerFormat="JWT",
     scheme_name="Cognito",
-    description="A Cognito ID or access token.",
+    description=(
+        "A Cognito ID or access token, without the word `Bearer`. "
+        "Of a local stack: `image-service token --user alice`."
+    ),
     auto_error=False,
 )
 router = APIRouter(prefix=COLLECTION, tags=["Images"], dependencies=[Security(bearer)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,8 +17,18 @@ from image_service.domain import errors
 DESCRIPTION = """
 Upload pictures, get them back as WebP with a thumbnail, and keep your library in order.
 
-**In a minute.** Send a JPEG, PNG or WebP to `POST /images` with your Cognito token; the
-answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from the CDN.
+**In a minute.** Send a JPEG, PNG or WebP to `POST /images` with your Cognito token:
+
+```sh
+curl "$IMAGES_URL/images" \\
+  -H "Authorization: Bearer $IMAGES_TOKEN" \\
+  -F file=@photo.jpg -F title='Castle gate'
+```
+
+The answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from the CDN; store
+them with your own data. To try it on this page, press *Authorize* and paste a token. The
+repository's `docs/getting-started.md` has clients in curl, Python and TypeScript to copy,
+`docs/errors.md` all errors with what to do about each.
 
 * **Your images are yours.** Every route but health and docs needs
   `Authorization: Bearer <token>` (an ID or access token); another user's image is 403.
@@ -133,11 +144,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
         )
         components = schema["components"]["schemas"]
-        components.update(REQUEST_SCHEMAS)
+        components.update(deepcopy(REQUEST_SCHEMAS))  # is tidied below
         components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
         components["Usage"]["examples"] = schemas.USAGE_EXAMPLES
         _restore_nulls(schema)
         _drop_framework_validation_error(schema)
+        _tidy_properties(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -163,3 +175,20 @@ def _drop_framework_validation_error(schema: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
+
+
+def _tidy_properties(schema: dict[str, Any]) -> None:
+    """What pydantic says of fields and generators of clients take amiss.
+
+    A title is the name once more, misspelt ("Albumid"). A default of null says that leaving a
+    field out clears it, where it means that the field stays as it is.
+    """
+    shapes = list(schema["components"]["schemas"].values())
+    fields = [field for shape in shapes for field in shape.get("properties", {}).values()]
+    for path in schema["paths"].values():
+        for operation in path.values():
+            fields += [parameter["schema"] for parameter in operation.get("parameters", ())]
+    for field in fields:
+        field.pop("title", None)
+        if field.get("default", ...) is None:
+            del field["default"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from image_service.api.catalogue import CODES
 from image_service.domain import images as domain
 from image_service.domain.fields import MAX_DESCRIPTION, MAX_SHORT_TEXT, MAX_TAG, MAX_TAGS
 from image_service.domain.listing import MAX_LIMIT
@@ -70,6 +71,10 @@ USAGE_EXAMPLES: list[dict[str, Any]] = [
 ]
 
 
+Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
 class Schema(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
@@ -94,8 +99,8 @@ class Image(Schema):
     aspect_ratio: float = Field(description="`width` / `height`, to three decimals.")
     s3_key: str = Field(alias="s3Key", description="Object key of the main picture.")
     thumbnail_key: str = Field(description="Object key of the thumbnail.")
-    image_url: str = Field(description="The picture, at most 2048x2048. Safe to store.")
-    thumbnail_url: str = Field(description="A square crop, at most 400x400. Safe to store.")
+    image_url: Url = Field(description="The picture, at most 2048x2048. Safe to store.")
+    thumbnail_url: Url = Field(description="A square crop, at most 400x400. Safe to store.")
     thumbnail_width: int = Field(description="Pixels.")
     thumbnail_height: int = Field(description="Pixels.")
     placeholder: str = Field(description="ThumbHash in base64, to show while loading.")
@@ -104,13 +109,13 @@ class Image(Schema):
     format: str = Field(description="Of the stored pictures: `webp`.")
     quality: int = Field(description="WebP quality of the main picture, 1 to 100.")
     checksum: str = Field(description="SHA-256 of the uploaded bytes, hex.")
-    title: str | None
-    description: str | None
-    alt_text: str | None
+    title: str | None = Field(description="As given.")
+    description: str | None = Field(description="As given.")
+    alt_text: str | None = Field(description="What it shows, for those who can't see it.")
     tags: list[str] = Field(description="In the order and spelling they were given.")
-    created_at: str = Field(description="UTC, ISO 8601, milliseconds.")
-    updated_at: str = Field(description="UTC; of the last edit.")
-    uploaded_at: str = Field(description="UTC; lists are in this order.")
+    created_at: Timestamp = Field(description="UTC, with milliseconds.")
+    updated_at: Timestamp = Field(description="UTC; of the last edit.")
+    uploaded_at: Timestamp = Field(description="UTC; lists are in this order.")
     version: int = Field(description="Starts at 1; every edit adds one. Also the ETag.")
 
     @classmethod
@@ -228,15 +233,18 @@ class Error(Schema):
 
     error: str = Field(description="The kind of error.")
     message: str = Field(description="For people: what was measured, the limit, the remedy.")
-    code: str = Field(description="For programs; stable.")
+    code: str = Field(
+        description="For programs; stable. New ones may come.",
+        json_schema_extra={"enum": list(CODES)},
+    )
     details: list[FieldFault] | dict[str, Any] | None = Field(
         description="`{field, message}` for each bad field, or `{measured, limit}` for a file."
     )
     request_id: str = Field(description="Quote it when you report a problem.")
-    current_version: int | None = Field(
+    current_version: Annotated[int | None, WithJsonSchema({"type": "integer"})] = Field(
         default=None, description="With VERSION_MISMATCH only: the version to start from."
     )
-    retry_after: int | None = Field(
+    retry_after: Annotated[int | None, WithJsonSchema({"type": "integer"})] = Field(
         default=None, description="With RATE_LIMIT_EXCEEDED only: seconds to wait."
     )
 

@@ -33,6 +33,7 @@ _IF_NONE_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag you hold; 304 if nothing has changed since.",
 }
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
 
 
 class UsageParameters(BaseModel):
@@ -45,8 +46,9 @@ class UsageParameters(BaseModel):
     by: Annotated[
         Literal["album"] | None, WithJsonSchema({"type": "string", "enum": ["album"]})
     ] = Field(None, description="`album`: also each album that has images.")
-    limit: int = Field(
-        DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Albums a page; only with `by=album`."
+    # No default in the document: the docs page would send it without `by`, and be refused.
+    limit: Annotated[int | None, Field(ge=1, le=MAX_LIMIT), WithJsonSchema(_LIMIT)] = Field(
+        None, description=f"Albums a page, {DEFAULT_LIMIT} unless given; only with `by=album`."
     )
     cursor: OptionalText = Field(None, description="`nextCursor` of the page before.")
 
@@ -62,11 +64,11 @@ class UsageParameters(BaseModel):
         if self.by is None:
             if self.cursor is not None:
                 raise InvalidCursor
-            if "limit" in self.model_fields_set:
+            if self.limit is not None:
                 raise ValidationFailed([("limit", "is for pages of albums: send by=album with it")])
             return None
         after = self.cursor and decode_album_cursor(self.cursor, user_id)
-        return AlbumQuery(self.limit, after)
+        return AlbumQuery(self.limit or DEFAULT_LIMIT, after)
 
 
 @router.get(

@@ -1,0 +1,25 @@
+"""From an upload to its deletion: IMAGES_URL=… IMAGES_TOKEN=… python tour.py photo.jpg"""
+
+import os
+import sys
+from pathlib import Path
+
+import httpx
+from image_client import all_images, connect, delete, edit, upload, usage
+
+with connect(os.environ["IMAGES_URL"], os.environ["IMAGES_TOKEN"]) as client:
+    image = upload(client, Path(sys.argv[1]), title="Castle gate", albumId="castle")
+    print("stored", image["id"])
+
+    picture = httpx.get(image["imageUrl"])  # from the CDN: no token
+    print("picture", picture.headers["Content-Type"], len(picture.content))
+
+    for found in all_images(client, albumId="castle", limit=2):
+        print("listed", found["id"])
+
+    edited = edit(client, image["id"], lambda now: {"tags": [*now["tags"], "night"]})
+    print("version", edited["version"], *edited["tags"])
+
+    print("images", usage(client)["imageCount"])
+    delete(client, image["id"])
+    print("images", usage(client)["imageCount"])

@@ -1,0 +1,174 @@
+"""The examples of docs/getting-started.md against the running service, in every language."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from tests import examples
+from tests.api.photos import photo, upload
+from tests.e2e.conftest import Running, started
+from tests.fault_proxy import Exchange, Fault, FaultProxy, answer_lost, passed_on, raw_answer
+
+from image_service.api.errors import error_response
+from image_service.devstack import stack
+from image_service.domain.errors import ImageServiceError, Overloaded, RateLimitExceeded
+
+pytestmark = pytest.mark.e2e
+in_every_language = pytest.mark.parametrize("language", examples.languages())
+
+RETRY_AFTER = 2  # seconds
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo(640, 480))
+    return path
+
+
+@pytest.fixture
+def token(state_dir: Path, unique: str) -> str:
+    return stack.local_token(state_dir, unique)
+
+
+@asynccontextmanager
+async def user(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+        yield client
+
+
+def test_the_first_upload(url: str, token: str, picture: Path):
+    done = subprocess.run(
+        ["/bin/sh", str(examples.FIRST_UPLOAD)],
+        cwd=picture.parent,
+        env={**os.environ, "IMAGES_URL": url, "IMAGES_TOKEN": token},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert httpx.get(json.loads(done.stdout)["imageUrl"]).headers["content-type"] == "image/webp"
+
+
+@in_every_language
+async def test_the_tour(language: str, url: str, token: str, picture: Path):
+    async with user(url, token) as client:
+        before = [(await upload(client, albumId="castle"))["id"] for _ in range(4)]
+        lines = await examples.tour(language, url, token, picture)
+        left = (await client.get("/images")).json()["images"]
+    stored = lines[0].removeprefix("stored ")
+    assert re.fullmatch(r"picture image/webp \d{3,}", lines[1])
+    assert lines[2:] == [
+        *(f"listed {image_id}" for image_id in (stored, *reversed(before))),
+        "version 2 night",
+        "images 5",
+        "images 4",
+    ]
+    assert [image["id"] for image in left] == [*reversed(before)]
+
+
+@in_every_language
+async def test_refused_and_lost_answers_store_nothing_twice(
+    language: str, url: str, token: str, picture: Path
+):
+    posted: list[tuple[float, bytes]] = []  # when, and with which key
+
+    def noted(fault: Fault) -> Fault:
+        async def note(exchange: Exchange) -> None:
+            key = re.search(rb"(?i)\r\nidempotency-key: *(\S+)", exchange.request)
+            assert key
+            posted.append((asyncio.get_running_loop().time(), key[1]))
+            await fault(exchange)
+
+        return note
+
+    async with FaultProxy(url).running() as proxy:
+        refused = error(Overloaded(retry_after=RETRY_AFTER))
+        limited = error(RateLimitExceeded(limit="a test", retry_after=1))
+        rules = [
+            proxy.add(noted(refused), on="^POST /images", times=1),
+            proxy.add(noted(answer_lost), on="^POST /images", times=1),
+            proxy.add(noted(passed_on), on="^POST /images"),
+            proxy.add(limited, on=r"^GET /images\?", times=1),
+            proxy.add(overtaken(url, token), on="^PATCH", times=1),
+            proxy.add(answer_lost, on="^DELETE", times=1),
+        ]
+        lines = await examples.tour(language, proxy.url, token, picture)
+    assert [rule.met for rule in rules] == [1] * len(rules)
+    stored = lines[0].removeprefix("stored ")
+    assert lines[2:] == [f"listed {stored}", "version 3 dusk night", "images 1", "images 0"]
+    (first, key), (second, _), _ = posted
+    assert {key for _, key in posted} == {key}
+    assert second - first >= RETRY_AFTER
+
+
+def error(sample: ImageServiceError) -> Fault:
+    """The service's own answer, headers and all."""
+    answer = error_response(sample, "made-by-a-test")
+    head = [f"HTTP/1.1 {answer.status_code} Fault"]
+    head += [f"{name}: {value}" for name, value in answer.headers.items()]
+    return raw_answer("\r\n".join([*head, "Connection: close", "", ""]).encode() + answer.body)
+
+
+def overtaken(url: str, token: str) -> Fault:
+    """Somebody else edits the image between the caller's reading and writing it."""
+
+    async def edit_first(exchange: Exchange) -> None:
+        path = exchange.described.removeprefix("PATCH ")
+        async with user(url, token) as client:
+            edited = await client.patch(path, json={"tags": ["dusk"], "version": 1})
+            assert edited.status_code == 200
+        await passed_on(exchange)
+
+    return edit_first
+
+
+@pytest.fixture(scope="module")
+def small_dev(state_dir: Path) -> Iterator[Running]:
+    """A service that takes one upload at a time."""
+    settings = {"IMAGE_SERVICE_MAX_UPLOADS": "1"}
+    with started("dev", "--port", "0", "--state-dir", str(state_dir), **settings) as running:
+        running.wait_for("Stop with Ctrl-C")
+        yield running
+
+
+@in_every_language
+async def test_an_overloaded_service_stores_it_once_there_is_room(
+    language: str, small_dev: Running, state_dir: Path, token: str, unique: str, picture: Path
+):
+    url = small_dev.wait_for(r"(http://\S+)/docs")[1]
+    async with the_place_taken(url, stack.local_token(state_dir, f"{unique}-slow")) as release:
+        running = asyncio.create_task(examples.tour(language, url, token, picture))
+        refused = rf'"status": 503, "code": "OVERLOADED".*"user_id": "{unique}"'
+        await asyncio.to_thread(small_dev.wait_for, refused)
+        release()
+        lines = await running
+    assert lines[-2:] == ["images 1", "images 0"]
+
+
+@asynccontextmanager
+async def the_place_taken(url: str, token: str) -> AsyncIterator[Callable[[], None]]:
+    """An upload that does not come to its end; what is yielded breaks it off."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(
+        b"POST /images HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n"
+        b"Expect: 100-continue\r\n\r\n" % token.encode()
+    )
+    try:
+        # It is asked for the body once it has its place.
+        assert b" 100 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        yield writer.transport.abort
+    finally:
+        writer.transport.abort()

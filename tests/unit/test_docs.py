@@ -1,0 +1,46 @@
+"""What is generated of the docs is current, and they show no code that is not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.unit.test_errors import kinds
+from tools import docs
+
+from image_service.api.catalogue import CATALOGUE
+from image_service.api.errors import answer_for
+
+GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)
+
+
+def test_what_is_generated_is_current():
+    assert [f"{path} {docs.REMEDY}" for path in docs.stale()] == []
+
+
+def test_every_error_is_in_the_catalogue():
+    made = {(answer_for(kind).status, kind.code) for kind in kinds() if is_ours(kind)}
+    assert {(answer_for(kind).status, kind.code) for kind in CATALOGUE} == made
+
+
+def is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("image_service")
+
+
+def test_the_code_on_the_page_is_that_of_the_examples(repository_root: Path):
+    page = (repository_root / "docs/getting-started.md").read_text()
+    assert len(GENERATED.findall(page)) > 20
+    assert set(re.findall(r"^```(\w+)$", GENERATED.sub("", page), re.MULTILINE)) == {"sh"}
+
+
+def test_a_block_is_made_anew_and_its_page_left_alone():
+    page = "# Title\n\n<!-- made from a-table -->\nold\n<!-- end -->\n\nProse.\n"
+    assert docs.filled(page, {"a-table": "new"}) == (
+        "# Title\n\n<!-- made from a-table -->\n\nnew\n\n<!-- end -->\n\nProse.\n"
+    )
+
+
+def test_a_source_that_is_not_there_is_an_error():
+    with pytest.raises(KeyError, match="nowhere"):
+        docs.quoted("examples/curl/tour.sh#nowhere")

@@ -1,0 +1,143 @@
+"""Makes what is generated of the docs, from the code and the examples that are run.
+
+    python -m tools.docs            writes it (`make docs`)
+    python -m tools.docs --check    exits with 1 and names the files that are not current
+
+A page keeps its prose; only what stands between `<!-- made from SOURCE -->` and `<!-- end -->`
+is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from typer.testing import CliRunner
+
+from image_service.api.catalogue import CATALOGUE
+from image_service.api.errors import MethodNotAllowed, RouteNotFound, answer_for, envelope
+from image_service.cli import cli
+
+ROOT = Path(__file__).parent.parent
+OPENAPI = Path("docs/openapi.json")
+PAGES = (Path("docs/errors.md"), Path("docs/getting-started.md"))
+REMEDY = "is not what the code and the examples make it: run `make docs` and commit the result"
+
+_BLOCK = re.compile(r"(<!-- made from (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LANGUAGES = {".py": "python", ".sh": "sh", ".ts": "ts"}
+
+Sample = dict[str, Any]
+
+
+def made() -> dict[Path, str]:
+    """Every generated file, by its path in the repository, as it should be."""
+    document = openapi()
+    tables = {
+        "error-table": "\n".join(error_table()),
+        "error-samples": "\n\n".join(error_samples(json.loads(document))),
+    }
+    pages = {page: filled((ROOT / page).read_text(), tables) for page in PAGES}
+    return {OPENAPI: document, **pages}
+
+
+def stale() -> dict[Path, str]:
+    """Those that are not as they should be, and how they should."""
+
+    def is_current(path: Path, text: str) -> bool:
+        return (ROOT / path).exists() and (ROOT / path).read_text() == text
+
+    return {path: text for path, text in made().items() if not is_current(path, text)}
+
+
+def openapi() -> str:
+    """What `image-service openapi` prints."""
+    return CliRunner().invoke(cli, ["openapi"], catch_exceptions=False).stdout
+
+
+def filled(page: str, tables: Mapping[str, str]) -> str:
+    """The page with its blocks made anew. Raises KeyError, OSError for an unknown source."""
+
+    def block(found: re.Match[str]) -> str:
+        source = found[2]
+        text = tables[source] if source in tables else quoted(source)
+        return f"{found[1]}\n{text}\n\n{found[3]}"
+
+    return _BLOCK.sub(block, page)
+
+
+def quoted(source: str) -> str:
+    """`path#region` as a code block; `path` alone is the whole file."""
+    name, _, wanted = source.partition("#")
+    path = ROOT / name
+    text = region(path.read_text(), wanted) if wanted else path.read_text()
+    return f"```{_LANGUAGES[path.suffix]}\n{text.strip()}\n```"
+
+
+def region(text: str, name: str) -> str:
+    """What stands between the comments `region: NAME` and `endregion`. Raises KeyError."""
+    marks = rf"^(?:#|//) region: {name}\n(.*?)^(?:#|//) endregion$"
+    found = re.search(marks, text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise KeyError(name)
+    return found[1]
+
+
+class Row(NamedTuple):
+    status: int
+    error: str
+    code: str
+
+
+def rows() -> Iterator[tuple[Row, tuple[str, ...]]]:
+    """The catalogue by status, each code once for every status it comes with."""
+    found = {Row(*answer_for(kind), kind.code): tuple(advice) for kind, advice in CATALOGUE.items()}
+    return iter(sorted(found.items(), key=lambda item: item[0].status))
+
+
+def error_table() -> Iterator[str]:
+    yield "| status | error | code | when | retry? | what to do |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for row, advice in rows():
+        yield f"| {row.status} | {row.error} | `{row.code}` | {' | '.join(advice)} |"
+
+
+def error_samples(document: dict[str, Any]) -> Iterator[str]:
+    samples = documented_samples(document)
+    for row, _ in rows():
+        sample = json.dumps(samples[row], indent=2, ensure_ascii=False)
+        yield f"### {row.status} {row.code}\n\n```json\n{sample}\n```"
+
+
+def documented_samples(document: dict[str, Any]) -> dict[Row, Sample]:
+    """The first example of each in the document; those that belong to no route are made here."""
+    found: dict[Row, Sample] = {}
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get("application/json", {})
+            for example in content.get("examples", {}).values():
+                sample = example["value"]
+                found.setdefault(Row(int(status), sample["error"], sample["code"]), sample)
+    request_id = next(iter(found.values()))["requestId"]
+    for error in (RouteNotFound(), MethodNotAllowed(["GET", "HEAD", "POST"])):
+        sample = envelope(error, request_id)
+        found[Row(*answer_for(type(error)), error.code)] = sample
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    outdated = stale()
+    for path, text in outdated.items():
+        if arguments == ["--check"]:
+            sys.stderr.write(f"{path} {REMEDY}\n")
+        else:
+            (ROOT / path).write_text(text)
+    return 1 if outdated and arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-
-from ulid import ULID
+from datetime import datetime
 
 from image_service.domain.errors import (
     DependencyUnavailable,
@@ -22,7 +20,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import ListQuery, Page, Position
-from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
+from image_service.domain.outbox import CachePurge, Lane, Lease, OutboxEntry
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import ANSWER_KEPT, Claim, UploadIntent
 from image_service.domain.usage import AlbumAmount, AlbumPage, AlbumQuery, Amount
@@ -78,27 +76,20 @@ class FakeImageRepository:
         self._require_current(before)
         self.table.images[after.id] = after
 
-    async def mark_deleted(self, image: Image, at: datetime) -> Deletion:
+    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
         _raise(self.failure)
         self._require_current(image)
-        deletion = Deletion(
-            image_id=image.id,
-            user_id=image.user_id,
-            object_keys=image.object_keys,
-            entry_id=str(ULID()),
-            due_at=at + timedelta(seconds=30),
-        )
+        entry = OutboxEntry.of(image, at)
         del self.table.images[image.id]
-        self.table.deletions[image.id] = deletion
-        self.table.outbox[deletion.entry_id] = OutboxEntry.of(deletion)
-        return deletion
+        self.table.deletions[image.id] = Deletion.of(image)
+        self.table.outbox[entry.id] = entry
+        return entry
 
     async def forget(self, deletion: Deletion) -> None:
         _raise(self.failure)
         if deletion.image_id in self.table.images:
             raise DependencyUnavailable
         self.table.deletions.pop(deletion.image_id, None)
-        self.table.outbox.pop(deletion.entry_id, None)
 
     def _require_current(self, image: Image) -> None:
         current = self.table.images.get(image.id)
@@ -132,9 +123,9 @@ class FakeUploadIntents:
         self.table.intents.pop(intent.image_id, None)
         self.table.withdrawn.discard(intent.image_id)
 
-    async def find(self, image_id: str) -> UploadIntent | None:
+    async def exists(self, image_id: str) -> bool:
         _raise(self.failure)
-        return self.table.intents.get(image_id)
+        return image_id in self.table.intents
 
     async def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
         _raise(self.failure)
@@ -178,14 +169,22 @@ class FakeOutbox:
         self.table.outbox[entry.id] = entry
 
     async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
-        await self.add(OutboxEntry.new(CachePurge(user_id, image_id), at))
+        note = OutboxEntry.note(user_id, image_id, at)
+        held = self.table.outbox.get(note.id)
+        if held is not None and isinstance(held.work, CachePurge):
+            note = replace(note, work=CachePurge(user_id, held.work.image_ids | {image_id}))
+        await self.add(note)
 
-    async def take(self, lease: Lease, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def take(
+        self, lane: Lane, lease: Lease, now: datetime, limit: int
+    ) -> Sequence[OutboxEntry]:
         _raise(self.failure)
         due = [
             entry
             for entry in self.table.outbox.values()
-            if entry.due_at <= now and (entry.lease is None or entry.lease.until <= now)
+            if entry.lane is lane
+            and entry.due_at <= now
+            and (entry.lease is None or entry.lease.until <= now)
         ]
         taken = [replace(entry, lease=lease) for entry in due[:limit]]
         self.table.outbox |= {entry.id: entry for entry in taken}
@@ -212,10 +211,12 @@ class FakeOutbox:
         for entry in list(self.table.aside.values()):
             yield entry
 
-    async def revive(self, entry: OutboxEntry, at: datetime) -> None:
+    async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
         _raise(self.failure)
-        if self.table.aside.pop(entry.id, None):
-            self.table.outbox[entry.id] = replace(entry, due_at=at, tries=0)
+        if self.table.aside.pop(entry.id, None) is None:
+            return False
+        self.table.outbox[entry.id] = replace(entry, due_at=at, tries=0)
+        return True
 
     def _mine(self, entry: OutboxEntry) -> bool:
         held = self.table.outbox.get(entry.id)

@@ -20,7 +20,7 @@ from image_service.bootstrap import aws_session
 from image_service.domain.errors import DependencyUnavailable
 from image_service.observability import configure_logging
 from image_service.server import serve as run_server
-from image_service.services.reconcile import Audit, Care
+from image_service.services.reconcile import Audit, Care, TooManyOrphans
 from image_service.settings import Settings, SettingsError, load_settings
 
 cli = typer.Typer(
@@ -102,8 +102,16 @@ def reconcile(
         Path | None, typer.Option(help="Keep track there, and go on from where it says.")
     ] = None,
     min_age: Annotated[
-        float, typer.Option(help="Minutes; what is younger is left alone.", min=0)
+        float, typer.Option(help="Minutes; what is younger is left alone.", min=5)
     ] = 60,
+    max_orphans: Annotated[
+        int | None,
+        typer.Option(
+            help="Remove up to so many files without an image.",
+            min=0,
+            show_default="a fifth of those looked at",
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Files and items a second.", min=1)] = 2_000,
 ) -> None:
     """Compare files, items and counters from end to end; safe beside live traffic.
@@ -120,7 +128,7 @@ def reconcile(
         audit = Audit(fix=fix)
     elif audit.fix != fix:
         _fail(f"{resume} is of a run {'with' if audit.fix else 'without'} --fix", status=2)
-    care = Care(min_age=timedelta(minutes=min_age), rate=rate)
+    care = Care(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
         asyncio.run(reconciling.reconcile(settings, care, audit, resume))
     except SettingsError as error:
@@ -128,6 +136,14 @@ def reconcile(
     except DependencyUnavailable:
         again = f"; repeat the command to go on ({resume})" if resume else ""
         _fail(f"a store is not answering; see the log above{again}", status=2)
+    except TooManyOrphans as refused:
+        _fail(
+            f"{refused.orphans} of the first {refused.files} files have no image: "
+            f"is {settings.table_name} the table of {settings.bucket}, and all there? "
+            "A run without --fix lists them; "
+            "if they may go, give --max-orphans as many as it found",
+            status=2,
+        )
     reconciling.print_summary(audit, Console())
     if report is not None:
         reconciling.write_report(report, audit)

@@ -83,12 +83,12 @@ class UploadIntents(Protocol):
         """Drop the intent, once there is no file left. Safe to repeat."""
         ...
 
-    async def find(self, image_id: str) -> UploadIntent | None:
-        """The intent of an image, as last written."""
+    async def exists(self, image_id: str) -> bool:
+        """Whether an intent of that image is there, withdrawn or not."""
         ...
 
     def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
-        """All intents up to that moment, a page at a time."""
+        """All intents up to that moment, a page at a time; not those that can't be read."""
         ...
 
 
@@ -146,8 +146,8 @@ class Outbox(CachePurges, Protocol):
         """Those that were set aside, and can be read."""
         ...
 
-    async def revive(self, entry: OutboxEntry, at: datetime) -> None:
-        """Back into the queue from `aside`, with its tries forgotten. Safe to repeat."""
+    async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
+        """Back into the queue from `aside`, with its tries forgotten; whether it was there."""
         ...
 
 

@@ -5,12 +5,13 @@ Nothing that serves a request may use these: they cost what the stores hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from image_service.domain.audit import FilePage, ImageRecord, TablePage, TagPointer, Usage
 from image_service.domain.images import Image
+from image_service.domain.usage import Amount
 
 
 class ObjectInventory(Protocol):
@@ -26,7 +27,8 @@ class ObjectInventory(Protocol):
 class TableAudit(Protocol):
     """All items there are, and their repair.
 
-    Repairs change only what is still as it was read, and say whether it was.
+    Reads are strongly consistent where nothing else is said. Repairs change only what is
+    still as it was read, and say whether it was.
     """
 
     async def size(self) -> int:
@@ -35,26 +37,35 @@ class TableAudit(Protocol):
 
     async def page(self, position: str | None) -> TablePage: ...
 
-    async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord]:
-        """By id, those on their way out included (strongly consistent)."""
+    async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord | None]:
+        """By id, those on their way out included; None where it is there but unreadable."""
         ...
 
     async def requeue(self, image: Image, at: datetime) -> bool:
-        """Have the worker clear away an image that is being deleted."""
+        """Have the worker clear away an image that is being deleted; at most once a day."""
         ...
 
-    async def usage(self, user_id: str, album_id: str | None) -> Usage | None: ...
-
-    async def counted(self, user_id: str, album_id: str | None) -> Usage:
-        """What the images themselves add up to; may lag a moment behind."""
+    async def usage(self, user_id: str, album_id: str | None) -> Usage | None:
+        """Raises UnreadableItem."""
         ...
 
-    async def correct_usage(self, seen: Usage | None, right: Usage) -> bool: ...
+    def counted(self, user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
+        """What the images themselves add up to, a page at a time; may lag a moment behind.
+
+        Raises UnreadableItem.
+        """
+        ...
+
+    async def correct_usage(
+        self, user_id: str, album_id: str | None, seen: Usage | None, right: Amount
+    ) -> bool: ...
 
     async def wrong_pointers(self, image: Image) -> tuple[int, int]:
         """How many of the image's tag pointers are missing, and how many are stale."""
         ...
 
     async def rewrite_pointers(self, image: Image) -> bool: ...
+
+    async def has_pointer(self, pointer: TagPointer) -> bool: ...
 
     async def remove_pointer(self, pointer: TagPointer, seen: ImageRecord | None) -> bool: ...

@@ -1,11 +1,12 @@
 """All settings, from the environment; read by `app`, `bootstrap` and `cli` alone.
 
 AWS credentials, the region and endpoint overrides go by their standard AWS names and are
-read by botocore itself.
+read by botocore itself; where traces go, by OpenTelemetry's, most of which its SDK reads.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal, Self
 
@@ -24,6 +25,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "IMAGE_SERVICE_"
+OTEL_PREFIX = "OTEL_"
+_TRACE_SWITCHES = (
+    "EXPORTER_OTLP_ENDPOINT",
+    "EXPORTER_OTLP_TRACES_ENDPOINT",
+    "SDK_DISABLED",
+    "TRACES_EXPORTER",
+)
 FORM_BYTES = 128 * 1024  # what a form may have besides its file
 
 
@@ -80,6 +88,14 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]  # may hold a passwo
 Rate = Annotated[str, AfterValidator(_rate)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
+Sampler = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
 WebpSide = Annotated[int, Field(ge=1, le=16383)]  # the most the format can hold
 NonEmpty = Annotated[str, Field(min_length=1)]
 
@@ -144,7 +160,8 @@ class Settings(BaseSettings):
     upload_stall_timeout: PositiveFloat = 20.0
     upload_min_rate: PositiveInt = 8 * 1024
     upload_timeout: PositiveFloat = 300.0
-    upload_deadline: PositiveFloat = 30.0
+    # Less than the 60 s for which an Idempotency-Key is held: a late owner could not commit.
+    upload_deadline: Annotated[float, Field(gt=0, le=50)] = 30.0
     delete_deadline: PositiveFloat = 15.0
     request_deadline: PositiveFloat = 10.0
     drain_seconds: NonNegativeFloat = 10.0
@@ -178,19 +195,61 @@ class Settings(BaseSettings):
         return self
 
 
+class TraceSettings(BaseSettings):
+    """Those of the standard `OTEL_*` variables that could be wrong unnoticed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=OTEL_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    exporter_otlp_endpoint: Url | None = None
+    exporter_otlp_traces_endpoint: Url | None = None
+    exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    exporter_otlp_traces_protocol: Literal["http/protobuf"] = "http/protobuf"
+    traces_sampler: Sampler | None = None
+    traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _a_ratio_is_given(self) -> Self:
+        if "ratio" in (self.traces_sampler or "") and self.traces_sampler_arg is None:
+            raise ValueError("this TRACES_SAMPLER needs TRACES_SAMPLER_ARG, from 0 to 1")
+        return self
+
+
 def load_settings() -> Settings:
     """Settings from the environment. Raises SettingsError with a line for each fault."""
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError([_fault(dict(fault)) for fault in error.errors()]) from None
+        raise _faults(error, ENV_PREFIX) from None
 
 
-def _fault(fault: dict[str, object]) -> str:
+def load_trace_settings() -> TraceSettings | None:
+    """None where nobody is to get traces. Raises SettingsError with a line for each fault."""
+    given = {name: os.environ.get(OTEL_PREFIX + name, "") for name in _TRACE_SWITCHES}
+    endpoint = given["EXPORTER_OTLP_TRACES_ENDPOINT"] or given["EXPORTER_OTLP_ENDPOINT"]
+    off = given["SDK_DISABLED"].lower() == "true" or given["TRACES_EXPORTER"] == "none"
+    if off or not endpoint:
+        return None
+    try:
+        return TraceSettings()
+    except ValidationError as error:
+        raise _faults(error, OTEL_PREFIX) from None
+
+
+def _faults(error: ValidationError, prefix: str) -> SettingsError:
+    return SettingsError([_fault(dict(fault), prefix) for fault in error.errors()])
+
+
+def _fault(fault: dict[str, object], prefix: str) -> str:
     """The variable and what is wrong with it; never its value, which may be a secret."""
     location = fault["loc"]
     names = [str(part) for part in location] if isinstance(location, tuple) else []
-    name = ENV_PREFIX + names[0].upper() if names else ENV_PREFIX + "*"
+    name = prefix + (names[0].upper() if names else "*")
     if fault["type"] == "missing":
         return f"{name} is not set; it is required"
     return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from image_service.adapters.cloudfront import NullCdn
 from image_service.adapters.dynamodb import (
     DynamoImageRepository,
     DynamoOutbox,
+    DynamoTableAudit,
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
-from image_service.adapters.s3 import S3ObjectStore
+from image_service.adapters.s3 import S3Inventory, S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.domain.fields import tag_key
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
+from image_service.services.reconcile import Audit, Care, Reconciler
+from image_service.services.repairs import Stores
 from image_service.services.sweeping import IntentSweeper
 
 if TYPE_CHECKING:
@@ -176,21 +179,44 @@ async def settle(place: Place) -> None:
 
     Only while no request is under way: it takes every upload for one that died.
     """
-    later = utc_now() + timedelta(hours=2)
-    objects = S3ObjectStore(
-        place.s3, bucket=place.bucket, cache_control="no-cache", storage_class="STANDARD"
-    )
-    intents = DynamoUploadIntents(place.dynamodb, place.table)
-    await IntentSweeper(intents=intents, objects=objects).sweep(later)
-    processor = OutboxProcessor(
+    stores = _stores(place)
+    await IntentSweeper(intents=stores.intents, objects=stores.objects).sweep(_later())
+    await _processor(place, stores).drain()
+
+
+async def reconcile(place: Place) -> Audit:
+    """What `image-service reconcile --fix` would, in two hours; as above."""
+    stores, found = _stores(place), Audit(fix=True)
+    care = Care(max_orphans=1_000)
+    await Reconciler(stores, _processor(place, stores), care, _later).run(found, lambda _: None)
+    return found
+
+
+def _later() -> datetime:
+    return utc_now() + timedelta(hours=2)
+
+
+def _stores(place: Place) -> Stores:
+    return Stores(
+        audit=DynamoTableAudit(place.dynamodb, place.table),
+        inventory=S3Inventory(place.s3, bucket=place.bucket),
+        objects=S3ObjectStore(
+            place.s3, bucket=place.bucket, cache_control="no-cache", storage_class="STANDARD"
+        ),
+        intents=DynamoUploadIntents(place.dynamodb, place.table),
         outbox=DynamoOutbox(place.dynamodb, place.table),
-        objects=objects,
+    )
+
+
+def _processor(place: Place, stores: Stores) -> OutboxProcessor:
+    return OutboxProcessor(
+        outbox=stores.outbox,
+        objects=stores.objects,
         cdn=NullCdn(),
         repository=DynamoImageRepository(place.dynamodb, place.table),
         purge_cache=_nothing_cached,
-        now=lambda: later,
+        now=_later,
     )
-    await processor.drain()
 
 
 async def _nothing_cached(user_id: str, image_id: str) -> None:

@@ -1,4 +1,4 @@
-"""`image-service serve` in a process of its own, to be killed; and the rest of the command line."""
+"""`image-service serve` in a process of its own, to be killed."""
 
 from __future__ import annotations
 
@@ -90,9 +90,3 @@ class RealServer:
     def last_words(self) -> str:
         self._output.seek(0)
         return self._output.read()[-3_000:].decode(errors="replace")
-
-
-def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
-    )

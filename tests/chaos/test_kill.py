@@ -23,8 +23,8 @@ import httpx
 import pytest
 from PIL import Image
 from tests import pictures
-from tests.chaos.audit import Place, expire_leases, settle, truth
-from tests.chaos.real_server import RealServer, environment, run
+from tests.chaos.audit import Place, expire_leases, reconcile, settle, truth
+from tests.chaos.real_server import RealServer, environment
 from tests.chaos.service import Backends, new_user, post
 
 from image_service.devstack import stack
@@ -87,12 +87,8 @@ async def test_nothing_is_lost_and_nothing_left_by_kills(
             await server.start()
             await expire_leases(apart)
             if turn % RECONCILED_EVERY == RECONCILED_EVERY - 1 or turn == ROUNDS - 1:
-                done = await asyncio.to_thread(
-                    run, server.env, "reconcile", "--fix", "--min-age", "0"
-                )
-                assert done.returncode == 0, (
-                    f"seed {SEED}, round {turn}: {done.stdout}{done.stderr}"
-                )
+                done = await reconcile(apart)
+                assert done.clean, f"seed {SEED}, round {turn}: {done.findings}"
             await settle(apart)
             await check(client, apart, ledger, f"seed {SEED}, round {turn}")
             with capsys.disabled():

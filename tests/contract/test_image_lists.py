@@ -93,7 +93,8 @@ async def test_a_list_goes_on_behind_an_image_that_is_gone(
     in_order = images if order == "asc" else images[::-1]
     query = ListQuery(limit=2, order=order, **filters)
     first = await lists.page(user, query)
-    await repository.forget(await repository.mark_deleted(in_order[1], moment(9)))
+    (gone,) = (await repository.mark_deleted(in_order[1], moment(9))).deletions
+    await repository.forget(gone)
 
     second = await lists.page(user, replace(query, start=first.next_position))
 

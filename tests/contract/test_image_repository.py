@@ -7,8 +7,9 @@ import pytest
 from tests.contract.samples import ids, make_image, moment
 
 from image_service.domain.errors import DependencyUnavailable, ImageNotFound, VersionMismatch
-from image_service.domain.images import new_image_id
+from image_service.domain.images import Deletion, new_image_id
 from image_service.domain.listing import ListQuery
+from image_service.domain.outbox import Clearing, Step
 from image_service.ports import ImageLists, ImageRepository
 
 BARE: dict[str, Any] = {
@@ -180,7 +181,8 @@ async def test_update_of_what_is_gone(repository: ImageRepository, user: str) ->
     await repository.add(deleted)
     await repository.mark_deleted(deleted, moment(1))
     await repository.add(forgotten)
-    await repository.forget(await repository.mark_deleted(forgotten, moment(1)))
+    await repository.mark_deleted(forgotten, moment(1))
+    await repository.forget(Deletion.of(forgotten))
 
     for image in (never, deleted, forgotten):
         with pytest.raises(ImageNotFound):
@@ -206,14 +208,13 @@ async def test_deletion_says_what_is_left_to_do(repository: ImageRepository, use
     await repository.add(image)
     await repository.add(other)
 
-    deletion = await repository.mark_deleted(image, moment(10))
+    entry = await repository.mark_deleted(image, moment(10))
     further = await repository.mark_deleted(other, moment(10))
 
-    assert deletion.image_id == image.id
-    assert deletion.user_id == user
-    assert set(deletion.object_keys) == set(image.object_keys)
-    assert deletion.due_at == moment(40)
-    assert deletion.entry_id != further.entry_id
+    assert entry.work == Clearing(Step.OBJECTS, (Deletion.of(image),))
+    assert entry.object_keys == list(image.object_keys)
+    assert entry.due_at == moment(40)
+    assert entry.id != further.id
 
 
 async def test_a_deleted_image_is_nowhere(
@@ -271,7 +272,8 @@ async def test_delete_of_what_is_gone(
     await repository.add(deleted)
     await repository.mark_deleted(deleted, moment(1))
     await repository.add(forgotten)
-    await repository.forget(await repository.mark_deleted(forgotten, moment(1)))
+    await repository.mark_deleted(forgotten, moment(1))
+    await repository.forget(Deletion.of(forgotten))
 
     for image in (never, deleted, forgotten):
         with pytest.raises(ImageNotFound):
@@ -282,10 +284,10 @@ async def test_delete_of_what_is_gone(
 async def test_forget_can_be_repeated(repository: ImageRepository, user: str) -> None:
     image = make_image(user)
     await repository.add(image)
-    deletion = await repository.mark_deleted(image, moment(1))
+    await repository.mark_deleted(image, moment(1))
 
-    await repository.forget(deletion)
-    await repository.forget(deletion)
+    await repository.forget(Deletion.of(image))
+    await repository.forget(Deletion.of(image))
 
     assert await repository.get(image.id) is None
 
@@ -294,10 +296,10 @@ async def test_forget_spares_a_live_image(repository: ImageRepository, user: str
     deleted, live = make_image(user), make_image(user)
     await repository.add(deleted)
     await repository.add(live)
-    deletion = await repository.mark_deleted(deleted, moment(1))
+    await repository.mark_deleted(deleted, moment(1))
 
     with pytest.raises(DependencyUnavailable):
-        await repository.forget(replace(deletion, image_id=live.id))
+        await repository.forget(replace(Deletion.of(deleted), image_id=live.id))
 
     assert await repository.get(live.id) == live
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from tests.contract.samples import make_image, moment
 
-from image_service.domain.outbox import CachePurge, Clearing, Lease, OutboxEntry, Step
+from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
 from image_service.ports import ImageRepository, Outbox
 
 DUE = moment(100)
@@ -26,16 +27,26 @@ def concerns(entry: OutboxEntry, user: str) -> bool:
 
 
 async def take(
-    outbox: Outbox, user: str, now: datetime = DUE, owner: str = "me"
+    outbox: Outbox,
+    user: str,
+    now: datetime = DUE,
+    owner: str = "me",
+    lanes: Sequence[Lane] = tuple(Lane),
 ) -> list[OutboxEntry]:
-    taken = await outbox.take(Lease(owner + user, now + timedelta(seconds=60)), now, MANY)
+    held = lease(owner + user, now)
+    taken = [entry for lane in lanes for entry in await outbox.take(lane, held, now, MANY)]
     return [entry for entry in taken if concerns(entry, user)]
 
 
 async def deleted_image(repository: ImageRepository, user: str) -> OutboxEntry:
     image = make_image(user)
     await repository.add(image)
-    return OutboxEntry.of(await repository.mark_deleted(image, moment(0)))
+    return await repository.mark_deleted(image, moment(0))
+
+
+def note(user: str, at: datetime) -> OutboxEntry:
+    """One of its own, as those are that were put off."""
+    return OutboxEntry.new(CachePurge(user, frozenset({"image"})), at)
 
 
 async def test_a_deletion_comes_due(repository: ImageRepository, outbox: Outbox, user: str) -> None:
@@ -52,11 +63,79 @@ async def test_a_deletion_comes_due(repository: ImageRepository, outbox: Outbox,
 async def test_a_note_for_the_cache_comes_due(outbox: Outbox, user: str) -> None:
     await outbox.add_cache_purge(user, "01ARZ3NDEKTSV4RRFFQ69G5FAV", moment(1))
 
-    (taken,) = await take(outbox, user)
+    assert await take(outbox, user, now=moment(0.999)) == []
+    (taken,) = await take(outbox, user, now=moment(11))
 
-    assert taken.work == CachePurge(user, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    assert taken.work == CachePurge(user, frozenset({"01ARZ3NDEKTSV4RRFFQ69G5FAV"}))
     assert await outbox.replace([taken], None)
     assert await take(outbox, user, now=moment(1_000)) == []
+
+
+async def test_what_the_cache_missed_of_a_user_is_one_note(outbox: Outbox, user: str) -> None:
+    for number in range(20):
+        await outbox.add_cache_purge(user, f"image-{number % 10}", moment(number / 10))
+    await outbox.add_cache_purge(f"{user}-2", "theirs", moment(1))
+    await outbox.add_cache_purge(user, "later", moment(20))
+
+    one, other = await take(outbox, user, now=moment(30))
+
+    assert [entry.work for entry in sorted((one, other), key=lambda entry: entry.due_at)] == [
+        CachePurge(user, frozenset(f"image-{number}" for number in range(10))),
+        CachePurge(user, frozenset({"later"})),
+    ]
+
+
+async def test_a_note_that_grows_is_nobodys_again(outbox: Outbox, user: str) -> None:
+    """Who holds it does not know of what came to it, and so must not remove it."""
+    await outbox.add_cache_purge(user, "first", moment(1))
+    (held,) = await take(outbox, user)
+    await outbox.add_cache_purge(user, "second", moment(1))
+
+    assert not await outbox.replace([held], None)
+
+    (again,) = await take(outbox, user, owner="other")
+    assert again.work == CachePurge(user, frozenset({"first", "second"}))
+    assert await outbox.replace([again], None)
+    assert await take(outbox, user, now=moment(1_000)) == []
+
+
+async def test_lanes_are_apart(repository: ImageRepository, outbox: Outbox, user: str) -> None:
+    entry = await deleted_image(repository, user)
+    gone = entry.deletions
+    for step in (Step.EDGES, Step.PURGE):
+        await outbox.add(OutboxEntry.new(Clearing(step, gone), moment(1)))
+    await outbox.add_cache_purge(user, "A", moment(1))
+
+    taken = {lane: await take(outbox, user, lanes=[lane]) for lane in Lane}
+
+    assert [entry.id for entry in taken[Lane.FILES]] == [entry.id]
+    assert {entry.work for entry in taken[Lane.EDGES]} == {
+        Clearing(Step.EDGES, gone),
+        Clearing(Step.PURGE, gone),
+    }
+    assert [entry.work for entry in taken[Lane.CACHE]] == [CachePurge(user, frozenset({"A"}))]
+
+
+async def test_a_batch_outlives_the_images_it_forgets(
+    repository: ImageRepository, outbox: Outbox, user: str
+) -> None:
+    """Also one that was read again, by whoever took it over from a dead task."""
+    for _ in range(3):
+        await deleted_image(repository, user)
+    taken = await take(outbox, user)
+    deletions = tuple(gone for entry in taken for gone in entry.deletions)
+    batch = OutboxEntry.new(Clearing(Step.PURGE, deletions), DUE, lease(f"me{user}"))
+    assert await outbox.replace(taken, batch)
+    (heir,) = await take(outbox, user, now=DUE + timedelta(seconds=61), owner="heir")
+
+    await repository.forget(heir.deletions[0])
+
+    (again,) = await take(outbox, user, now=DUE + timedelta(seconds=200))
+    assert (again.id, again.work) == (batch.id, batch.work)
+    for gone in again.deletions:
+        await repository.forget(gone)
+    assert await outbox.replace([again], None)
+    assert await take(outbox, user, now=moment(10_000)) == []
 
 
 async def test_what_one_holds_no_other_takes_until_the_lease_is_over(
@@ -75,7 +154,7 @@ async def test_what_one_holds_no_other_takes_until_the_lease_is_over(
 
 async def test_of_many_takers_each_entry_has_one(outbox: Outbox, user: str) -> None:
     for number in range(20):
-        await outbox.add_cache_purge(user, f"image-{number}", moment(number))
+        await outbox.add(note(user, moment(number)))
 
     takes = await asyncio.gather(*(take(outbox, user, owner=f"{n}") for n in range(5)))
 
@@ -85,9 +164,9 @@ async def test_of_many_takers_each_entry_has_one(outbox: Outbox, user: str) -> N
 
 async def test_a_take_is_bounded(outbox: Outbox, user: str) -> None:
     for number in range(5):
-        await outbox.add_cache_purge(user, f"image-{number}", moment(number))
+        await outbox.add(note(user, moment(number)))
 
-    taken = await outbox.take(lease(f"bounded-{user}"), DUE, 3)
+    taken = await outbox.take(Lane.CACHE, lease(f"bounded-{user}"), DUE, 3)
 
     assert len(taken) == 3
 
@@ -111,8 +190,8 @@ async def test_entries_become_one(repository: ImageRepository, outbox: Outbox, u
 
 
 async def test_all_are_replaced_or_none(outbox: Outbox, user: str) -> None:
-    for name in "ab":
-        await outbox.add_cache_purge(user, name, moment(1))
+    for _ in range(2):
+        await outbox.add(note(user, moment(1)))
     first, second = await take(outbox, user)
     assert await outbox.replace([first], None)
 
@@ -160,8 +239,7 @@ async def test_a_later_date_is_kept_to(outbox: Outbox, user: str) -> None:
 
 @pytest.mark.parametrize("tries", [0, 40])
 async def test_what_is_set_aside_can_be_brought_back(outbox: Outbox, user: str, tries: int) -> None:
-    added = OutboxEntry.new(CachePurge(user, "A"), moment(1))
-    await outbox.add(replace(added, tries=tries))
+    await outbox.add(replace(note(user, moment(1)), tries=tries))
     (taken,) = await take(outbox, user)
 
     assert await outbox.set_aside(taken)

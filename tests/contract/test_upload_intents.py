@@ -26,11 +26,11 @@ async def stale(intents: UploadIntents, user: str, before: datetime) -> list[Upl
 
 async def test_an_announced_intent_is_found(intents: UploadIntents, user: str) -> None:
     image = make_image(user)
-    assert await intents.find(image.id) is None
+    assert not await intents.exists(image.id)
 
     await intents.announce(intent_of(image))
 
-    assert await intents.find(image.id) == intent_of(image)
+    assert await intents.exists(image.id)
 
 
 async def test_the_stale_ones_are_listed_and_no_others(intents: UploadIntents, user: str) -> None:
@@ -52,7 +52,7 @@ async def test_an_intent_goes_with_its_commit(
     await repository.add(image, intent=intent_of(image))
 
     assert await repository.get(image.id) == image
-    assert await intents.find(image.id) is None
+    assert not await intents.exists(image.id)
 
 
 async def test_without_its_intent_nothing_is_committed(
@@ -80,7 +80,7 @@ async def test_after_a_withdrawal_nothing_is_committed(
     with pytest.raises(DependencyUnavailable):
         await repository.add(image, intent=intent_of(image))
     assert await repository.get(image.id) is None
-    assert await intents.find(image.id) == intent_of(image)  # its files are still to be removed
+    assert await intents.exists(image.id)  # its files are still to be removed
 
 
 async def test_after_the_commit_there_is_nothing_to_withdraw(
@@ -105,7 +105,7 @@ async def test_an_announcement_that_comes_after_the_commit_is_no_danger(
 
     assert await intents.withdraw(intent_of(image)) is False
 
-    assert await intents.find(image.id) is None
+    assert not await intents.exists(image.id)
     assert await repository.get(image.id) == image
 
 

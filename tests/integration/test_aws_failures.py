@@ -19,7 +19,7 @@ from image_service.adapters.dynamodb.actions import Actions
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.s3 import S3Health, S3ObjectStore
 from image_service.devstack.aws import create_table
-from image_service.domain.errors import CdnBusy, DependencyUnavailable, OutcomeUnknown
+from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable, OutcomeUnknown
 from image_service.domain.listing import ListQuery
 
 TABLE_NAME = "ImageMetadata-faults"
@@ -241,17 +241,45 @@ async def test_a_silent_s3_is_given_up() -> None:
             await asyncio.wait_for(store.put("a.webp", b"picture", "image/webp"), 10)
 
 
-async def test_cloudfront_with_too_much_to_do() -> None:
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("TooManyInvalidationsInProgress", 400, CdnBusy),
+        ("InvalidArgument", 400, CdnRefused),
+        ("BatchTooLarge", 413, CdnRefused),
+        ("AccessDenied", 403, DependencyUnavailable),
+        ("NoSuchDistribution", 404, DependencyUnavailable),
+    ],
+)
+async def test_cloudfront_says_no(
+    code: str, status: int, error: type[DependencyUnavailable]
+) -> None:
     server = FaultyServer("http://127.0.0.1:9")
     async with server.running() as url, engines.cloudfront_client(url) as client:
         server.script = [
             faults.xml_answer(
-                "<ErrorResponse><Error><Type>Sender</Type>"
-                "<Code>TooManyInvalidationsInProgress</Code><Message>SECRET</Message>"
-                "</Error></ErrorResponse>",
-                status=400,
+                f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>"
+                "<Message>SECRET</Message></Error></ErrorResponse>",
+                status=status,
             )
         ]
-        with pytest.raises(CdnBusy) as caught:
+        with pytest.raises(DependencyUnavailable) as caught:
             await CloudFrontCdn(client, "E123").invalidate(["/images/a.webp"], "reference")
+        assert type(caught.value) is error
         assert "SECRET" not in caught.value.message
+
+
+async def test_cloudfront_is_told_of_a_path_once() -> None:
+    server = FaultyServer("http://127.0.0.1:9")
+    told = []
+
+    async def watched(server: FaultyServer, request: bytes) -> bytes:
+        told.append(request)
+        answer: bytes = await faults.xml_answer("<Invalidation/>", status=201)(server, request)
+        return answer
+
+    async with server.running() as url, engines.cloudfront_client(url) as client:
+        server.script = [watched]
+        await CloudFrontCdn(client, "E123").invalidate(["/images/a.webp"] * 3, "reference")
+    assert told[0].count(b"<Path>") == 1
+    assert b"<Quantity>1</Quantity>" in told[0]

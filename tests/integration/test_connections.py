@@ -3,44 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
-
-from image_service.connections import Connection
-
-Talk = Callable[..., Awaitable[bytes]]
-
-
-class Hurried(Connection):
-    """The same, for the impatient."""
-
-    header_seconds = 0.3
-
-
-class Echo:
-    """Tells method, path and the length of the body it read."""
-
-    def __init__(self) -> None:
-        self.requests: list[str] = []
-
-    async def __call__(self, scope, receive, send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        self.requests.append(f"{scope['method']} {scope['path']} {len(body)}")
-        answer = self.requests[-1].encode()
-        headers = [(b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+from structlog.testing import capture_logs
+from tests.integration.raw_http import CHUNKED, POST, Echo, Serving, answers, get, refusal, serving
 
 
 @pytest.fixture
@@ -49,83 +16,39 @@ def echo() -> Echo:
 
 
 @pytest.fixture
-async def port(echo: Echo) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        echo,
-        http=Hurried,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        timeout_keep_alive=2,
-        access_log=False,
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        serving = asyncio.create_task(server._serve([listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        yield listening.getsockname()[1]
-        server.should_exit = True
-        await serving
+async def server(echo: Echo) -> AsyncIterator[Serving]:
+    async with serving(echo) as server:
+        yield server
+        still = b"GET /still HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert (await server.talk(still)).startswith(b"HTTP/1.1 200")
 
 
-@pytest.fixture
-async def talk(port: int) -> AsyncIterator[Talk]:
-    """Send pieces, with pauses of `pause` seconds; all that is answered until the close."""
-
-    async def talked(*pieces: bytes, pause: float = 0.0) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        reading = asyncio.create_task(reader.read())
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(pause)
-        except ConnectionError:
-            pass  # cut off while sending; the answer may be there all the same
-        async with asyncio.timeout(5):
-            try:
-                return await reading
-            except ConnectionResetError:
-                return b"reset"
-            finally:
-                writer.close()
-
-    yield talked
-    assert (await talked(b"GET /still HTTP/1.1\r\nConnection: close\r\n\r\n")).startswith(
-        b"HTTP/1.1 200"
-    )
-
-
-def refusal(answer: bytes) -> tuple[int, str]:
-    """Status and code of an answer that must be the envelope, and the last on its connection."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    headers = head.lower()
-    for line in (b"connection: close", b"cache-control: no-store", b"x-request-id: "):
-        assert line in headers
-    error = json.loads(body)
-    assert set(error) == {"error", "message", "code", "details", "requestId"}
-    return int(head[9:12]), error["code"]
-
-
-POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
-CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-
+LENGTH = POST + b"Content-Length: 5\r\n"
 MALFORMED = {
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03hello\r\n\r\n",
-    "no such version": b"GET / HTTP/9.9\r\n\r\n",
+    "no such version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    "version 2": b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
     "no such method": b"STEAL / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "tunnel": b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
     "no path": b"GET http://host HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
     "negative length": POST + b"Content-Length: -5\r\n\r\n",
     "length with a sign": POST + b"Content-Length: +5\r\n\r\nhello",
     "no number": POST + b"Content-Length: ten\r\n\r\n",
-    "two lengths": POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "two lengths": LENGTH + b"Content-Length: 6\r\n\r\nhello!",
+    "the same length twice": LENGTH + b"Content-Length: 5\r\n\r\nhello",
     "length in two parts": POST + b"Content-Length: 5, 6\r\n\r\nhello!",
     "endless length": POST + b"Content-Length: " + b"9" * 40 + b"\r\n\r\n",
-    "length and chunks": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two types": LENGTH + b"Content-Type: a/b\r\ncontent-type: a/b\r\n\r\nhello",
+    "two codings": LENGTH + b"Content-Encoding: gzip\r\nContent-Encoding: br\r\n\r\nhello",
+    "length and chunks": LENGTH + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks and length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     "chunked not last": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunked not first": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunked twice": POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n",
     "hidden encoding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "chunks before their time": CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n",
     "space before colon": POST + b"Content-Length : 5\r\n\r\nhello",
     "folded header": POST + b"X-A: one\r\n two\r\nContent-Length: 5\r\n\r\nhello",
     "bare carriage return": POST + b"X-A: one\rContent-Length: 5\r\n\r\nhello",
@@ -139,74 +62,158 @@ MALFORMED = {
 
 @pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED)
 async def test_what_is_no_http_is_refused_in_the_envelope(
-    talk: Talk, echo: Echo, request_bytes: bytes
+    server: Serving, echo: Echo, request_bytes: bytes
 ):
-    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert refusal(await talk(request_bytes + smuggled)) == (400, "MALFORMED_BODY")
+    answered = await server.talk(request_bytes + get("/smuggled"))
+    assert refusal(answered) == (400, "MALFORMED_BODY")
     assert not any("smuggled" in line for line in echo.requests)
 
 
-async def test_headers_that_come_too_slowly_are_cut_off(talk: Talk):
+async def test_a_refusal_is_logged_like_any_request(server: Serving):
+    with capture_logs() as lines:
+        await server.talk(MALFORMED["no host"])
+    [line] = [line for line in lines if line["event"] == "request"]
+    assert (line["status"], line["code"]) == (400, "MALFORMED_BODY")
+    assert set(line) == {
+        *("event", "log_level", "request_id", "method", "route", "status", "code"),
+        *("duration_ms", "bytes_in", "bytes_out", "user_id"),
+    }
+
+
+async def test_old_clients_need_no_host(server: Serving):
+    assert answers(await server.talk(b"GET /old HTTP/1.0\r\n\r\n")) == [(200, b"GET /old 0")]
+
+
+async def test_headers_that_come_too_slowly_are_cut_off(server: Serving):
     started = asyncio.get_running_loop().time()
     pieces = [b"GET / HTTP/1.1\r\n"] + [b"X-A: b\r\n"] * 5
-    assert refusal(await talk(*pieces, pause=0.1)) == (408, "UPLOAD_TIMEOUT")
-    assert asyncio.get_running_loop().time() - started < 1.5
+    assert refusal(await server.talk(*pieces, pause=0.1)) == (408, "UPLOAD_TIMEOUT")
+    assert asyncio.get_running_loop().time() - started < 5
 
 
-async def test_a_second_request_has_no_more_time_for_its_headers(talk: Talk):
-    pieces = [b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /2 HTTP/1.1\r\n"] + [b"X: y\r\n"] * 10
-    answer = await talk(*pieces, pause=0.1)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert refusal(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "UPLOAD_TIMEOUT")
+@pytest.mark.parametrize("ahead", [False, True], ids=["after", "ahead"])
+async def test_a_second_request_has_no_more_time_for_its_headers(server: Serving, ahead: bool):
+    """Sent after the first one's answer, or before it: then the time begins with the answer."""
+    first, start = get("/slow" if ahead else "/1"), b"GET /2 HTTP/1.1\r\n"
+    pieces = [first + start] if ahead else [first, start]
+    received = await server.talk(*pieces, *[b"X: y\r\n"] * 15, pause=0.1)
+    second = received.index(b"HTTP/1.1 408")
+    assert [status for status, _ in answers(received[:second])] == [200]
+    assert refusal(received[second:]) == (408, "UPLOAD_TIMEOUT")
 
 
 @pytest.mark.parametrize("pieces", [[], [b"\r\n"] * 25], ids=["silent", "blank lines"])
-async def test_a_connection_without_a_request_is_closed(talk: Talk, pieces: list[bytes]):
+async def test_a_connection_without_a_request_is_closed(server: Serving, pieces: list[bytes]):
     started = asyncio.get_running_loop().time()
-    assert await talk(*pieces, pause=0.1) == b""
-    assert asyncio.get_running_loop().time() - started < 4
+    assert await server.talk(*pieces, pause=0.1) == b""
+    assert asyncio.get_running_loop().time() - started < 8
 
 
-async def test_an_idle_connection_is_closed_and_a_busy_one_kept(talk: Talk):
-    pieces = [b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(4)]
-    assert (await talk(*pieces, pause=1)).count(b"HTTP/1.1 200") == 4
+async def test_an_idle_connection_is_closed_and_a_busy_one_kept(server: Serving):
+    pieces = [get(f"/{number}") for number in range(4)]
+    assert len(answers(await server.talk(*pieces, pause=1))) == 4
+
+
+HUGE_HEADS = {
+    "one header": (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ", b"a" * 8192),
+    "path": (b"GET /", b"a" * 8192),
+    "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"X-A: b\r\n" * 1024),
+    "tiny headers": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"a:\r\n" * 30),
+    "spaces": (b"GET / HTTP/1.1\r\nHost: x\r\nX-A:", b" " * 8192),
+    "blank lines": (b"", b"\r\n" * 4096),
+}
+HUGE_FRAMES = {
+    "trailers": (CHUNKED + b"0\r\n", b"X-Trailer: b\r\n" * 512),
+    "trailers after a body": (
+        CHUNKED + b"80000\r\n" + bytes(0x80000) + b"\r\n0\r\n",
+        b"a:\r\n" * 512,
+    ),
+    "chunk extension": (CHUNKED + b"5;", b"a" * 8192),
+    "tiny chunks": (CHUNKED, b"1\r\na\r\n" * 1024),
+}
 
 
 @pytest.mark.parametrize(
-    "endless",
-    [
-        (b"GET / HTTP/1.1\r\nX-A: ", b"a" * 8192),
-        (b"GET /", b"a" * 8192),
-        (b"GET / HTTP/1.1\r\n", b"X-A: b\r\n" * 1024),
-        (CHUNKED + b"0\r\n", b"X-Trailer: b\r\n" * 512),
-        (CHUNKED + b"5;", b"a" * 8192),
-        (CHUNKED, b"1\r\na\r\n" * 1024),
-    ],
-    ids=["one header", "path", "headers", "trailers", "chunk extension", "tiny chunks"],
+    "endless", [*HUGE_HEADS.values(), *HUGE_FRAMES.values()], ids=[*HUGE_HEADS, *HUGE_FRAMES]
 )
-async def test_what_surrounds_a_body_is_bounded(talk: Talk, endless: tuple[bytes, bytes]):
+async def test_what_surrounds_a_body_is_bounded(server: Serving, endless: tuple[bytes, bytes]):
     start, more = endless
-    assert refusal(await talk(start, *[more] * 200)) == (400, "MALFORMED_BODY")
+    assert refusal(await server.talk(start, *[more] * 200)) == (400, "MALFORMED_BODY")
 
 
-async def test_chunks_as_clients_send_them_pass(talk: Talk):
-    chunk = b"400\r\n" + b"a" * 1024 + b"\r\n"
-    answer = await talk(CHUNKED, *[chunk * 8] * 100, b"0\r\n\r\n")
-    assert answer.endswith(b"POST / 819200")
+@pytest.mark.parametrize("huge", HUGE_HEADS.values(), ids=HUGE_HEADS)
+async def test_a_head_that_comes_all_at_once_is_no_larger(
+    server: Serving, huge: tuple[bytes, bytes]
+):
+    start, more = huge
+    received = await server.talk(start + more * 5)
+    assert refusal(received) == (400, "MALFORMED_BODY")
+    received = await server.talk(get("/before") + start + more * 5)
+    assert answers(received)[0] == (200, b"GET /before 0")
+    assert len(received) < 1000
 
 
-async def test_requests_sent_ahead_are_bounded(talk: Talk, echo: Echo):
-    one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert (await talk(one * 6)).count(b"HTTP/1.1 200") == 6
-    echo.requests.clear()
-    assert refusal(await talk(one * 5000)) == (400, "MALFORMED_BODY")
-    assert len(echo.requests) < 10
+async def test_a_path_that_comes_all_at_once_is_no_longer(server: Serving):
+    assert answers(await server.talk(get("/" + "a" * 30_000)))[0][0] == 200
+    assert refusal(await server.talk(get("/" + "a" * 33_000))) == (400, "MALFORMED_BODY")
 
 
-async def test_a_body_shorter_than_announced_is_no_request(port: int, echo: Echo):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(POST + b"Content-Length: 100\r\n\r\nshort")
-    writer.write_eof()
-    assert await reader.read() == b""
-    writer.close()
+async def test_a_large_head_passes(server: Serving):
+    fields = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 200) for number in range(99))
+    request = POST + fields + b"\r\n"
+    assert answers(await server.talk(request, request)) == [(200, b"POST / 0")] * 2
+
+
+async def test_a_body_in_many_pieces_earns_no_room_for_trailers(server: Serving):
+    pieces = [bytes(64)] * 8000
+    start = CHUNKED + b"%x\r\n" % (64 * len(pieces))
+    trailers = [b"a:\r\n" * 512] * 22
+    received = await server.talk(start, *pieces, b"\r\n0\r\n", *trailers)
+    assert refusal(received) == (400, "MALFORMED_BODY")
+
+
+async def test_what_surrounds_one_body_does_not_count_for_the_next(server: Serving):
+    request = CHUNKED + b"0\r\n" + b"X-Trailer: b\r\n" * 700 + b"\r\n"
+    assert answers(await server.talk(*[request] * 5, pause=0.1)) == [(200, b"POST / 0")] * 5
+
+
+@pytest.mark.parametrize("size", [16, 1024])
+async def test_chunks_as_clients_send_them_pass(server: Serving, size: int):
+    chunk = b"%x\r\n" % size + bytes(size) + b"\r\n"
+    received = await server.talk(CHUNKED, *[chunk * 8] * 1000, b"0\r\n\r\n")
+    assert answers(received) == [(200, b"POST / %d" % (size * 8000))]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+async def test_a_trailer_is_no_header(server: Serving, echo: Echo, apart: bool):
+    pieces = [CHUNKED + b"0\r\n", b"Authorization: Bearer x\r\n\r\n"]
+    received = await server.talk(*(pieces if apart else [b"".join(pieces)]), pause=0.1)
+    assert answers(received) == [(200, b"POST / 0")]
+    assert b"authorization" not in dict(echo.headers)
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+async def test_an_offer_to_upgrade_is_ignored(
+    server: Serving, echo: Echo, protocol: str, chunked: bool, apart: bool
+):
+    """Above all, the body stays a body: it is not taken for the next request."""
+    body = get("/smuggled")
+    length = len(body)
+    if chunked:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (length, body)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % length
+    offer = b"Connection: Upgrade\r\nUpgrade: %s\r\nX-A: b\r\n" % protocol.encode()
+    pieces = [POST + offer + framing + b"\r\n\r\n", body, POST + offer + b"\r\n", get("/next")]
+    received = await server.talk(*(pieces if apart else [b"".join(pieces[:2])]), pause=0.1)
+    expected = [f"POST / {length}", "POST / 0", "GET /next 0"][: 3 if apart else 1]
+    assert answers(received) == [(200, line.encode()) for line in expected]
+    assert echo.requests == expected
+    assert (b"x-a", b"b") in echo.headers or apart
+
+
+async def test_a_body_shorter_than_announced_is_no_request(server: Serving, echo: Echo):
+    request = POST + b"Content-Length: 100\r\n\r\nshort"
+    assert await server.talk(request, half_close=True) == b""
     assert echo.requests == []

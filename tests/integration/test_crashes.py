@@ -14,9 +14,11 @@ import pytest
 from tests.integration.world import DAY, World
 from tests.unit.builders import NEW
 
-from image_service.domain.errors import IdempotencyInProgress, OutcomeUnknown
-from image_service.domain.images import Image
-from image_service.domain.uploads import Uploaded
+from image_service.adapters.dynamodb import keys
+from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
+from image_service.domain.images import Image, new_image_id, object_key
+from image_service.domain.times import format_timestamp, utc_now
+from image_service.domain.uploads import Uploaded, UploadIntent
 
 USER = "auth0|crash"
 
@@ -129,9 +131,9 @@ async def test_a_crash_of_a_request_that_deletes(
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize("step", range(1, 12))
+@pytest.mark.parametrize("step", range(1, 17))
 async def test_a_crash_of_the_worker(world: World, step: int, *, before: bool) -> None:
-    """The steps: take, then for two images files and swaps, the batch, the call, the records."""
+    """The steps: takes, for two images files and swaps, a take, the batch, the call, records."""
     kept = await world.upload(USER)
     for _ in range(2):
         gone = await world.upload(USER)
@@ -149,6 +151,68 @@ async def test_a_crash_of_the_worker(world: World, step: int, *, before: bool) -
 
     await assert_sound(world, kept)
     assert len(world.cdn.invalidations) in {1, 2}
+
+
+async def test_a_batch_is_carried_on_with_however_often_its_task_dies(world: World) -> None:
+    """CloudFront fails first, so that the batch is put off and read again."""
+    for _ in range(12):
+        gone = await world.upload(USER)
+        await world.repository.mark_deleted(gone, world.now() - timedelta(minutes=1))
+    world.ahead = timedelta(minutes=1)
+    world.cdn.failure = DependencyUnavailable()
+    await world.processor.drain()
+    world.cdn.failure = None
+    for hours in range(1, 4):
+        world.ahead = timedelta(hours=hours)
+        dying = crashing(world, 4, before=True)  # take, call, and two of the records
+        with suppress(Crash):
+            await dying.processor.round()
+        (batch,) = [item for item in await world.items() if item["type"] == "outbox"]
+        assert len(batch["images"]) == 12
+
+    world.ahead = DAY
+    await world.processor.drain()
+
+    await assert_sound(world)
+    assert len(world.cdn.invalidations) == 1
+
+
+async def test_entries_of_a_newer_release_hold_nobody_up(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While a deployment rolls, tasks of both releases work on one outbox."""
+    kept = await world.upload(USER)
+    for _ in range(4):
+        gone = await world.upload(USER)
+        await world.repository.mark_deleted(gone, world.now() - timedelta(minutes=1))
+    (known, *_) = [item for item in await world.items() if item["type"] == "outbox"]
+    newer: list[dict[str, Any]] = [
+        known | {"task": "erase-user"},
+        known | {"step": "publish"},
+        known | {"schemaVersion": 2},
+        known | {"images": [{"id": "only"}]},
+        known | {"images": []},
+        {name: value for name, value in known.items() if name != "tries"},
+        known | {"step": "edges"},  # which lies elsewhere
+    ]
+    for number, item in enumerate(newer):
+        item["SK"] = f"{known['SK'][:-1]}{number}"
+        await world.put(item)
+        await world.put({**item, "PK": "OUTBOX#DEAD"})
+
+    world.ahead = timedelta(minutes=1)
+    await world.processor.drain()
+    world.ahead = DAY
+    aside = [entry async for entry in world.outbox.aside()]
+
+    left = [item for item in await world.items() if item["type"] == "outbox"]
+    assert [item for item in left if item["PK"] == known["PK"]] == newer
+    assert await images_of(world) == [kept]
+    assert {item["id"] for item in await world.items() if item["type"] == "image"} == {kept.id}
+    assert len(world.outbox.unreadable) == 2 * len(newer) - 1
+    assert [entry.deletions[0].image_id for entry in aside] == [known["images"][0]["id"]]
+    told = [record for record in caplog.records if "outbox_entry_unreadable" in record.message]
+    assert len(told) == 2 * len(newer) - 1
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -245,3 +309,23 @@ async def test_two_workers_on_one_outbox(world: World) -> None:
     paths = [path for purge in world.cdn.invalidations for path in purge.paths]
     assert len(paths) == len(set(paths)) == 60
     await assert_sound(world)
+
+
+async def test_an_intent_that_can_not_be_read_holds_up_no_other(world: World) -> None:
+    old = utc_now() - timedelta(days=1)
+    for shard in range(keys.SHARDS):
+        await world.put(
+            {"PK": f"INTENT#{shard}", "SK": f"{format_timestamp(old)}#0", "type": "intent"}
+        )
+    image_id = new_image_id(old)
+    intent = UploadIntent(
+        image_id=image_id,
+        user_id=USER,
+        object_keys=(object_key(USER, image_id, "main"),),
+        created_at=old,
+    )
+    await world.intents.announce(intent)
+
+    await world.sweeper.sweep(world.now())
+
+    assert not await world.intents.exists(image_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from image_service.adapters.dynamodb import DynamoHealth, DynamoImageLists
 from image_service.adapters.dynamodb.items import to_wire
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.listing import ListQuery
+from image_service.domain.times import parse_timestamp, utc_now
 
 UPLOADED = "2026-03-01T09:30:00.123Z"
 
@@ -74,7 +76,10 @@ async def test_counters_and_tag_pointers(table: Table, user: str) -> None:
     await table.repository.add(image)
 
     usage = {"type": "usage", "schemaVersion": 1, "imageCount": 1, "totalBytes": 320_000}
-    assert await table.partition(f"USER#{user}") == [
+    counters = await table.partition(f"USER#{user}")
+    ages = [utc_now() - parse_timestamp(counter.pop("updatedAt")) for counter in counters]
+    assert max(ages) < timedelta(minutes=1)
+    assert counters == [
         {"PK": f"USER#{user}", "SK": "USAGE", **usage},
         {"PK": f"USER#{user}", "SK": "USAGE#ALBUM#castles", **usage},
     ]
@@ -95,29 +100,29 @@ async def test_a_deletion_leaves_a_mark_and_an_entry(table: Table, user: str) ->
     image = make_image(user, album_id="castles")
     await table.repository.add(image)
 
-    deletion = await table.repository.mark_deleted(image, moment(10))
+    entry = await table.repository.mark_deleted(image, moment(10))
 
     item = await table.item(f"IMAGE#{image.id}", "METADATA")
     assert item["deletedAt"] == "2026-03-01T09:30:10.123Z"
     assert not {"GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"} & item.keys()
     entries = [
-        entry
+        found
         for shard in range(4)
-        for entry in await table.partition(f"OUTBOX#{shard}")
-        if entry["images"][0]["id"] == image.id
+        for found in await table.partition(f"OUTBOX#{shard}")
+        if found["images"][0]["id"] == image.id
     ]
     assert len(entries) == 1
-    assert entries[0]["SK"] == f"2026-03-01T09:30:40.123Z#{deletion.entry_id}"
+    assert entries[0]["SK"] == f"2026-03-01T09:30:40.123Z#{entry.id}"
     assert entries[0]["images"] == [
         {"id": image.id, "userId": user, "objectKeys": list(image.object_keys)}
     ]
     assert (entries[0]["type"], entries[0]["task"]) == ("outbox", "clear")
     assert (entries[0]["step"], entries[0]["tries"]) == ("objects", 0)
 
-    await table.repository.forget(deletion)
+    await table.repository.forget(entry.deletions[0])
 
     assert await table.item(f"IMAGE#{image.id}", "METADATA") == {}
-    assert await table.item(entries[0]["PK"], entries[0]["SK"]) == {}
+    assert await table.item(entries[0]["PK"], entries[0]["SK"]) == entries[0]
 
 
 async def test_what_a_newer_version_wrote_survives(table: Table, user: str) -> None:

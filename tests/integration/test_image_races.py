@@ -10,8 +10,9 @@ from tests.contract.samples import all_pages, ids, make_image, moment
 from tests.integration.table import Table
 
 from image_service.domain.errors import ImageNotFound, VersionMismatch
-from image_service.domain.images import Deletion, Image
+from image_service.domain.images import Image
 from image_service.domain.listing import ListQuery
+from image_service.domain.outbox import OutboxEntry
 
 
 async def outcomes(calls: Iterable[Awaitable[object]]) -> list[object]:
@@ -79,7 +80,7 @@ async def test_delete_against_update(table: Table, user: str) -> None:
 
     kept = 0
     for image, edit, deletion, update in zip(images, edits, deletions, updates, strict=True):
-        if isinstance(deletion, Deletion):
+        if isinstance(deletion, OutboxEntry):
             assert isinstance(update, ImageNotFound)
             assert await table.repository.get(image.id) is None
         else:
@@ -98,7 +99,7 @@ async def test_of_concurrent_deletes_one_wins(table: Table, user: str) -> None:
 
     results = await outcomes(table.repository.mark_deleted(image, moment(n)) for n in range(10))
 
-    assert Counter(type(result) for result in results) == {Deletion: 1, ImageNotFound: 9}
+    assert Counter(type(result) for result in results) == {OutboxEntry: 1, ImageNotFound: 9}
     assert await table.lists.count(user, None) == 1
     assert await table.lists.count(user, "a") == 1
 
@@ -142,7 +143,8 @@ async def test_listing_while_images_are_deleted(table: Table, user: str) -> None
 
     async def delete() -> None:
         for image in doomed:
-            await table.repository.forget(await table.repository.mark_deleted(image, moment(60)))
+            (gone,) = (await table.repository.mark_deleted(image, moment(60))).deletions
+            await table.repository.forget(gone)
 
     async def walk(query: ListQuery) -> list[str]:
         return ids(*await all_pages(table.lists, user, query))

@@ -131,9 +131,11 @@ async def test_the_backlog_is_counted_and_aged(world: World):
 
     for minutes in (0, 5, 90):
         at = now - timedelta(minutes=minutes)
-        await world.outbox.add(OutboxEntry.new(CachePurge("alice", f"image-{minutes}"), at))
+        await world.outbox.add(
+            OutboxEntry.new(CachePurge("alice", frozenset({f"image-{minutes}"})), at)
+        )
     await world.outbox.add(
-        OutboxEntry.new(CachePurge("alice", "not due yet"), now + timedelta(minutes=5))
+        OutboxEntry.new(CachePurge("alice", frozenset({"not due yet"})), now + timedelta(minutes=5))
     )
     found = await backlog.measure(now)
     assert (found.waiting, found.set_aside) == (4, 0)
@@ -143,7 +145,7 @@ async def test_the_backlog_is_counted_and_aged(world: World):
 async def test_an_entry_that_is_put_off_stays_as_old_as_it_is(world: World):
     backlog = DynamoBacklog(world.table.client, world.table.name)
     now = world.now()
-    entry = OutboxEntry.new(CachePurge("alice", "image"), now - timedelta(hours=3))
+    entry = OutboxEntry.new(CachePurge("alice", frozenset({"image"})), now - timedelta(hours=3))
     await world.outbox.add(entry)
     put_off = OutboxEntry(id=entry.id, due_at=now + timedelta(minutes=30), work=entry.work, tries=9)
     assert await world.outbox.replace([entry], put_off)
@@ -156,7 +158,7 @@ async def test_an_entry_that_is_put_off_stays_as_old_as_it_is(world: World):
 async def test_measuring_a_long_backlog_is_bounded(world: World):
     now = world.now()
     for _ in range(300):
-        entry = OutboxEntry.new(CachePurge("alice", "one-image-one-shard"), now)
+        entry = OutboxEntry.new(CachePurge("alice", frozenset({"one-user-one-shard"})), now)
         await world.outbox.add(entry)
     found = await DynamoBacklog(world.table.client, world.table.name).measure(now)
     assert found.waiting == 250

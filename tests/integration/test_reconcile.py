@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.contract.samples import make_image
+from tests.integration.table import Table
 from tests.integration.world import DAY, World
 from tests.unit.builders import NEW
 
 from image_service.adapters.dynamodb import DynamoTableAudit
 from image_service.adapters.dynamodb.items import to_wire
+from image_service.devstack.aws import create_table
 from image_service.domain.audit import FaultKind
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
-from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
+from image_service.domain.outbox import Lane, Lease
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
-from image_service.services.reconcile import Audit, Care, Reconciler
+from image_service.services.reconcile import Audit, Care, Reconciler, TooManyOrphans
 
 USER = "auth0|a.b@c:d"
 
@@ -45,7 +48,7 @@ async def pointer_of(world: World, image: Image, tag: str) -> dict[str, Any]:
 
 
 async def plant_old_intent(world: World, image: Image) -> None:
-    dead = make_image(USER, at=utc_now())
+    dead = make_image(USER, at=utc_now() - timedelta(minutes=30))
     await world.intents.announce(
         UploadIntent(
             image_id=dead.id,
@@ -68,18 +71,15 @@ async def plant_missing_file(world: World, image: Image) -> None:
 
 
 async def plant_stuck_deletion(world: World, image: Image) -> None:
-    deletion = await world.repository.mark_deleted(image, utc_now())
-    for shard in range(4):
-        for entry in await world.table.partition(f"OUTBOX#{shard}"):
-            await drop_item(world, entry["PK"], entry["SK"])
-    assert deletion.image_id == image.id
+    entry = await world.repository.mark_deleted(image, utc_now())
+    assert await world.outbox.replace([entry], None)
 
 
 async def plant_entry_set_aside(world: World, image: Image) -> None:
-    await world.outbox.add(OutboxEntry.new(CachePurge(USER, image.id), utc_now()))
+    await world.outbox.add_cache_purge(USER, image.id, utc_now())
     lease = Lease("planter", utc_now() + timedelta(minutes=1))
-    (entry,) = await world.outbox.take(lease, world.now(), 10)
-    await world.outbox.set_aside(entry)
+    (entry,) = await world.outbox.take(Lane.CACHE, lease, utc_now() + DAY, 10)
+    assert await world.outbox.set_aside(entry)
 
 
 async def plant_wrong_counters(world: World, image: Image) -> None:
@@ -235,7 +235,7 @@ async def test_all_at_once_and_interrupted_after_every_page(world: World) -> Non
         reconciler = Reconciler(
             world.stores,
             world.processor,
-            Care(min_age=timedelta(0), rate=1e9, settle=0),
+            Care(min_age=timedelta(0), rate=1e9, max_orphans=1_000),
             now=world.now,
         )
         try:
@@ -248,12 +248,85 @@ async def test_all_at_once_and_interrupted_after_every_page(world: World) -> Non
     assert runs > 3
     assert state.clean
     assert state.found == wanted
+    await world.processor.drain()  # as the workers would, where the last word was cut off
     assert counts(await world.healed().reconcile()) == {}
+
+
+async def test_an_interruption_counts_nothing_twice(world: World) -> None:
+    for _ in range(6):
+        image = await world.upload(USER, tags=("Castle",))
+    await plant_missing_pointer(world, image)
+    await plant_orphaned_file(world, image)
+    world.audit = DynamoTableAudit(world.table.client, world.table.name, page_items=5)
+    checkpoints: list[Audit] = []
+    care = Care(min_age=timedelta(0), rate=1e9)
+    reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
+    whole = Audit(fix=False)
+    await reconciler.run(whole, lambda state: checkpoints.append(deepcopy(state)))
+
+    assert len(checkpoints) > 4
+    for resumed in checkpoints:
+        await reconciler.run(resumed, lambda _: None)
+        assert resumed == whole
+
+
+async def test_the_files_of_another_table_are_not_removed(world: World, unique: str) -> None:
+    for _ in range(5):
+        await world.upload(USER)
+    files = await world.files()
+    await create_table(world.table.client, f"Other-{unique}")
+    other = World(Table(world.table.client, f"Other-{unique}"), world.s3, world.bucket)
+    other.ahead = DAY
+
+    for max_orphans in (None, 9):
+        with pytest.raises(TooManyOrphans) as refused:
+            await other.reconcile(fix=True, max_orphans=max_orphans)
+        assert (refused.value.orphans, refused.value.files) == (10, 10)
+        assert await world.files() == files
+    assert counts(await other.reconcile()) == {FaultKind.ORPHANED_FILE: 10}
+    assert counts(await world.reconcile()) == {}
+
+    await other.reconcile(fix=True, max_orphans=10)
+    assert await world.files() == set()
+
+
+async def test_up_to_a_fifth_of_the_files_may_be_removed(world: World) -> None:
+    for _ in range(4):
+        image = await world.upload(USER)
+    await plant_orphaned_file(world, image)
+    assert (await world.reconcile(fix=True, max_orphans=None)).clean
+    for _ in range(2):
+        await plant_orphaned_file(world, image)
+    with pytest.raises(TooManyOrphans):
+        await world.reconcile(fix=True, max_orphans=None)
+
+
+async def test_what_was_removed_before_an_interruption_counts(world: World) -> None:
+    image = await world.upload(USER)
+    await plant_orphaned_file(world, image)
+    state = Audit(fix=True)
+    state.fixed[FaultKind.ORPHANED_FILE] = 9
+    care = Care(min_age=timedelta(0), rate=1e9, max_orphans=10)
+    reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
+    with pytest.raises(TooManyOrphans) as refused:
+        await reconciler.run(state, lambda _: None)
+    assert refused.value.orphans == 11
+
+
+@pytest.mark.parametrize("name", ["U" * 26, "7" + "Z" * 25, "cat"])
+async def test_a_file_with_another_name_is_told_and_kept(world: World, name: str) -> None:
+    key = f"images/{USER}/{name}.webp"
+    await world.objects.put(key, b"picture", "image/webp")
+
+    audit = await world.reconcile(fix=True)
+
+    assert (counts(audit), audit.clean) == ({FaultKind.ORPHANED_FILE: 1}, False)
+    assert await world.files() == {key}
 
 
 async def test_an_upload_that_goes_on_meanwhile_is_not_disturbed(world: World) -> None:
     """Its files are old, as its intent is; only the commit is still to come."""
-    image = replace(make_image(USER, at=utc_now() - DAY))
+    image = make_image(USER, at=utc_now() - DAY)
     intent = UploadIntent(
         image_id=image.id,
         user_id=USER,

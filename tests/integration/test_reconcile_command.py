@@ -6,12 +6,21 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.integration.test_reconcile import plant_missing_pointer, plant_orphaned_file
-from tests.integration.world import World
+from tests.container.metric_filters import values
+from tests.contract.samples import make_image
+from tests.integration.test_reconcile import plant_missing_pointer, plant_orphaned_pointers
+from tests.integration.world import DAY, World
+
+from image_service.domain.audit import FaultKind
+from image_service.domain.images import Image
+from image_service.domain.outbox import Clearing, OutboxEntry, Step
+from image_service.domain.times import utc_now
+from image_service.services.outbox import MAX_TRIES
 
 USER = "auth0|a.b@c:d"
 
@@ -43,7 +52,7 @@ def environment(world: World, dynamodb_endpoint: str, s3_endpoint: str) -> dict[
 async def reconcile(environment: dict[str, str], *options: str) -> Ended:
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "image-service"),
-        *("reconcile", "--min-age", "0", *options),
+        *("reconcile", *options),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -53,13 +62,31 @@ async def reconcile(environment: dict[str, str], *options: str) -> Ended:
     return Ended(process.returncode, out.decode(), err.decode())
 
 
+def last_line(ended: Ended) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
+    return line
+
+
+def counted(ended: Ended, metric: str) -> list[float]:
+    """What CloudWatch would make of the run's log."""
+    return values("reconcile", metric, ended.out.splitlines())
+
+
+async def old_image(world: World) -> Image:
+    """With faults that are as old."""
+    image = make_image(USER, at=utc_now() - DAY, tags=("castle",))
+    for key in image.object_keys:
+        await world.objects.put(key, b"picture", "image/webp")
+    await world.repository.add(image)
+    await plant_orphaned_pointers(world, image)
+    await plant_missing_pointer(world, image)
+    return image
+
+
 async def test_it_finds_then_mends_then_is_clean(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    image = await world.upload(USER, tags=("Castle",))
-    await plant_missing_pointer(world, image)
-    await plant_orphaned_file(world, image)
-    await asyncio.sleep(1)  # a file's time is its whole second, and rounded up by some
+    image = await old_image(world)
     report = tmp_path / "report.json"
 
     found = await reconcile(environment, "--report", str(report))
@@ -68,30 +95,40 @@ async def test_it_finds_then_mends_then_is_clean(
     content: dict[str, Any] = json.loads(report.read_text())
     assert (content["clean"], content["done"], content["fix"]) == (False, True, False)
     assert {kind: n for kind, n in content["found"].items() if n} == {
-        "file without an image": 2,
+        "tag pointer without an image": 2,
         "missing tag pointer": 1,
     }
     assert {"kind", "subject", "detail", "fixed"} == set(content["findings"][0])
 
+    line = last_line(found)
+    assert (line["event"], line["level"]) == ("reconcile_finished", "info")
+    assert (line["findings"], line["fixed"]) == (3, 0)
+    assert set(line["kinds"]) == {kind.name.lower() for kind in FaultKind}
+    assert (line["kinds"]["orphaned_pointer"], line["kinds"]["missing_pointer"]) == (2, 1)
+    assert (counted(found, "ReconcileRuns"), counted(found, "ReconcileFindings")) == ([1], [3])
+
     mended = await reconcile(environment, "--fix", "--report", str(report))
     assert mended.status == 0, mended.err
     assert json.loads(report.read_text())["clean"] is True
+    assert (last_line(mended)["findings"], last_line(mended)["fixed"]) == (3, 3)
 
-    assert (await reconcile(environment)).status == 0
+    clean = await reconcile(environment)
+    assert clean.status == 0
+    assert (counted(clean, "ReconcileRuns"), counted(clean, "ReconcileFindings")) == ([1], [])
     assert await world.files() == set(image.object_keys)
 
 
 async def test_it_goes_on_where_it_stopped(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    image = await world.upload(USER, tags=("Castle",))
-    await plant_missing_pointer(world, image)
+    await old_image(world)
     checkpoint = tmp_path / "checkpoint.json"
     nowhere = environment | {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
 
     stopped = await reconcile(nowhere, "--resume", str(checkpoint))
     assert stopped.status == 2
     assert "repeat the command" in stopped.err
+    assert counted(stopped, "ReconcileRuns") == []
     assert json.loads(checkpoint.read_text())["part"] == "files"
 
     other = await reconcile(environment, "--fix", "--resume", str(checkpoint))
@@ -115,6 +152,12 @@ async def test_a_file_that_is_no_checkpoint_is_said(
     assert checkpoint.read_text() == "[]"
 
 
+async def test_no_less_than_five_minutes_are_left_alone(environment: dict[str, str]) -> None:
+    refused = await reconcile(environment, "--min-age", "4.9")
+    assert refused.status == 2
+    assert "--min-age" in refused.err
+
+
 async def test_wrong_settings_are_said(environment: dict[str, str]) -> None:
     del environment["IMAGE_SERVICE_BUCKET"]
 
@@ -122,3 +165,21 @@ async def test_wrong_settings_are_said(environment: dict[str, str]) -> None:
 
     assert refused.status == 2
     assert "IMAGE_SERVICE_BUCKET" in refused.err
+
+
+async def test_work_that_is_given_up_is_counted(world: World, environment: dict[str, str]) -> None:
+    image = await world.upload(USER)
+    entry = await world.repository.mark_deleted(image, utc_now())
+    last = OutboxEntry.new(Clearing(Step.PURGE, entry.deletions), utc_now())
+    await world.outbox.replace([entry], replace(last, tries=MAX_TRIES - 1))
+    no_cloudfront = environment | {
+        "IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID": "E1TESTS",
+        "AWS_ENDPOINT_URL_CLOUDFRONT": "http://127.0.0.1:9",
+    }
+
+    ended = await reconcile(no_cloudfront, "--fix")
+
+    assert counted(ended, "OutboxSetAside") == [1], ended.out
+    assert '"level": "error"' in next(
+        line for line in ended.out.splitlines() if "outbox_entry_set_aside" in line
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,12 @@ from tests import engines
 from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
-from tests.integration.world import World
+from tests.integration.world import DAY, World
 
-from image_service.adapters.aws_config import client_config
+from image_service.adapters.aws_config import ATTEMPTS, client_config
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
+from image_service.domain.outbox import CachePurge, Lane, Lease
 from image_service.domain.times import utc_now
 
 if TYPE_CHECKING:
@@ -163,6 +165,54 @@ async def test_what_passes_is_waited_out(
     assert (await world.reconcile()).clean
 
 
+async def test_every_try_of_a_commit_is_the_same_transaction(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    """So that one which was carried out unheard is not carried out again."""
+    commits: list[str] = []
+
+    async def watched(server: FaultyServer, request: bytes) -> bytes:
+        commits.append(json.loads(request.partition(b"\r\n\r\n")[2])["ClientRequestToken"])
+        fault = faults.lost_answer if len(commits) <= 2 * ATTEMPTS else faults.passed_on
+        answer: bytes = await fault(server, request)
+        return answer
+
+    server.script = [on('"ownerChecksum"', watched)] * 50
+    faulty.repository = faulty.table.repository  # with its ordinary patience
+
+    image = await faulty.upload(USER)
+
+    assert len(commits) == 2 * ATTEMPTS + 1  # botocore's own tries, and twice anew
+    assert len(set(commits)) == 1
+    assert await world.table.lists.count(USER, None) == 1
+    assert await world.repository.get(image.id) == image
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_commit_that_was_refused_is_none_though_its_intent_is_gone(
+    world: World, faulty: World, server: FaultyServer, *, heard: bool
+) -> None:
+    """A sweeper took the upload for one that had died, and has finished with it."""
+
+    async def swept(server: FaultyServer, request: bytes) -> bytes:
+        if '"ownerChecksum"' in json.dumps(json.loads(request.partition(b"\r\n\r\n")[2])):
+            world.ahead = DAY
+            await world.sweeper.sweep(world.now())
+            answer: bytes = await (faults.passed_on if heard else faults.lost_request)(
+                server, request
+            )
+            return answer
+        return await server.forward(request)
+
+    server.script = [swept] * 200
+
+    with pytest.raises(DependencyUnavailable):
+        await faulty.upload(USER, "key")
+
+    assert await world.files() == set()
+    assert await world.kinds() == set()
+
+
 async def test_a_deletion_that_happened_unheard_is_carried_through(
     world: World, faulty: World, server: FaultyServer
 ) -> None:
@@ -216,7 +266,43 @@ async def test_an_entry_that_another_is_moving_on_is_left_to_it(
         answer: bytes = await faults.refusal("TransactionConflictException")(server, request)
         return answer
 
-    server.script = [conflict] * 10
+    server.script = [conflict] * 40
     assert await faulty.processor.round() == 0
     server.script = []
     assert await faulty.processor.round() == 1
+
+
+async def test_a_note_that_grows_as_it_is_taken_is_taken_whole(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    at = utc_now()
+    await world.outbox.add_cache_purge(USER, "first", at)
+
+    async def grown(server: FaultyServer, request: bytes) -> bytes:
+        if b"leaseOwner" in request:
+            await world.outbox.add_cache_purge(USER, "second", at)
+        return await server.forward(request)
+
+    server.script = [grown] * 20
+    later = at + timedelta(seconds=10)
+    lease = Lease("me", later + timedelta(seconds=60))
+    (note,) = await faulty.outbox.take(Lane.CACHE, lease, later, 10)
+
+    assert note.work == CachePurge(USER, frozenset({"first", "second"}))
+    assert await world.outbox.replace([note], None)
+
+
+async def test_a_note_that_meets_its_own_end_is_written_all_the_same(
+    world: World, faulty: World, server: FaultyServer
+) -> None:
+    """A worker is removing it at that very moment."""
+    server.script = [
+        faults.refusal("TransactionConflictException"),
+        faults.refusal("TransactionCanceledException", reasons=("TransactionConflict",)),
+    ]
+    at = utc_now()
+    await faulty.outbox.add_cache_purge(USER, "image", at)
+
+    later = at + timedelta(seconds=10)
+    (note,) = await world.outbox.take(Lane.CACHE, Lease("me", later), later, 10)
+    assert note.work == CachePurge(USER, frozenset({"image"}))

@@ -16,14 +16,15 @@ from image_service.adapters.dynamodb import (
     DynamoTableAudit,
     DynamoUploadIntents,
 )
-from image_service.adapters.dynamodb.items import from_wire
+from image_service.adapters.dynamodb.items import from_wire, to_wire
 from image_service.adapters.null_cache import CacheCounts, NullCache
 from image_service.adapters.s3 import S3Inventory, S3ObjectStore
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.reconcile import Audit, Care, Reconciler, Stores
+from image_service.services.reconcile import Audit, Care, Reconciler
+from image_service.services.repairs import Stores
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
@@ -111,12 +112,16 @@ class World:
         )
 
     async def reconcile(
-        self, *, fix: bool = False, min_age: timedelta = timedelta(0), **care: Any
+        self,
+        *,
+        fix: bool = False,
+        min_age: timedelta = timedelta(0),
+        max_orphans: int | None = 1_000,
     ) -> Audit:
         """As if nothing were younger than an hour."""
         audit = Audit(fix=fix)
-        care_taken = Care(min_age=min_age, rate=1e9, settle=0, **care)
-        reconciler = Reconciler(self.stores, self.processor, care_taken, now=self.now)
+        care = Care(min_age=min_age, rate=1e9, max_orphans=max_orphans)
+        reconciler = Reconciler(self.stores, self.processor, care, now=self.now)
         await reconciler.run(audit, lambda _: None)
         return audit
 
@@ -133,6 +138,9 @@ class World:
     async def items(self) -> list[dict[str, Any]]:
         answer = await self.table.client.scan(TableName=self.table.name, ConsistentRead=True)
         return [from_wire(item) for item in answer["Items"]]
+
+    async def put(self, item: dict[str, Any]) -> None:
+        await self.table.client.put_item(TableName=self.table.name, Item=to_wire(item))
 
     async def kinds(self) -> set[str]:
         return {item["type"] for item in await self.items()}

@@ -179,7 +179,8 @@ async def test_what_is_committed_is_written_down(trail: Trail):
     await audited.add(image)
     await audited.update(image, edited)
     assert await audited.get(image.id) == edited
-    await audited.forget(await audited.mark_deleted(edited, NOW))
+    (gone,) = (await audited.mark_deleted(edited, NOW)).deletions
+    await audited.forget(gone)
     assert trail.facts() == [
         ("audit", "upload", "alice", image.id, 1, "done"),
         ("audit", "update", "alice", image.id, 2, "done"),

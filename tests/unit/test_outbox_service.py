@@ -17,12 +17,17 @@ from tests.fakes import (
 )
 from tests.unit.builders import NOW, make_image
 
-from image_service.domain.errors import CdnBusy, DependencyUnavailable
+from image_service.adapters.aws_config import ATTEMPTS, client_config
+from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
-from image_service.domain.outbox import CachePurge, Clearing, OutboxEntry, Step
-from image_service.services.outbox import BATCH, MAX_TRIES, OutboxProcessor
+from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
+from image_service.services.outbox import BATCH, MAX_PATHS, MAX_TRIES, OutboxProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
+
+# Connecting and waiting for an answer, as often as botocore tries.
+_CONFIG = client_config(read_timeout=10)
+LONGEST_CALL = ATTEMPTS * (_CONFIG.connect_timeout + _CONFIG.read_timeout)
 
 
 class Parts:
@@ -60,7 +65,17 @@ class Parts:
         self.table.images[image.id] = image
         for key in image.object_keys:
             self.objects.objects[key] = StoredObject(b"", "image/webp")
-        return await self.repository.mark_deleted(image, NOW - timedelta(seconds=30))
+        await self.repository.mark_deleted(image, self.time - timedelta(seconds=30))
+        return Deletion.of(image)
+
+    async def deleted_files(self, user_id: str = "alice", *, renditions: int = 2) -> Deletion:
+        """As the request leaves it: only the edges are still to be told."""
+        image = make_image(user_id)
+        keys = tuple(f"images/{user_id}/{image.id}/{n}.webp" for n in range(renditions))
+        gone = replace(Deletion.of(image), object_keys=keys)
+        self.table.deletions[image.id] = gone
+        await self.outbox.add(OutboxEntry.new(Clearing(Step.EDGES, (gone,)), self.time))
+        return gone
 
     @property
     def entry(self) -> OutboxEntry:
@@ -71,6 +86,13 @@ class Parts:
         async with asyncio.timeout(5):
             while self.table.outbox:  # noqa: ASYNC110 # a plain dict can't be waited for
                 await asyncio.sleep(0.01)
+
+    async def minutes_of_work(self, minutes: float) -> None:
+        """A worker that looks every five seconds, while nothing else happens."""
+        for _ in range(round(minutes * 12)):
+            while await self.processor.round():
+                pass
+            self.time += timedelta(seconds=5)
 
     async def rounds_until_empty(self) -> int:
         for number in range(200):
@@ -90,6 +112,8 @@ async def test_deleted_images_leave_files_then_edges_then_records(parts: Parts):
     deletions = [await parts.deleted("al|ce") for _ in range(3)]
     assert await parts.processor.round() == 3
     assert parts.objects.objects == {}
+    assert parts.cdn.invalidations == []
+    assert await parts.processor.round() == 3
     (purge,) = parts.cdn.invalidations
     wanted = [CdnUrls.path(key) for gone in deletions for key in gone.object_keys]
     assert sorted(purge.paths) == sorted(wanted)
@@ -107,10 +131,28 @@ async def test_what_is_not_due_waits(parts: Parts):
 
 async def test_many_deletions_make_few_calls(parts: Parts):
     for _ in range(3 * BATCH + 1):
-        await parts.deleted()
+        await parts.deleted_files()
     assert await parts.processor.round() == 3 * BATCH + 1
     assert [len(purge.paths) for purge in parts.cdn.invalidations] == [2 * BATCH] * 3 + [2]
     assert parts.table.outbox == {}
+
+
+async def test_a_backlog_of_files_makes_few_calls_too(parts: Parts):
+    for _ in range(2 * BATCH):
+        await parts.deleted()
+    await parts.processor.drain()
+    assert [len(purge.paths) for purge in parts.cdn.invalidations] == [2 * BATCH] * 2
+    assert (parts.table.deletions, parts.table.outbox) == ({}, {})
+
+
+async def test_an_invalidation_is_bounded_in_paths_however_many_renditions(parts: Parts):
+    for _ in range(BATCH):
+        await parts.deleted_files(renditions=40)
+    await parts.processor.round()
+    assert sum(len(purge.paths) for purge in parts.cdn.invalidations) == 40 * BATCH
+    assert max(len(purge.paths) for purge in parts.cdn.invalidations) == MAX_PATHS
+    assert len(parts.cdn.invalidations) == 4
+    assert (parts.table.deletions, parts.table.outbox) == ({}, {})
 
 
 async def test_no_path_is_purged_while_its_file_is_there(parts: Parts):
@@ -134,7 +176,7 @@ async def test_a_call_whose_answer_was_lost_is_made_again_and_counts_once(parts:
 
     parts.cdn.invalidate = lost  # type: ignore[method-assign] # carried out, but unanswered
     await parts.deleted()
-    await parts.processor.round()
+    await parts.processor.drain()
     await parts.deleted()  # must not slip into the batch that has its reference already
     failing = False
     await parts.rounds_until_empty()
@@ -152,7 +194,7 @@ async def test_a_batch_survives_whoever_made_it(parts: Parts):
     await parts.deleted()
     invalidate, parts.cdn.invalidate = parts.cdn.invalidate, killed  # type: ignore[method-assign]
     with pytest.raises(Killed):
-        await parts.processor.round()
+        await parts.processor.drain()
     batch = parts.entry
     parts.cdn.invalidate = invalidate  # type: ignore[method-assign]
     heir = parts.new_processor()
@@ -166,7 +208,7 @@ async def test_a_batch_survives_whoever_made_it(parts: Parts):
 
 async def test_a_failure_comes_back_later_and_later(parts: Parts):
     parts.cdn.failure = DependencyUnavailable()
-    await parts.deleted()
+    await parts.deleted_files()
     delays = []
     for tries in range(1, 12):
         await parts.processor.round()
@@ -189,11 +231,69 @@ async def test_a_busy_cdn_is_left_alone_and_costs_no_tries(parts: Parts):
 
     parts.cdn.invalidate = busy  # type: ignore[method-assign] # too much in progress
     for _ in range(2 * BATCH):
-        await parts.deleted()
-    await parts.processor.round()
+        await parts.deleted_files()
+    await parts.minutes_of_work(0.6)
     assert calls == 1
-    assert [entry.tries for entry in parts.table.outbox.values()] == [0, 0]
-    assert min(e.due_at for e in parts.table.outbox.values()) > NOW + timedelta(seconds=30)
+    await parts.minutes_of_work(60)
+    assert 40 < calls <= 120  # once a minute, and batches that come due between
+    assert {entry.tries for entry in parts.table.outbox.values()} == {0}
+    assert len(parts.table.deletions) == 2 * BATCH
+
+
+@pytest.mark.parametrize("waiting", [1, 20 * BATCH])
+async def test_a_cdn_that_was_busy_once_is_used_again(parts: Parts, waiting: int):
+    """Deletions go on all the time, so that there is always one that comes due."""
+    invalidate, calls = parts.cdn.invalidate, 0
+
+    async def busy_once(paths: list[str], reference: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise CdnBusy
+        await invalidate(paths, reference)
+
+    parts.cdn.invalidate = busy_once  # type: ignore[method-assign] # other purges are under way
+    for _ in range(waiting):
+        await parts.deleted_files()
+    for _ in range(12):
+        await parts.deleted_files()
+        await parts.minutes_of_work(0.25)
+    assert (parts.table.deletions, parts.table.outbox) == ({}, {})
+    assert len(parts.cdn.invalidations) >= waiting // BATCH
+
+
+async def test_a_resting_processor_leaves_what_waits_as_it_is(parts: Parts):
+    parts.cdn.failure = CdnBusy()
+    await parts.deleted_files()
+    await parts.processor.round()
+    later = [await parts.deleted_files() for _ in range(5)]
+    before = dict(parts.table.outbox)
+    await parts.minutes_of_work(0.6)
+    assert parts.table.outbox == before
+    parts.cdn.failure = None
+    await parts.minutes_of_work(1)
+    purged = [len(purge.paths) for purge in parts.cdn.invalidations]
+    assert sorted(purged) == [2, 2 * len(later)]
+
+
+async def test_a_path_that_is_refused_for_good_keeps_no_other_back(parts: Parts):
+    invalidate = parts.cdn.invalidate
+
+    async def picky(paths: list[str], reference: str) -> None:
+        if any("mallory" in path for path in paths):
+            raise CdnRefused
+        await invalidate(paths, reference)
+
+    parts.cdn.invalidate = picky  # type: ignore[method-assign] # for one image only
+    for user_id in ("alice", "mallory", "bob"):
+        await parts.deleted_files(user_id)
+    await parts.processor.round()
+    assert [gone.user_id for gone in parts.table.deletions.values()] == ["mallory"]
+    assert (parts.entry.tries, [gone.user_id for gone in parts.entry.deletions]) == (1, ["mallory"])
+    assert len(parts.cdn.invalidations) == 2
+    await parts.rounds_until_empty()
+    (aside,) = parts.table.aside.values()
+    assert [gone.user_id for gone in aside.deletions] == ["mallory"]
 
 
 async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):
@@ -206,7 +306,7 @@ async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):
 
     parts.objects.delete = picky  # type: ignore[method-assign] # fails for one image only
     bad, good = await parts.deleted("mallory"), await parts.deleted("alice")
-    await parts.processor.round()
+    await parts.processor.drain()
     assert set(parts.table.deletions) == {bad.image_id}
     assert good.image_id not in str(parts.table.outbox)
     parts.time += timedelta(hours=1)
@@ -220,12 +320,36 @@ async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):
 
 async def test_a_cache_is_purged_until_it_answers(parts: Parts):
     parts.cache_failure = DependencyUnavailable()
-    await parts.outbox.add_cache_purge("alice", "image", NOW)
+    for image_id in ("b", "a"):
+        await parts.outbox.add_cache_purge("alice", image_id, NOW)
     await parts.processor.round()
-    assert parts.entry.work == CachePurge("alice", "image")
+    assert parts.entry.work == CachePurge("alice", frozenset("ab"))
     parts.cache_failure = None
     await parts.rounds_until_empty()
-    assert parts.purged == [("alice", "image")]
+    assert parts.purged == [("alice", "a"), ("alice", "b")]
+
+
+async def test_a_cache_that_is_down_is_asked_once_a_while_and_holds_up_no_deletion(parts: Parts):
+    parts.cache_failure, asked = DependencyUnavailable(), 0
+
+    async def counted(user_id: str, image_id: str) -> None:
+        nonlocal asked
+        asked += 1
+        await purge(user_id, image_id)
+
+    purge, parts.purge = parts.purge, counted  # type: ignore[method-assign] # to count
+    parts.processor = parts.new_processor()
+    for number in range(1_500):
+        await parts.outbox.add_cache_purge(f"user-{number}", "image", NOW)
+    await parts.deleted_files()
+    await parts.processor.round()
+    assert len(parts.cdn.invalidations) == 1
+    await parts.minutes_of_work(5)
+    assert asked <= 15
+    parts.cache_failure = None
+    await parts.minutes_of_work(10)
+    assert len(parts.purged) == 1_500
+    assert parts.table.outbox == {}
 
 
 async def test_a_store_that_fails_while_putting_off_leaves_it_to_the_lease(parts: Parts):
@@ -239,6 +363,7 @@ async def test_a_store_that_fails_while_putting_off_leaves_it_to_the_lease(parts
     parts.outbox.replace = swap  # type: ignore[method-assign]
     parts.time += timedelta(seconds=61)
     assert await parts.processor.round() == 1
+    await parts.processor.drain()
     assert parts.table.deletions == {}
 
 
@@ -246,8 +371,8 @@ async def test_two_processors_do_the_work_of_one(parts: Parts):
     for _ in range(2 * BATCH):
         await parts.deleted()
     for number in range(20):
-        await parts.outbox.add_cache_purge("alice", f"{number}", NOW)
-    await asyncio.gather(parts.processor.round(), parts.new_processor().round())
+        await parts.outbox.add_cache_purge(f"user-{number}", "image", NOW)
+    await asyncio.gather(parts.processor.drain(), parts.new_processor().drain())
     paths = [path for purge in parts.cdn.invalidations for path in purge.paths]
     assert len(paths) == len(set(paths)) == 4 * BATCH
     assert len(parts.purged) == len(set(parts.purged)) == 20
@@ -256,13 +381,102 @@ async def test_two_processors_do_the_work_of_one(parts: Parts):
 async def test_an_entry_at_any_step_can_be_carried_on_with(parts: Parts):
     for step in Step:
         deletion = await parts.deleted()
-        entry = OutboxEntry.of(deletion)
+        entry = parts.entry
         parts.table.outbox = {entry.id: replace(entry, work=Clearing(step, (deletion,)))}
         if step is not Step.OBJECTS:
             await parts.objects.delete(deletion.object_keys)
         await parts.processor.drain()
     assert (parts.table.deletions, parts.objects.objects) == ({}, {})
     assert len(parts.cdn.invalidations) == len(Step)
+
+
+async def test_a_slow_store_of_files_holds_up_no_invalidation(parts: Parts):
+    """S3 says nothing; a call is given up after its timeouts."""
+    told: list[float] = []
+    start, invalidate = parts.time, parts.cdn.invalidate
+
+    async def hole(keys: list[str]) -> None:
+        await asyncio.sleep(0)  # as many as are asked at once wait together
+        parts.time = max(parts.time, asked + timedelta(seconds=LONGEST_CALL))
+        raise DependencyUnavailable
+
+    async def watched(paths: list[str], reference: str) -> None:
+        told.append((parts.time - start).total_seconds())
+        await invalidate(paths, reference)
+
+    parts.objects.delete = hole  # type: ignore[method-assign] # its connections are swallowed
+    parts.cdn.invalidate = watched  # type: ignore[method-assign] # to see when
+    for _ in range(350):
+        await parts.deleted()
+    await parts.deleted_files()
+    for _ in range(3):
+        asked = parts.time
+        assert await parts.processor.round() <= 11
+        assert (parts.time - asked).total_seconds() <= LONGEST_CALL
+        await parts.deleted_files()
+    assert told == [0, LONGEST_CALL, 2 * LONGEST_CALL]
+    held = [entry for entry in parts.table.outbox.values() if entry.lease is not None]
+    assert held == []  # another task may take all that is not being worked on
+
+
+async def test_a_lease_outlasts_the_longest_call(parts: Parts):
+    free_in_the_meantime = []
+    delete, invalidate = parts.objects.delete, parts.cdn.invalidate
+
+    async def wait() -> None:
+        parts.time += timedelta(seconds=LONGEST_CALL)
+        for lane in Lane:
+            lease = Lease("another's", parts.time)
+            free_in_the_meantime.extend(await parts.outbox.take(lane, lease, parts.time, 10))
+
+    async def slow_delete(keys: list[str]) -> None:
+        await wait()
+        await delete(keys)
+
+    async def slow_invalidate(paths: list[str], reference: str) -> None:
+        await wait()
+        await invalidate(paths, reference)
+
+    parts.objects.delete = slow_delete  # type: ignore[method-assign] # answers in the last moment
+    parts.cdn.invalidate = slow_invalidate  # type: ignore[method-assign] # the same
+    await parts.deleted()
+    await parts.processor.round()
+    await parts.processor.round()
+    assert len(parts.cdn.invalidations) == 1
+    assert free_in_the_meantime == []
+
+
+async def test_a_slow_cdn_is_not_given_more_than_can_be_done_under_a_lease(parts: Parts):
+    invalidate, lease_left = parts.cdn.invalidate, []
+
+    async def slow(paths: list[str], reference: str) -> None:
+        parts.time += timedelta(seconds=LONGEST_CALL)
+        batch = parts.table.outbox[reference]
+        lease_left.append(batch.lease is not None and batch.lease.until > parts.time)
+        await invalidate(paths, reference)
+
+    parts.cdn.invalidate = slow  # type: ignore[method-assign] # answers in the last moment
+    for _ in range(4 * BATCH):
+        await parts.deleted_files()
+    await parts.minutes_of_work(5)
+    assert lease_left == [True] * 4
+    assert (parts.table.deletions, parts.table.outbox) == ({}, {})
+
+
+async def test_a_drain_ends_while_deletions_go_on(parts: Parts):
+    invalidate = parts.cdn.invalidate
+    mine = [await parts.deleted() for _ in range(3)]
+
+    async def meanwhile(paths: list[str], reference: str) -> None:
+        parts.time += timedelta(seconds=1)
+        await parts.deleted_files()
+        await invalidate(paths, reference)
+
+    parts.cdn.invalidate = meanwhile  # type: ignore[method-assign] # live traffic
+    async with asyncio.timeout(5):
+        await parts.processor.drain()
+    assert not {gone.image_id for gone in mine} & parts.table.deletions.keys()
+    assert len(parts.table.outbox) == 1
 
 
 async def test_the_worker_hurries_when_nudged_and_stops(parts: Parts):

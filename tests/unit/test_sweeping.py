@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.fakes import (
+    FakeCdn,
     FakeImageRepository,
     FakeObjectStore,
+    FakeOutbox,
     FakeTable,
     FakeUploadIntents,
     StoredObject,
@@ -13,9 +17,12 @@ from tests.fakes import (
 from tests.unit.builders import NOW, make_image
 
 from image_service.domain.errors import DependencyUnavailable
-from image_service.domain.images import Image
+from image_service.domain.images import Deletion, Image
+from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.uploads import UploadIntent
+from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import IntentSweeper
+from image_service.services.worker import Worker
 
 HOUR = timedelta(hours=1)
 
@@ -26,7 +33,22 @@ class Parts:
         self.objects = FakeObjectStore()
         self.intents = FakeUploadIntents(self.table)
         self.repository = FakeImageRepository(self.table)
+        self.outbox = FakeOutbox(self.table)
+        self.cdn = FakeCdn()
         self.sweeper = IntentSweeper(intents=self.intents, objects=self.objects)
+
+    def worker(self) -> Worker:
+        """That always has time."""
+        processor = OutboxProcessor(
+            outbox=self.outbox,
+            objects=self.objects,
+            cdn=self.cdn,
+            repository=self.repository,
+            purge_cache=no_cache,
+        )
+        return Worker(
+            processor=processor, sweeper=self.sweeper, poll=0.01, sweep_every=0.01, now=lambda: NOW
+        )
 
     async def dead_upload(self, user_id: str = "alice") -> Image:
         """Its files are there, and then its task died."""
@@ -35,6 +57,9 @@ class Parts:
         for key in image.object_keys:
             self.objects.objects[key] = StoredObject(b"", "image/webp")
         return image
+
+
+async def no_cache(user_id: str, image_id: str) -> None: ...
 
 
 def intent_of(image: Image) -> UploadIntent:
@@ -62,6 +87,50 @@ async def test_the_young_are_left_alone(parts: Parts):
     await parts.dead_upload()
     assert await parts.sweeper.sweep(NOW - HOUR) == 0
     assert len(parts.objects.objects) == 2
+
+
+async def test_the_worker_sweeps_what_is_an_hour_old_and_leaves_what_may_be_under_way(
+    parts: Parts,
+):
+    young, old = await parts.dead_upload(), await parts.dead_upload()
+    parts.table.intents[old.id] = replace(intent_of(old), created_at=NOW - HOUR)
+    parts.table.intents[young.id] = replace(
+        intent_of(young), created_at=NOW - HOUR + timedelta(seconds=1)
+    )
+    worker = parts.worker()
+    worker.start()
+    async with asyncio.timeout(5):
+        while old.id in parts.table.intents:  # noqa: ASYNC110 # a plain dict can't be waited for
+            await asyncio.sleep(0.01)
+    await worker.aclose()
+    assert set(parts.table.intents) == {young.id}
+    assert set(parts.objects.objects) == set(young.object_keys)
+
+
+async def test_a_sweep_that_has_to_wait_holds_up_no_deletion(parts: Parts):
+    old = await parts.dead_upload()
+    parts.table.intents[old.id] = replace(intent_of(old), created_at=NOW - HOUR)
+    sweeping, told, answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def silent(keys: tuple[str, ...]) -> None:
+        sweeping.set()
+        await answer.wait()
+
+    async def invalidate(paths: list[str], reference: str) -> None:
+        told.set()
+
+    parts.objects.delete = silent  # type: ignore[method-assign] # S3 says nothing
+    parts.cdn.invalidate = invalidate  # type: ignore[method-assign] # to wait for it
+    worker = parts.worker()
+    worker.start()
+    async with asyncio.timeout(5):
+        await sweeping.wait()
+        work = Clearing(Step.EDGES, (Deletion.of(make_image()),))
+        await parts.outbox.add(OutboxEntry.new(work, NOW))
+        await told.wait()
+        answer.set()
+        await worker.aclose()
+    assert parts.objects.objects.keys() == set(old.object_keys)
 
 
 async def test_a_live_image_keeps_its_files(parts: Parts):

@@ -16,6 +16,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import NEW, NOW, FakeProcessor
 
+from image_service.adapters.dynamodb.transactions import PATIENCE
 from image_service.adapters.null_cache import CacheCounts, NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
@@ -32,6 +33,7 @@ from image_service.ports import ProcessedImage
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
+from image_service.settings import Settings
 
 
 class Parts:
@@ -156,6 +158,57 @@ async def test_an_unknown_commit_that_did_not_happen_leaves_nothing(parts: Parts
     parts.repository.failure = None
     assert not (await parts.upload("key")).replayed  # the key is free again
     assert len(parts.table.images) == 1
+
+
+@pytest.mark.parametrize("failure", [DependencyUnavailable(), OutcomeUnknown()])
+async def test_without_an_image_there_was_no_commit(parts: Parts, failure: ImageServiceError):
+    """Its intent is gone as with a commit, but it was a sweeper that took it."""
+
+    async def swept(image: Image, **also: Any) -> None:
+        parts.table.intents.clear()
+        raise failure
+
+    parts.repository.add = swept  # type: ignore[method-assign] # it was away for an hour
+    with pytest.raises(type(failure)):
+        await parts.upload("key")
+    assert (parts.objects.objects, parts.table.answers) == ({}, {})
+
+
+async def test_what_became_of_a_commit_is_read_from_the_store(parts: Parts):
+    """Where even that can't be had, the files stay for the sweeper to decide on."""
+    parts.answer_lost_after(parts.repository, "add")
+    parts.repository.get = _unavailable  # type: ignore[method-assign,assignment] # just then
+    with pytest.raises(OutcomeUnknown):
+        await parts.upload("key")
+    (image,) = parts.table.images.values()
+    assert set(parts.objects.objects) == set(image.object_keys)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_claim_that_was_not_answered_is_given_back(parts: Parts, *, cancelled: bool):
+    """It may be held all the same, and would keep the client's repeat out for a minute."""
+    claim, ended = parts.records.claim, asyncio.CancelledError if cancelled else OutcomeUnknown
+
+    async def unanswered(*args: Any) -> None:
+        await claim(*args)
+        raise ended
+
+    parts.records.claim = unanswered  # type: ignore[method-assign,assignment] # carried out
+    with pytest.raises(ended):
+        await parts.upload("key")
+    await parts.service.aclose()
+    assert parts.table.answers == {}
+    parts.records.claim = claim  # type: ignore[method-assign] # the store is back
+    assert not (await parts.upload("key")).replayed
+
+
+def test_a_claim_outlasts_its_upload():
+    """Else the client's repeat is let in while the first is still at work."""
+    limit = {name: field.default for name, field in Settings.model_fields.items()}
+    assert CLAIM_LEASE.total_seconds() > limit["upload_deadline"] + PATIENCE
+    assert CLAIM_LEASE.total_seconds() > (
+        limit["queue_timeout"] + limit["processing_timeout"] + PATIENCE
+    )
 
 
 async def test_a_commit_that_comes_late_is_refused(parts: Parts):

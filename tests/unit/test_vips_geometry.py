@@ -30,13 +30,15 @@ def test_both_pictures_can_be_cut_from_the_one_decoded(source: Size) -> None:
     made = plan(source)
     assert made.decoded.width >= made.main.width
     assert made.decoded.height >= made.main.height
-    assert min(made.decoded) >= made.thumbnail_side
+    assert made.decoded.width >= made.covering.width
+    assert made.decoded.height >= made.covering.height
+    assert min(made.covering) == made.thumbnail_side
 
 
 @given(sizes)
 def test_the_shape_is_kept_to_the_pixel(source: Size) -> None:
     made = plan(source)
-    for made_size in (made.main, made.decoded):
+    for made_size in (made.main, made.decoded, made.covering):
         scale = max(made_size) / max(source)
         assert abs(min(made_size) - min(source) * scale) <= 1
 
@@ -46,6 +48,7 @@ def test_a_picture_on_its_side_gets_the_same_on_its_side(source: Size) -> None:
     made, turned = plan(source), plan(Size(source.height, source.width))
     assert made.main == turned.main[::-1]
     assert made.decoded == turned.decoded[::-1]
+    assert made.covering == turned.covering[::-1]
 
 
 @given(sizes)
@@ -57,18 +60,22 @@ def test_what_is_decoded_is_no_larger_than_it_must_be(source: Size) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "decoded", "main", "side"),
+    ("source", "decoded", "main", "covering"),
     [
-        ((8000, 100), (8000, 100), (2048, 26), 100),
-        ((100, 8000), (100, 8000), (26, 2048), 100),
-        ((8000, 400), (8000, 400), (2048, 102), 400),
-        ((8000, 1000), (3200, 400), (2048, 256), 400),
-        ((8000, 8000), (2048, 2048), (2048, 2048), 400),
-        ((2048, 1536), (2048, 1536), (2048, 1536), 400),
-        ((100, 100), (100, 100), (100, 100), 100),
+        ((8000, 100), (8000, 100), (2048, 26), (8000, 100)),
+        ((100, 8000), (100, 8000), (26, 2048), (100, 8000)),
+        ((8000, 400), (8000, 400), (2048, 102), (8000, 400)),
+        ((8000, 1000), (3200, 400), (2048, 256), (3200, 400)),
+        ((8000, 8000), (2048, 2048), (2048, 2048), (400, 400)),
+        ((2048, 1536), (2048, 1536), (2048, 1536), (533, 400)),
+        ((100, 100), (100, 100), (100, 100), (100, 100)),
     ],
 )
 def test_known_shapes(
-    source: tuple[int, int], decoded: tuple[int, int], main: tuple[int, int], side: int
+    source: tuple[int, int],
+    decoded: tuple[int, int],
+    main: tuple[int, int],
+    covering: tuple[int, int],
 ) -> None:
-    assert plan(Size(*source)) == Plan(Size(*decoded), Size(*main), side)
+    expected = Plan(Size(*decoded), Size(*main), Size(*covering), min(400, *source))
+    assert plan(Size(*source)) == expected

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from botocore.exceptions import ClientError
 
-from image_service.adapters.aws_errors import error_code, translated
-from image_service.domain.errors import CdnBusy
+from image_service.adapters.aws_errors import describe, error_code, translated
+from image_service.domain.errors import CdnBusy, CdnRefused
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront.client import CloudFrontClient
 
+log = structlog.stdlib.get_logger(__name__)
 
 _BUSY: Final = frozenset(
     {"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
 )
+
+
+# Of what was asked; one that the role may not make, say, is refused whatever the paths.
+_REFUSED: Final = frozenset({"BatchTooLarge", "InvalidArgument"})
 
 
 class CloudFrontCdn:
@@ -27,20 +33,24 @@ class CloudFrontCdn:
         self._distribution_id = distribution_id
 
     async def invalidate(self, paths: Sequence[str], reference: str) -> None:
-        if not paths:  # CloudFront refuses an empty list
+        unique = list(dict.fromkeys(paths))  # a deletion that was repaired may be there twice
+        if not unique:  # CloudFront refuses an empty list
             return
         with translated("cloudfront:CreateInvalidation"):
             try:
                 await self._client.create_invalidation(
                     DistributionId=self._distribution_id,
                     InvalidationBatch={
-                        "Paths": {"Quantity": len(paths), "Items": list(paths)},
+                        "Paths": {"Quantity": len(unique), "Items": unique},
                         "CallerReference": reference,
                     },
                 )
             except ClientError as error:
                 if error_code(error) in _BUSY:
                     raise CdnBusy from error
+                if error_code(error) in _REFUSED:
+                    log.warning("invalidation_refused", **describe(error))
+                    raise CdnRefused from error
                 raise
 
 

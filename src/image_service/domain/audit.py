@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from image_service.domain.fields import tag_key
 from image_service.domain.images import Image
+from image_service.domain.outbox import OutboxEntry
+from image_service.domain.uploads import UploadIntent
+from image_service.domain.usage import Amount
 
 
 class FaultKind(StrEnum):
@@ -21,6 +24,11 @@ class FaultKind(StrEnum):
     MISSING_POINTER = "missing tag pointer"
     STALE_POINTER = "stale tag pointer"
     ORPHANED_POINTER = "tag pointer without an image"
+    UNREADABLE_ITEM = "unreadable item"
+
+
+class UnreadableItem(Exception):
+    """An item is there, but lacks what its kind has, or has something else in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,15 @@ class FilePage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A counter, as stored or as it should be. `album_id` None: over all of the user's."""
+    """A counter as stored. `album_id` None: over all of the user's.
+
+    `updated_at` is when it last changed; None in counters of before there was such a time.
+    """
 
     user_id: str
     album_id: str | None
-    images: int
-    size_bytes: int
+    amount: Amount
+    updated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +97,19 @@ class TagPointer:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TablePage:
-    """Some of all items, in no order. `looked_at` counts those of other kinds too."""
+    """Some of all items, in no order.
+
+    `aside` are outbox entries that were set aside; `unreadable` are the keys of what lacks
+    something. `looked_at` counts items of other kinds too.
+    """
 
     records: Sequence[ImageRecord]
     usages: Sequence[Usage]
     pointers: Sequence[TagPointer]
+    intents: Sequence[UploadIntent]
+    aside: Sequence[OutboxEntry]
+    unreadable: Sequence[str]
     looked_at: int
     following: str | None

@@ -30,6 +30,7 @@
         ├── Overloaded                  OVERLOADED
         ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
         │   ├── CdnBusy                 the same, the CDN has too much in progress
+        │   ├── CdnRefused              the same, the CDN will never take what it was given
         │   └── OutcomeUnknown          the same, after a write that may have happened
         └── AuthUnavailable             AUTH_UNAVAILABLE
 
@@ -254,6 +255,10 @@ class DependencyUnavailable(Unavailable):
 
 class CdnBusy(DependencyUnavailable):
     """The CDN takes no more invalidations until some of those in progress are done."""
+
+
+class CdnRefused(DependencyUnavailable):
+    """The CDN finds fault with some of the paths, or with their number; asking again is no use."""
 
 
 class OutcomeUnknown(DependencyUnavailable):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, Self, TypedDict
 from urllib.parse import quote
 
 from ulid import ULID
@@ -144,16 +144,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """An image that is gone for its readers, and what is still to be cleared away.
-
-    `entry_id` names the outbox entry that outlives a crash between commit and clearing.
-    """
+    """An image that is gone for its readers, and what is still to be cleared away."""
 
     image_id: str
     user_id: str
     object_keys: tuple[str, ...]
-    entry_id: str
-    due_at: datetime
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        return cls(image_id=image.id, user_id=image.user_id, object_keys=image.object_keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from ulid import ULID
 
-from image_service.domain.images import Deletion
+from image_service.domain.images import Deletion, Image
+
+REQUEST_CLEARS: Final = timedelta(seconds=30)  # a deletion; the request's own time for it
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_WINDOW: Final = 10_000  # milliseconds; what a cache missed of a user in these is one entry
+_RANDOM_BYTES: Final = 10  # of a ULID
 
 
 class Step(StrEnum):
@@ -18,6 +26,17 @@ class Step(StrEnum):
     OBJECTS = "objects"  # delete the files
     EDGES = "edges"  # the files are gone; wait to be put into a batch
     PURGE = "purge"  # one call for the batch, under the entry's id; then forget the images
+
+
+class Lane(StrEnum):
+    """Entries that wait for the same outside system, kept apart from those that don't.
+
+    So however many one of them holds up, the others' are found at once.
+    """
+
+    EDGES = "edges"  # the CDN
+    CACHE = "cache"
+    FILES = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +49,10 @@ class Clearing:
 
 @dataclass(frozen=True, slots=True)
 class CachePurge:
-    """What the cache holds of a user and an image is to go; an earlier try failed."""
+    """What the cache holds of a user and of these images is to go; an earlier try failed."""
 
     user_id: str
-    image_id: str
+    image_ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +78,42 @@ class OutboxEntry:
         return cls(id=str(ULID.from_datetime(at)), due_at=at, work=work, lease=lease)
 
     @classmethod
-    def of(cls, deletion: Deletion) -> Self:
-        """As it was written together with the deletion."""
-        work = Clearing(Step.OBJECTS, (deletion,))
-        return cls(id=deletion.entry_id, due_at=deletion.due_at, work=work)
+    def of(cls, image: Image, at: datetime) -> Self:
+        """What is written with the deletion of `image`."""
+        work = Clearing(Step.OBJECTS, (Deletion.of(image),))
+        return cls(id=str(ULID.from_datetime(at)), due_at=at + REQUEST_CLEARS, work=work)
+
+    @classmethod
+    def note(cls, user_id: str, image_id: str, at: datetime) -> Self:
+        """Have the cache purged, within ten seconds after `at`.
+
+        Notes of one user that come due together have the same id, to be kept as one.
+        """
+        window = -((_EPOCH - at) // _MILLISECOND // _WINDOW) * _WINDOW  # rounded up
+        digest = hashlib.sha256(user_id.encode()).digest()[:_RANDOM_BYTES]
+        return cls(
+            id=str(ULID(window.to_bytes(6, "big") + digest)),
+            due_at=_EPOCH + window * _MILLISECOND,
+            work=CachePurge(user_id, frozenset({image_id})),
+        )
+
+    @property
+    def deletions(self) -> tuple[Deletion, ...]:
+        return self.work.deletions if isinstance(self.work, Clearing) else ()
+
+    @property
+    def object_keys(self) -> list[str]:
+        """Of all its deletions."""
+        return [key for gone in self.deletions for key in gone.object_keys]
+
+    @property
+    def lane(self) -> Lane:
+        if isinstance(self.work, CachePurge):
+            return Lane.CACHE
+        return Lane.FILES if self.work.step is Step.OBJECTS else Lane.EDGES
 
     @property
     def route(self) -> str:
-        """What its place in the store goes by."""
+        """What its place in the lane goes by."""
         work = self.work
-        return work.image_id if isinstance(work, CachePurge) else work.deletions[0].image_id
+        return work.user_id if isinstance(work, CachePurge) else work.deletions[0].image_id

@@ -2,7 +2,6 @@
 
 Beside live traffic the stores are never seen at one moment. So what is young is left
 alone, what looks wrong is looked at again, and repairs hold only for what was read.
-Counters have no age; one that keeps the same wrong value over two counts has drifted.
 A lost file can't be made again: it is told, and left to a person and the bucket's versions.
 """
 
@@ -10,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
-from datetime import datetime
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from image_service.domain.audit import (
     FaultKind,
@@ -22,117 +20,154 @@ from image_service.domain.audit import (
     ImageRecord,
     TablePage,
     TagPointer,
-    Usage,
 )
 from image_service.domain.images import Image
-from image_service.ports import ObjectStore, UploadIntents
-from image_service.repair_ports import ObjectInventory, TableAudit
+from image_service.domain.outbox import OutboxEntry
+from image_service.domain.uploads import UploadIntent
+from image_service.services.counters import CounterAudit
+from image_service.services.repairs import Stores, mended
+from image_service.services.sweeping import IntentSweeper
 
 PREFIX: Final = "images/"
 _AT_ONCE: Final = 20
-_COUNTS: Final = 3  # of a counter under traffic, before it is left for another time
-# The three shapes of `domain.images.object_key`.
-_FILE = re.compile(r"images/[^/]+/(?:thumbnails/)?(?P<id>[0-9A-Z]{26})(?:/[^/]+)?\.webp", re.ASCII)
+_SWEPT_WITHIN: Final = timedelta(minutes=20)  # two of the worker's periods
+# The three shapes of `domain.images.object_key`; the ULIDs whose time a datetime can hold.
+_ULID: Final = r"(?P<id>[0-6][0-9A-HJKMNP-TV-Z]{25})"
+_FILE: Final = re.compile(rf"images/[^/]+/(?:thumbnails/)?{_ULID}(?:/[^/]+)?\.webp", re.ASCII)
 
-Findings = AsyncIterator[Finding]
+T = TypeVar("T")
 
 
 class FileAudit:
-    """Files that no image has."""
+    """Files that no image has.
 
-    def __init__(
-        self,
-        *,
-        audit: TableAudit,
-        objects: ObjectStore,
-        intents: UploadIntents,
-        before: datetime,
-        fix: bool,
-    ) -> None:
-        self._audit = audit
-        self._objects = objects
-        self._intents = intents
-        self._before = before
-        self._fix = fix
-
-    async def check(self, page: FilePage) -> Findings:
-        keys = [file.key for file in page.files if file.modified_at <= self._before]
-        image_ids = {key: found["id"] for key in keys if (found := _FILE.fullmatch(key))}
-        records = await self._audit.records(list(image_ids.values()))
-        for key in keys:
-            image_id = image_ids.get(key)
-            if image_id is None:
-                yield Finding(FaultKind.ORPHANED_FILE, key, "not a name the service gives")
-            elif image_id not in records:
-                if await self._is_orphan(image_id):
-                    yield await self._removed(key)
-            elif key not in records[image_id].image.object_keys:
-                yield Finding(FaultKind.ORPHANED_FILE, key, "its image does not name it")
-
-    async def _is_orphan(self, image_id: str) -> bool:
-        """Without an intent no commit can come; so its absence is to be seen first."""
-        if await self._intents.find(image_id) is not None:
-            return False
-        return not await self._audit.records([image_id])
-
-    async def _removed(self, key: str) -> Finding:
-        if self._fix:
-            await self._objects.delete([key])
-        return Finding(FaultKind.ORPHANED_FILE, key, "no image", fixed=self._fix)
-
-
-class ItemAudit:
-    """Images, counters and tag pointers that don't go together.
-
-    `settle` is how long, in seconds, an index is given to catch up with the table.
+    Before those of a page are removed, `admit` is told how many they are, and of how many
+    files; it raises where they are too many. Without it none is removed.
     """
 
     def __init__(
+        self, stores: Stores, *, before: datetime, admit: Callable[[int, int], None] | None
+    ) -> None:
+        self._audit = stores.audit
+        self._inventory = stores.inventory
+        self._objects = stores.objects
+        self._intents = stores.intents
+        self._before = before
+        self._admit = admit
+
+    async def check(self, page: FilePage) -> list[Finding]:
+        ids = {
+            file.key: found["id"] if (found := _FILE.fullmatch(file.key)) else None
+            for file in page.files
+            if file.modified_at <= self._before
+        }
+        records = await self._audit.records([image_id for image_id in ids.values() if image_id])
+        strange, orphans = [], []
+        for key, image_id in ids.items():
+            if image_id is None:
+                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "not a name of ours"))
+            elif image_id not in records:
+                if await self._is_orphan(key, image_id):
+                    orphans.append(key)
+            elif (record := records[image_id]) and key not in record.image.object_keys:
+                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "its image does not name it"))
+        fixed = await self._remove(orphans, len(page.files))
+        return [
+            *strange,
+            *(Finding(FaultKind.ORPHANED_FILE, key, "no image", fixed) for key in orphans),
+        ]
+
+    async def _is_orphan(self, key: str, image_id: str) -> bool:
+        """In this order: without an intent no commit can come; and a deleted image goes last."""
+        if await self._intents.exists(image_id):
+            return False
+        if await self._audit.records([image_id]):
+            return False
+        return await self._inventory.exists(key)
+
+    async def _remove(self, keys: list[str], files: int) -> bool:
+        if self._admit is None or not keys:
+            return False
+        self._admit(len(keys), files)
+        return await mended(self._removed(keys))
+
+    async def _removed(self, keys: list[str]) -> bool:
+        await self._objects.delete(keys)
+        return True
+
+
+class ItemAudit:
+    """Images, tag pointers and counters that don't go together, and what was left lying."""
+
+    def __init__(
         self,
+        stores: Stores,
+        counters: CounterAudit,
         *,
-        audit: TableAudit,
-        inventory: ObjectInventory,
         now: datetime,
         before: datetime,
-        settle: float,
         fix: bool,
     ) -> None:
-        self._audit = audit
-        self._inventory = inventory
+        self._audit = stores.audit
+        self._inventory = stores.inventory
+        self._intents = stores.intents
+        self._sweeper = IntentSweeper(intents=stores.intents, objects=stores.objects)
+        self._outbox = stores.outbox
+        self._counters = counters
         self._now = now
         self._before = before
-        self._settle = settle
         self._fix = fix
 
-    async def check(self, page: TablePage) -> Findings:
-        for record in page.records:
-            if record.deleted_at is not None and record.deleted_at <= self._before:
-                yield await self._stuck(record.image)
-        live = [record.image for record in page.records if record.deleted_at is None]
-        settled = [image for image in live if image.updated_at <= self._before]
-        for start in range(0, len(settled), _AT_ONCE):
-            some = settled[start : start + _AT_ONCE]
-            for findings in await asyncio.gather(*(self._image(image) for image in some)):
-                for finding in findings:
-                    yield finding
-        async for finding in self._pointers(page.pointers):
-            yield finding
-        for user_id, album_id in await self._counters_of(page, live):
-            if (wrong := await self._counter(user_id, album_id)) is not None:
-                yield wrong
+    async def check(self, page: TablePage) -> list[Finding]:
+        settled = [
+            record.image
+            for record in page.records
+            if record.deleted_at is None and record.image.updated_at <= self._before
+        ]
+        return [
+            *(Finding(FaultKind.UNREADABLE_ITEM, key, "not read") for key in page.unreadable),
+            *await _each(self._intent, page.intents),
+            *await _each(self._set_aside, page.aside),
+            *await _each(self._stuck, page.records),
+            *await _each(self._image, settled),
+            *await self._pointers(page.pointers),
+            *await self._counters.check(page.usages, settled),
+        ]
 
-    async def _stuck(self, image: Image) -> Finding:
-        fixed = self._fix and await self._audit.requeue(image, self._now)
-        return Finding(FaultKind.STUCK_DELETION, image.id, "being deleted for long", fixed)
+    async def _intent(self, intent: UploadIntent) -> list[Finding]:
+        """One that is left of a committed image does no harm, and goes with the next sweep."""
+        if (
+            intent.created_at > self._before - _SWEPT_WITHIN
+            or not await self._intents.exists(intent.image_id)
+            or await self._audit.records([intent.image_id])
+        ):
+            return []
+        fixed = self._fix and await mended(self._sweeper.settle(intent))
+        return [Finding(FaultKind.OLD_INTENT, intent.image_id, f"of {intent.user_id}", fixed)]
+
+    async def _set_aside(self, entry: OutboxEntry) -> list[Finding]:
+        fixed = self._fix and await mended(self._outbox.revive(entry, self._now))
+        return [Finding(FaultKind.SET_ASIDE, entry.id, f"after {entry.tries} tries", fixed)]
+
+    async def _stuck(self, record: ImageRecord) -> list[Finding]:
+        image = record.image
+        if record.deleted_at is None or record.deleted_at > self._before:
+            return []
+        if not await self._is_still(image.id, record):
+            return []
+        fixed = self._fix and await mended(self._audit.requeue(image, self._now))
+        return [Finding(FaultKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
 
     async def _image(self, image: Image) -> list[Finding]:
-        lost = await self._missing_files(image)
-        findings = [Finding(FaultKind.MISSING_FILE, image.id, key) for key in lost]
+        lost = [key for key in image.object_keys if not await self._inventory.exists(key)]
         missing, stale = await self._audit.wrong_pointers(image)
+        if not (lost or missing or stale) or not await self._is_still(
+            image.id, ImageRecord(image, None)
+        ):
+            return []
+        findings = [Finding(FaultKind.MISSING_FILE, image.id, key) for key in lost]
         if missing or stale:
-            if not await self._is_still(image):
-                return findings
-            fixed = self._fix and await self._audit.rewrite_pointers(image)
+            fixed = self._fix and await mended(self._audit.rewrite_pointers(image))
             for kind, count in (
                 (FaultKind.MISSING_POINTER, missing),
                 (FaultKind.STALE_POINTER, stale),
@@ -141,66 +176,37 @@ class ItemAudit:
                     findings.append(Finding(kind, image.id, f"{count} of its tags", fixed))
         return findings
 
-    async def _missing_files(self, image: Image) -> list[str]:
-        missing = [key for key in image.object_keys if not await self._inventory.exists(key)]
-        return missing if missing and await self._is_still(image) else []
+    async def _is_still(self, image_id: str, record: ImageRecord | None) -> bool:
+        """Whether the image is as it was read; None: not there."""
+        records = await self._audit.records([image_id])
+        return records == ({} if record is None else {image_id: record})
 
-    async def _is_still(self, image: Image) -> bool:
-        record = (await self._audit.records([image.id])).get(image.id)
-        return record == ImageRecord(image, None)
-
-    async def _pointers(self, pointers: Iterable[TagPointer]) -> Findings:
+    async def _pointers(self, pointers: Iterable[TagPointer]) -> list[Finding]:
         old = [pointer for pointer in pointers if pointer.uploaded_at <= self._before]
         records = await self._audit.records([pointer.image_id for pointer in old])
+        findings = []
         for pointer in old:
             record = records.get(pointer.image_id)
             if pointer.points_at(record):
                 continue
-            # It may have been read before an edit and its image after.
-            fixed = await self._audit.remove_pointer(pointer, record) if self._fix else False
-            subject = f"{pointer.image_id} under {pointer.key!r} of {pointer.user_id}"
-            yield Finding(FaultKind.ORPHANED_POINTER, subject, "no such image or tag", fixed)
-
-    async def _counters_of(
-        self, page: TablePage, live: Iterable[Image]
-    ) -> dict[tuple[str, str | None], None]:
-        """Those on the page, and those that images on it should have but don't."""
-        counters = {(usage.user_id, usage.album_id): None for usage in page.usages}
-        wanted = {(image.user_id, None): None for image in live} | {
-            (image.user_id, image.album_id): None for image in live
-        }
-        for user_id, album_id in wanted:
-            if await self._audit.usage(user_id, album_id) is None:
-                counters[user_id, album_id] = None
-        return counters
-
-    async def _counter(self, user_id: str, album_id: str | None) -> Finding | None:
-        wrong = await self._drift(user_id, album_id)
-        if wrong is None:
-            return None
-        await asyncio.sleep(self._settle)
-        if await self._drift(user_id, album_id) != wrong:
-            return None  # traffic, or an index that lagged; another run will tell
-        seen, right = wrong
-        fixed = self._fix and await self._audit.correct_usage(seen, right)
-        return Finding(
-            FaultKind.WRONG_COUNTER,
-            user_id if album_id is None else f"{user_id} album {album_id}",
-            f"says {_amount(seen)}, is {_amount(right)}",
-            fixed,
-        )
-
-    async def _drift(self, user_id: str, album_id: str | None) -> tuple[Usage | None, Usage] | None:
-        """What the counter says and what it should; None where they agree or won't hold still."""
-        for _ in range(_COUNTS):
-            before = await self._audit.usage(user_id, album_id)
-            right = await self._audit.counted(user_id, album_id)
-            if await self._audit.usage(user_id, album_id) == before:
-                nothing = replace(right, images=0, size_bytes=0)
-                same = (before or nothing) == right and not (album_id and before == nothing)
-                return None if same else (before, right)
-        return None
+            # An edit takes a pointer along: only both together, at one moment, are wrong.
+            if await self._audit.has_pointer(pointer) and await self._is_still(
+                pointer.image_id, record
+            ):
+                fixed = self._fix and await mended(self._audit.remove_pointer(pointer, record))
+                subject = f"{pointer.image_id} under {pointer.key!r} of {pointer.user_id}"
+                detail = "no such image or tag"
+                findings.append(Finding(FaultKind.ORPHANED_POINTER, subject, detail, fixed))
+        return findings
 
 
-def _amount(usage: Usage | None) -> str:
-    return f"{usage.images} images, {usage.size_bytes} bytes" if usage else "nothing"
+async def _each(
+    look: Callable[[T], Awaitable[list[Finding]]], things: Iterable[T]
+) -> list[Finding]:
+    """What is found of each, some at a time."""
+    waiting, findings = list(things), []
+    for start in range(0, len(waiting), _AT_ONCE):
+        some = waiting[start : start + _AT_ONCE]
+        for found in await asyncio.gather(*(look(thing) for thing in some)):
+            findings += found
+    return findings

@@ -15,7 +15,6 @@ from typing import Final
 import structlog
 
 from image_service.domain.errors import ImageServiceError
-from image_service.domain.images import Deletion
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.times import utc_now
 from image_service.ports import ObjectStore, Outbox
@@ -44,13 +43,13 @@ class DeletionService:
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
-    async def finish(self, deletion: Deletion) -> None:
+    async def finish(self, entry: OutboxEntry) -> None:
         """Delete the files and hand the rest over; return after `patience` at the latest.
 
-        What fails, or takes longer, the worker does: the entry that was written with the
-        deletion is still there.
+        `entry` is the one that was written with the deletion. What fails, or takes longer,
+        the worker does: it is still there.
         """
-        task = asyncio.create_task(self._finish(deletion))
+        task = asyncio.create_task(self._finish(entry))
         self._running.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._running.discard)
         await asyncio.wait([task], timeout=self._patience)
@@ -61,12 +60,12 @@ class DeletionService:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _finish(self, deletion: Deletion) -> None:
+    async def _finish(self, entry: OutboxEntry) -> None:
         try:
-            await self._objects.delete(deletion.object_keys)
-            following = OutboxEntry.new(Clearing(Step.EDGES, (deletion,)), self._now())
-            await self._outbox.replace([OutboxEntry.of(deletion)], following)
+            await self._objects.delete(entry.object_keys)
+            following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
+            await self._outbox.replace([entry], following)
         except ImageServiceError:
-            log.warning("deletion_unfinished", image_id=deletion.image_id, exc_info=True)
+            log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)
         else:
             self._nudge()

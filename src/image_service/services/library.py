@@ -12,8 +12,9 @@ from image_service.domain.errors import (
     NotAuthorized,
     VersionMismatch,
 )
-from image_service.domain.images import Deletion, ExpectedVersion, Image, ImageChanges, is_image_id
+from image_service.domain.images import ExpectedVersion, Image, ImageChanges, is_image_id
 from image_service.domain.listing import Listing, ListQuery
+from image_service.domain.outbox import OutboxEntry
 from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
@@ -82,13 +83,13 @@ class Library:
 
     async def delete(self, user_id: str, image_id: str, expected: ExpectedVersion) -> None:
         """Raises as `update` does. Durable on return."""
-        deletion = await self._mark_deleted(user_id, image_id, expected)
+        entry = await self._mark_deleted(user_id, image_id, expected)
         # The deletion is durable: from here on the answer is yes, whatever fails.
-        await self._deletions.finish(deletion)
+        await self._deletions.finish(entry)
 
     async def _mark_deleted(
         self, user_id: str, image_id: str, expected: ExpectedVersion
-    ) -> Deletion:
+    ) -> OutboxEntry:
         for _ in range(_TRIES):
             image = await self._stored(user_id, image_id)
             expected.check(image.version)

@@ -11,30 +11,33 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
 
-from image_service.domain.errors import CdnBusy, DependencyUnavailable
-from image_service.domain.images import CdnUrls
-from image_service.domain.outbox import CachePurge, Clearing, Lease, OutboxEntry, Step
+from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
+from image_service.domain.images import CdnUrls, Deletion
+from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
 from image_service.domain.times import floor_to_milliseconds, utc_now
 from image_service.ports import Cdn, ImageRepository, ObjectStore, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
 
-BATCH: Final = 90  # deletions an invalidation: 180 of the 3,000 paths that may be in progress
+BATCH: Final = 90  # deletions an invalidation; as many as one transaction can swap
+MAX_PATHS: Final = 1_000  # an invalidation, of the 3,000 paths that may be in progress
 MAX_TRIES: Final = 40  # about 16 hours
+LEASE: Final = timedelta(seconds=60)  # longer than any single call, its retries included
 
-_LEASE: Final = timedelta(seconds=60)
-_TAKEN_AT_ONCE: Final = 4 * BATCH
-_AT_ONCE: Final = 10
+_EDGES_AT_ONCE: Final = 4 * BATCH
+_NOTES_AT_ONCE: Final = 20
+_CALLS_AT_ONCE: Final = 10
 _FIRST_DELAY: Final = 5.0  # seconds
 _LONGEST_DELAY: Final = 30 * 60.0
-_CDN_PAUSE: Final = 60.0  # an invalidation takes about a minute
+_CDN_REST: Final = 60.0  # an invalidation takes about a minute
+_CACHE_REST: Final = 30.0
 
 T = TypeVar("T")
 PurgeCache = Callable[[str, str], Awaitable[None]]
@@ -60,47 +63,86 @@ class OutboxProcessor:
         self._repository = repository
         self._purge_cache = purge_cache
         self._now = now
-        self._cdn_rests_until: datetime | None = None
+        self._cdn_rest = _Rest(_CDN_REST, now)
+        self._cache_rest = _Rest(_CACHE_REST, now)
         self.set_aside = 0  # entries given up since the start
 
-    async def round(self) -> int:
-        """Do what is due; how many entries were taken. Raises DependencyUnavailable."""
-        lease = Lease(str(uuid.uuid4()), self._now() + _LEASE)
-        entries = await self._outbox.take(lease, self._now(), _TAKEN_AT_ONCE)
-        purges = [entry for entry in entries if isinstance(entry.work, CachePurge)]
-        await self._each(purges, self._purge)
-        cleared = await self._each(_at(Step.OBJECTS, entries), self._delete_objects)
-        waiting = [*_at(Step.EDGES, entries), *(entry for entry in cleared if entry)]
-        batches = [
-            await self._batched(waiting[start : start + BATCH])
-            for start in range(0, len(waiting), BATCH)
-        ]
-        ready = [*_at(Step.PURGE, entries), *(batch for batch in batches if batch)]
-        for batch in ready:  # one by one: calls at once are what CloudFront throttles
-            await self._guarded(batch, self._drop_from_edges)
-        return len(entries)
+    async def round(self, due: datetime | None = None) -> int:
+        """Do what is due, now or at `due`; how many entries were taken.
+
+        The lanes in turn, each for half a lease at most, and S3's last: it has most of the
+        work, and may take half a minute to fail. Raises DependencyUnavailable.
+        """
+        due = due or self._now()
+        told = await self._tell_edges(due)
+        return told + await self._purge_caches(due) + await self._delete_files(due)
 
     async def drain(self) -> None:
-        """Rounds until nothing is due."""
-        while await self.round():
+        """Rounds until nothing is left of what is due by now; traffic may go on meanwhile."""
+        start = self._now()
+        while await self.round(start):
             pass
 
-    async def _purge(self, entry: OutboxEntry) -> None:
-        assert isinstance(entry.work, CachePurge)  # noqa: S101 - for the type checker
-        await self._purge_cache(entry.work.user_id, entry.work.image_id)
-        await self._outbox.replace([entry], None)
+    async def _tell_edges(self, due: datetime) -> int:
+        if self._cdn_rest.on:  # nothing is taken, so that what waits grows into full batches
+            return 0
+        lease = self._new_lease()
+        entries = await self._outbox.take(Lane.EDGES, lease, due, _EDGES_AT_ONCE)
+        stored = [[entry] for entry in entries if _is_batch(entry)]
+        fresh = [entry for entry in entries if not _is_batch(entry)]
+        for some in (*stored, *_batches(fresh)):
+            # One by one: calls at once are what CloudFront throttles.
+            if self._cdn_rest.on or self._is_late(lease):
+                break  # what is left is free again when the lease is over
+            batch = some[0] if _is_batch(some[0]) else await self._batched(some)
+            if batch is not None:
+                await self._guarded(batch, self._drop_from_edges)
+        return len(entries)
 
-    async def _delete_objects(self, entry: OutboxEntry) -> OutboxEntry | None:
-        work = _clearing(entry)
-        keys = [key for gone in work.deletions for key in gone.object_keys]
-        await self._objects.delete(keys)
-        following = OutboxEntry.new(replace(work, step=Step.EDGES), self._now(), entry.lease)
-        return following if await self._outbox.replace([entry], following) else None
+    async def _purge_caches(self, due: datetime) -> int:
+        if self._cache_rest.on:
+            return 0
+        lease = self._new_lease()
+        notes = await self._outbox.take(Lane.CACHE, lease, due, _NOTES_AT_ONCE)
+        for note in notes:
+            if self._cache_rest.on or self._is_late(lease):
+                break
+            await self._guarded(note, self._purge)
+        return len(notes)
+
+    async def _delete_files(self, due: datetime) -> int:
+        """Taken as they are worked on: what S3 keeps waiting is not to be held for long."""
+        first, taken = self._new_lease(), 0
+        while taken < BATCH and not self._is_late(first):
+            lease = self._new_lease()
+            entries = await self._outbox.take(Lane.FILES, lease, due, _CALLS_AT_ONCE)
+            await _bounded(self._guarded(entry, self._delete_objects) for entry in entries)
+            taken += len(entries)
+            if len(entries) < _CALLS_AT_ONCE:
+                break
+        return taken
+
+    async def _purge(self, note: OutboxEntry) -> None:
+        assert isinstance(note.work, CachePurge)  # noqa: S101 - for the type checker
+        for image_id in sorted(note.work.image_ids):
+            try:
+                await self._purge_cache(note.work.user_id, image_id)
+            except DependencyUnavailable:
+                self._cache_rest.begin()
+                raise
+        await self._outbox.replace([note], None)
+
+    async def _delete_objects(self, entry: OutboxEntry) -> None:
+        await self._objects.delete(entry.object_keys)
+        # As old as it was, so that a drain that began before finishes it.
+        following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), entry.due_at)
+        await self._outbox.replace([entry], following)
 
     async def _batched(self, entries: Sequence[OutboxEntry]) -> OutboxEntry | None:
         """All their paths under one reference, written down before it is used."""
-        deletions = tuple(gone for entry in entries for gone in _clearing(entry).deletions)
-        batch = OutboxEntry.new(Clearing(Step.PURGE, deletions), self._now(), entries[0].lease)
+        work = Clearing(Step.PURGE, tuple(gone for entry in entries for gone in entry.deletions))
+        due = max(entry.due_at for entry in entries)
+        batch = OutboxEntry.new(work, due, entries[0].lease)
         try:
             return batch if await self._outbox.replace(entries, batch) else None
         except DependencyUnavailable:  # whichever of them is there now is taken again
@@ -108,18 +150,30 @@ class OutboxProcessor:
             return None
 
     async def _drop_from_edges(self, batch: OutboxEntry) -> None:
-        if self._cdn_rests_until is not None and self._now() < self._cdn_rests_until:
-            raise CdnBusy
-        deletions = _clearing(batch).deletions
-        paths = [CdnUrls.path(key) for gone in deletions for key in gone.object_keys]
-        await self._cdn.invalidate(paths, batch.id)
-        await _bounded(self._repository.forget(gone) for gone in deletions)
-        await self._outbox.replace([batch], None)
+        refused: list[Deletion] = []
+        try:
+            await self._cdn.invalidate(_paths(batch.deletions), batch.id)
+        except CdnRefused:
+            if len(batch.deletions) == 1:
+                raise
+            refused = await self._refused_singly(batch)
+        done = [gone for gone in batch.deletions if gone not in refused]
+        await _bounded(self._repository.forget(gone) for gone in done)
+        if not refused:
+            await self._outbox.replace([batch], None)
+            return
+        left = Clearing(Step.PURGE, tuple(refused))
+        await self._put_off(batch, batch.tries + 1, self._backed_off(batch), left)
 
-    async def _each(
-        self, entries: Iterable[OutboxEntry], step: Callable[[OutboxEntry], Awaitable[T]]
-    ) -> list[T | None]:
-        return await _bounded(self._guarded(entry, step) for entry in entries)
+    async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:
+        """Those at fault, after one call for each: they are not to keep the others back."""
+        refused = []
+        for gone in batch.deletions:
+            try:
+                await self._cdn.invalidate(_paths([gone]), f"{batch.id}-{gone.image_id}")
+            except CdnRefused:
+                refused.append(gone)
+        return refused
 
     async def _guarded(
         self, entry: OutboxEntry, step: Callable[[OutboxEntry], Awaitable[T]]
@@ -128,8 +182,7 @@ class OutboxProcessor:
         try:
             return await step(entry)
         except CdnBusy:
-            self._cdn_rests_until = self._now() + timedelta(seconds=_CDN_PAUSE)
-            await self._put_off(entry, entry.tries, _CDN_PAUSE * _jitter())
+            await self._put_off(entry, entry.tries, self._cdn_rest.begin())
         except Exception as failure:
             log.warning(
                 "outbox_entry_failed",
@@ -137,16 +190,15 @@ class OutboxProcessor:
                 tries=entry.tries + 1,
                 exc_info=not isinstance(failure, DependencyUnavailable),
             )
-            await self._put_off(entry, entry.tries + 1, _backoff(entry.tries))
+            await self._put_off(entry, entry.tries + 1, self._backed_off(entry))
         return None
 
-    async def _put_off(self, entry: OutboxEntry, tries: int, seconds: float) -> None:
-        later = replace(
-            entry,
-            due_at=floor_to_milliseconds(self._now() + timedelta(seconds=seconds)),
-            tries=tries,
-            lease=None,
-        )
+    async def _put_off(
+        self, entry: OutboxEntry, tries: int, until: datetime, left: Clearing | None = None
+    ) -> None:
+        """Come back to what is `left` of it, or to all."""
+        due = floor_to_milliseconds(until)
+        later = replace(entry, due_at=due, tries=tries, lease=None, work=left or entry.work)
         try:
             if tries < MAX_TRIES:
                 await self._outbox.replace([entry], later)
@@ -156,20 +208,57 @@ class OutboxProcessor:
         except DependencyUnavailable:  # its lease will run out
             log.warning("outbox_entry_not_put_off", entry=entry.id, exc_info=True)
 
+    def _backed_off(self, entry: OutboxEntry) -> datetime:
+        seconds = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**entry.tries) * _jitter()
+        return self._now() + timedelta(seconds=seconds)
 
-def _at(step: Step, entries: Iterable[OutboxEntry]) -> list[OutboxEntry]:
-    return [
-        entry for entry in entries if isinstance(entry.work, Clearing) and entry.work.step is step
-    ]
+    def _new_lease(self) -> Lease:
+        return Lease(str(uuid.uuid4()), self._now() + LEASE)
+
+    def _is_late(self, lease: Lease) -> bool:
+        """Half of it is for what was begun to end in."""
+        return self._now() >= lease.until - LEASE / 2
 
 
-def _clearing(entry: OutboxEntry) -> Clearing:
-    assert isinstance(entry.work, Clearing)  # noqa: S101 - for the type checker
-    return entry.work
+class _Rest:
+    """How long an outside system is left alone that takes no more, or does not answer."""
+
+    def __init__(self, seconds: float, now: Callable[[], datetime]) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._until: datetime | None = None
+
+    @property
+    def on(self) -> bool:
+        return self._until is not None and self._now() < self._until
+
+    def begin(self) -> datetime:
+        """Only where it said so itself: a rest must not make itself longer. Its end."""
+        self._until = self._now() + timedelta(seconds=self._seconds * _jitter())
+        return self._until
 
 
-def _backoff(tries: int) -> float:
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**tries) * _jitter()
+def _is_batch(entry: OutboxEntry) -> bool:
+    return isinstance(entry.work, Clearing) and entry.work.step is Step.PURGE
+
+
+def _batches(entries: Iterable[OutboxEntry]) -> Iterator[list[OutboxEntry]]:
+    """As many to a batch as it may have of entries and of paths."""
+    batch: list[OutboxEntry] = []
+    paths = 0
+    for entry in entries:
+        count = len(entry.object_keys)
+        if batch and (len(batch) == BATCH or paths + count > MAX_PATHS):
+            yield batch
+            batch, paths = [], 0
+        batch.append(entry)
+        paths += count
+    if batch:
+        yield batch
+
+
+def _paths(deletions: Iterable[Deletion]) -> list[str]:
+    return [CdnUrls.path(key) for gone in deletions for key in gone.object_keys]
 
 
 def _jitter() -> float:
@@ -178,7 +267,7 @@ def _jitter() -> float:
 
 async def _bounded(work: Iterable[Awaitable[T]]) -> list[T]:
     """All of it, ten at a time; the first failure is raised once all have ended."""
-    gate = asyncio.Semaphore(_AT_ONCE)
+    gate = asyncio.Semaphore(_CALLS_AT_ONCE)
 
     async def one(step: Awaitable[T]) -> T:
         async with gate:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Mapping
 
 import structlog
 
-from image_service.domain.errors import ImageServiceError, OutcomeUnknown
+from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image
 from image_service.domain.uploads import Claim, UploadIntent
 from image_service.ports import (
@@ -58,7 +58,7 @@ class ImageWriter:
             async with self._cache.writing(image.user_id, image.id):
                 await self._repository.add(image, intent=intent, claim=claim)
         except ImageServiceError as failure:
-            if await self._is_committed(intent, failure):
+            if await self._is_committed(image, intent, failure):
                 log.warning("upload_committed_unanswered", image_id=image.id)
                 return
             await self._discard(intent, claim)
@@ -86,17 +86,21 @@ class ImageWriter:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _is_committed(self, intent: UploadIntent, failure: ImageServiceError) -> bool:
+    async def _is_committed(
+        self, image: Image, intent: UploadIntent, failure: ImageServiceError
+    ) -> bool:
         """Settles what became of the commit. Where that fails too, the sweeper will.
 
-        An intent that can't be withdrawn went with the commit.
+        An intent that can't be withdrawn went with the commit, or a sweeper had it; so only
+        the image itself tells. Without its intent none can come any more.
         """
         try:
-            withdrawn = await self._intents.withdraw(intent)
+            if await self._intents.withdraw(intent):
+                return False
+            return await self._repository.get(image.id) is not None
         except ImageServiceError as unsettled:
             log.exception("upload_unsettled", image_id=intent.image_id)
             raise failure from unsettled
-        return not withdrawn and isinstance(failure, OutcomeUnknown)
 
     async def _discard(self, intent: UploadIntent, claim: Claim | None) -> None:
         """The intent stays: a put that was given up may still arrive, for the sweeper to find."""

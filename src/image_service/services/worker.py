@@ -54,41 +54,51 @@ class Worker:
         self._measure_every = measure_every
         self._now = now
         self._awake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def nudge(self) -> None:
         """Something has just become due."""
         self._awake.set()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        # Apart, because S3 may keep a sweep waiting for long.
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._sweeps())]
 
     async def aclose(self) -> None:
-        """Let the running round end, within bounds. What is left, other tasks will find."""
-        self._stopping = True
+        """Let what is running end, within bounds. What is left, other tasks will find."""
+        self._stopping.set()
         self._awake.set()
-        if self._task is None:
+        if not self._tasks:
             return
-        _, pending = await asyncio.wait([self._task], timeout=_STOPPING)
+        _, pending = await asyncio.wait(self._tasks, timeout=_STOPPING)
         for task in pending:
             task.cancel()
             await asyncio.wait([task])
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        sweep_at = clock() + self._sweep_every * random.random()  # noqa: S311 # spread over tasks
         measure_at = clock()
-        while not self._stopping:
+        while not self._stopping.is_set():
             busy = await self._guarded_round()
-            if clock() >= sweep_at:
-                await self._guarded_sweep()
-                sweep_at = clock() + self._sweep_every * _jitter()
             if clock() >= measure_at:
                 await self._guarded_measure()
                 measure_at = clock() + self._measure_every * _jitter()
             if not busy:
                 await self._idle()
+
+    async def _sweeps(self) -> None:
+        wait = self._sweep_every * random.random()  # noqa: S311 # spread over tasks
+        while not await self._stops_within(wait):
+            await self._guarded_sweep()
+            wait = self._sweep_every * _jitter()
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False
 
     async def _guarded_round(self) -> bool:
         try:
@@ -120,7 +130,7 @@ class Worker:
         except TimeoutError:
             return
         self._awake.clear()
-        if not self._stopping:
+        if not self._stopping.is_set():
             await asyncio.sleep(_GATHERING)
 
 

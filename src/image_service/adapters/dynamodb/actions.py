@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -59,12 +60,13 @@ class Actions:
         *,
         set_to: Mapping[str, Any] | None = None,
         remove: Iterable[str] = (),
-        add: Mapping[str, int] | None = None,
+        add: Mapping[str, int | AbstractSet[str]] | None = None,
         only_if: Condition | None = None,
     ) -> TransactWriteItemTypeDef:
         """Touches the named attributes and no other: what a newer version wrote stays.
 
-        Names go in as placeholders, because many of ours are reserved words.
+        `add` raises numbers and fills sets. Names go in as placeholders, because many of ours
+        are reserved words.
         """
         set_to, add, remove = set_to or {}, add or {}, tuple(remove)
         clauses = {

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from image_service.adapters.aws_errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.audit_items import (
-    counted_bytes,
-    is_kind,
-    to_pointer,
-    to_record,
-    to_usage,
+    readable_amount,
+    readable_record,
+    readable_usage,
+    to_page,
 )
 from image_service.adapters.dynamodb.batches import MAX_BATCH, BatchReader
 from image_service.adapters.dynamodb.entries import entry_item
-from image_service.adapters.dynamodb.indexes import USAGE, pointer_actions
+from image_service.adapters.dynamodb.indexes import pointer_actions, usage_attributes
 from image_service.adapters.dynamodb.items import Item, from_wire, tag_pointers, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX
 from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
@@ -31,6 +30,8 @@ from image_service.domain.audit import ImageRecord, TablePage, TagPointer, Usage
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Position
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
+from image_service.domain.times import format_timestamp
+from image_service.domain.usage import Amount
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 200
 _STILL: Final = "attribute_not_exists(deletedAt) AND version = :seen"
-_BEING_DELETED: Final = Condition("attribute_exists(deletedAt)")
+_NOT_REQUEUED: Final = (
+    "attribute_exists(deletedAt) AND (attribute_not_exists(requeuedAt) OR requeuedAt < :lately)"
+)
+_REQUEUE_AFTER: Final = timedelta(days=1)  # an entry is done or set aside after 16 hours
 
 
 class DynamoTableAudit:
@@ -63,41 +67,35 @@ class DynamoTableAudit:
             request["ExclusiveStartKey"] = to_wire(json.loads(position))
         with translated("dynamodb:Scan"):
             answer = await self._client.scan(ConsistentRead=True, **request)
-        items = [from_wire(item) for item in answer["Items"]]
         last = answer.get("LastEvaluatedKey")
-        return TablePage(
-            records=[to_record(item) for item in items if is_kind(item, "image")],
-            usages=[to_usage(item) for item in items if is_kind(item, "usage")],
-            pointers=[to_pointer(item) for item in items if is_kind(item, "tag")],
-            looked_at=len(items),
-            following=json.dumps(from_wire(last)) if last else None,
+        return to_page(
+            [from_wire(item) for item in answer["Items"]],
+            json.dumps(from_wire(last)) if last else None,
         )
 
-    async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord]:
-        found: dict[str, ImageRecord] = {}
+    async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord | None]:
+        found: dict[str, ImageRecord | None] = {}
         unique = list(dict.fromkeys(image_ids))
         for start in range(0, len(unique), MAX_BATCH):
             items = await self._batches.read(unique[start : start + MAX_BATCH])
-            found |= {image_id: to_record(item) for image_id, item in items.items()}
+            found |= {image_id: readable_record(item) for image_id, item in items.items()}
         return found
 
     async def requeue(self, image: Image, at: datetime) -> bool:
-        deletion = Deletion(
-            image_id=image.id,
-            user_id=image.user_id,
-            object_keys=image.object_keys,
-            entry_id="",
-            due_at=at,
+        entry = OutboxEntry.new(Clearing(Step.OBJECTS, (Deletion.of(image),)), at)
+        # The entry moves as it is worked on, so its key can't tell whether there is one.
+        mark = self._actions.update(
+            keys.image_key(image.id),
+            set_to={"requeuedAt": format_timestamp(at)},
+            only_if=Condition(_NOT_REQUEUED, {":lately": format_timestamp(at - _REQUEUE_AFTER)}),
         )
-        entry = OutboxEntry.new(Clearing(Step.OBJECTS, (deletion,)), at)
-        check = self._actions.check(keys.image_key(image.id), only_if=_BEING_DELETED)
-        return await self._done([check, self._actions.put(entry_item(entry))])
+        return await self._done([mark, self._actions.put(entry_item(entry))])
 
     async def usage(self, user_id: str, album_id: str | None) -> Usage | None:
         item = await self._get(_usage_key(user_id, album_id))
-        return to_usage(item) if item else None
+        return readable_usage(item) if item else None
 
-    async def counted(self, user_id: str, album_id: str | None) -> Usage:
+    async def counted(self, user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
         index, partition = USER_INDEX, keys.user_partition(user_id)
         if album_id is not None:
             index, partition = ALBUM_INDEX, keys.album_partition(user_id, album_id)
@@ -107,29 +105,26 @@ class DynamoTableAudit:
             "KeyConditionExpression": f"{index.partition_key} = :partition",
             "ExpressionAttributeValues": to_wire({":partition": partition}),
             "ProjectionExpression": "renditions",
+            "Limit": self._page_items,
         }
-        images = size = 0
         while True:
             with translated("dynamodb:Query"):
                 answer = await self._client.query(**request)
-            images += len(answer["Items"])
-            size += sum(counted_bytes(from_wire(item)) for item in answer["Items"])
+            yield readable_amount([from_wire(item) for item in answer["Items"]])
             if "LastEvaluatedKey" not in answer:
-                return Usage(user_id, album_id, images, size)
+                return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    async def correct_usage(self, seen: Usage | None, right: Usage) -> bool:
-        key = _usage_key(right.user_id, right.album_id)
-        as_seen = Condition("attribute_not_exists(PK)")
-        if seen is not None:
-            as_seen = Condition(
-                "imageCount = :images AND totalBytes = :size",
-                {":images": seen.images, ":size": seen.size_bytes},
-            )
-        if right.album_id is not None and right.images == 0:
-            return await self._done([self._actions.delete(key, only_if=as_seen)])
+    async def correct_usage(
+        self, user_id: str, album_id: str | None, seen: Usage | None, right: Amount
+    ) -> bool:
+        key = _usage_key(user_id, album_id)
+        if album_id is not None and not right.images:
+            return await self._done([self._actions.delete(key, only_if=_as_seen(seen))])
         counts = {"imageCount": right.images, "totalBytes": right.size_bytes}
-        write = self._actions.update(key, set_to={**USAGE, **counts}, only_if=as_seen)
+        write = self._actions.update(
+            key, set_to={**usage_attributes(), **counts}, only_if=_as_seen(seen)
+        )
         return await self._done([write])
 
     async def wrong_pointers(self, image: Image) -> tuple[int, int]:
@@ -146,8 +141,10 @@ class DynamoTableAudit:
         check = self._actions.check(keys.image_key(image.id), only_if=still)
         return await self._done([check, *pointer_actions(self._actions, None, image)])
 
+    async def has_pointer(self, pointer: TagPointer) -> bool:
+        return bool(await self._get(_pointer_key(pointer)))
+
     async def remove_pointer(self, pointer: TagPointer, seen: ImageRecord | None) -> bool:
-        place = keys.uploaded(Position(pointer.uploaded_at, pointer.image_id))
         gone = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
         as_seen = Condition(gone)
         if seen is not None and seen.deleted_at is None:
@@ -155,9 +152,7 @@ class DynamoTableAudit:
         return await self._done(
             [
                 self._actions.check(keys.image_key(pointer.image_id), only_if=as_seen),
-                self._actions.delete(
-                    {"PK": keys.tag_key_partition(pointer.user_id, pointer.key), "SK": place}
-                ),
+                self._actions.delete(_pointer_key(pointer)),
             ]
         )
 
@@ -178,6 +173,22 @@ class DynamoTableAudit:
 
 def _agree(pointer: Item, there: Item) -> bool:
     return all(pointer.get(name) == there.get(name) for name in ("id", "tags", "albumId"))
+
+
+def _as_seen(usage: Usage | None) -> Condition:
+    if usage is None:
+        return Condition("attribute_not_exists(PK)")
+    counts = {":images": usage.amount.images, ":size": usage.amount.size_bytes}
+    same = "imageCount = :images AND totalBytes = :size"
+    if usage.updated_at is None:
+        return Condition(f"{same} AND attribute_not_exists(updatedAt)", counts)
+    seen_at = {":at": format_timestamp(usage.updated_at)}
+    return Condition(f"{same} AND updatedAt = :at", counts | seen_at)
+
+
+def _pointer_key(pointer: TagPointer) -> keys.Key:
+    place = keys.uploaded(Position(pointer.uploaded_at, pointer.image_id))
+    return {"PK": keys.tag_key_partition(pointer.user_id, pointer.key), "SK": place}
 
 
 def _usage_key(user_id: str, album_id: str | None) -> keys.Key:

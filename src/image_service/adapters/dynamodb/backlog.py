@@ -23,7 +23,7 @@ _LOOKED_AT: Final = 250
 
 
 class DynamoBacklog:
-    """Looks at the head of each shard of each lane, and of those that were set aside; never scans."""
+    """Looks at the head of each shard, and of those that were set aside; never scans."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client

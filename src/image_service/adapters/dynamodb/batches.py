@@ -48,7 +48,7 @@ class BatchReader:
                 answer = await self._client.batch_get_item(RequestItems={self._table_name: pending})
             for wire in answer["Responses"].get(self._table_name, []):
                 item = from_wire(wire)
-                items[item["id"]] = item
+                items[keys.image_id_of(item["PK"])] = item
             unprocessed = answer.get("UnprocessedKeys", {})
             if self._table_name not in unprocessed:
                 return items

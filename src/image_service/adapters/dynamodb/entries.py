@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Any
 
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item
@@ -14,8 +14,12 @@ _PURGE_CACHE = "purge-cache"
 _CLEAR = "clear"
 
 
+class UnreadableEntry(Exception):
+    """A newer release wrote it, or a fault: what it asks for is not known here."""
+
+
 def entry_key(entry: OutboxEntry) -> keys.Key:
-    return keys.outbox_key(entry.route, entry.due_at, entry.id)
+    return keys.outbox_key(entry.lane, entry.route, entry.due_at, entry.id)
 
 
 def entry_item(entry: OutboxEntry) -> Item:
@@ -34,7 +38,7 @@ def entry_item(entry: OutboxEntry) -> Item:
 
 def _work(work: Clearing | CachePurge) -> Item:
     if isinstance(work, CachePurge):
-        return {"task": _PURGE_CACHE, "userId": work.user_id, "imageId": work.image_id}
+        return {"task": _PURGE_CACHE, "userId": work.user_id, "imageIds": set(work.image_ids)}
     images = [
         {"id": gone.image_id, "userId": gone.user_id, "objectKeys": list(gone.object_keys)}
         for gone in work.deletions
@@ -42,33 +46,38 @@ def _work(work: Clearing | CachePurge) -> Item:
     return {"task": _CLEAR, "step": work.step.value, "images": images}
 
 
-def to_entry(item: Item, lease: Lease | None = None) -> OutboxEntry:
-    """`lease` is the caller's own."""
-    place: str = item["SK"]
-    due_at, entry_id = place.split("#")
-    return OutboxEntry(
-        id=entry_id,
-        due_at=parse_timestamp(due_at),
-        work=_to_work(item, entry_id, parse_timestamp(due_at)),
-        tries=int(item["tries"]),
-        lease=lease,
-    )
-
-
-def _to_work(item: Item, entry_id: str, due_at: datetime) -> Clearing | CachePurge:
-    if item["task"] == _PURGE_CACHE:
-        return CachePurge(item["userId"], item["imageId"])
-    deletions = tuple(
-        Deletion(
-            image_id=image["id"],
-            user_id=image["userId"],
-            object_keys=tuple(image["objectKeys"]),
-            entry_id=entry_id,
-            due_at=due_at,
+def to_entry(item: Item) -> OutboxEntry:
+    """Without its lease. Raises UnreadableEntry, also where it lies in another's place."""
+    try:
+        due_at, entry_id = item["SK"].split("#")
+        entry = OutboxEntry(
+            id=entry_id,
+            due_at=parse_timestamp(due_at),
+            work=_to_work(item),
+            tries=int(item["tries"]),
         )
-        for image in item["images"]
+    except (AttributeError, KeyError, TypeError, ValueError) as fault:
+        raise UnreadableEntry from fault
+    key = entry_key(entry)
+    if item["PK"] not in {key["PK"], keys.SET_ASIDE} or item["SK"] != key["SK"]:
+        raise UnreadableEntry("it would not be found again")
+    return entry
+
+
+def _to_work(item: Item) -> Clearing | CachePurge:
+    if item["schemaVersion"] > SCHEMA_VERSION:
+        raise ValueError(item["schemaVersion"])
+    if item["task"] == _PURGE_CACHE:
+        return CachePurge(item["userId"], frozenset(item["imageIds"]))
+    if item["task"] != _CLEAR or not item["images"]:
+        raise ValueError(item["task"])
+    return Clearing(Step(item["step"]), tuple(map(_to_deletion, item["images"])))
+
+
+def _to_deletion(image: dict[str, Any]) -> Deletion:
+    return Deletion(
+        image_id=image["id"], user_id=image["userId"], object_keys=tuple(image["objectKeys"])
     )
-    return Clearing(Step(item["step"]), deletions)
 
 
 def milliseconds(lease: Lease) -> int:

@@ -14,15 +14,24 @@ from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, tag_pointers
 from image_service.domain.images import Image
+from image_service.domain.times import format_timestamp, utc_now
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
 
-USAGE: Final = {"type": "usage", "schemaVersion": SCHEMA_VERSION}
 _OTHERS_REMAIN: Final = Condition("imageCount > :leaving", {":leaving": 1})
 _LAST_ONE: Final = Condition(
     "attribute_not_exists(imageCount) OR imageCount <= :leaving", {":leaving": 1}
 )
+
+
+def usage_attributes() -> Item:
+    """What a counter has beside its counts. Repairs go by the time: they leave young ones alone."""
+    return {
+        "type": "usage",
+        "schemaVersion": SCHEMA_VERSION,
+        "updatedAt": format_timestamp(utc_now()),
+    }
 
 
 def usage_actions(
@@ -44,7 +53,7 @@ def usage_actions(
             result.append(
                 actions.update(
                     key,
-                    set_to=USAGE,
+                    set_to=usage_attributes(),
                     add={"imageCount": change.images, "totalBytes": change.size},
                     only_if=_OTHERS_REMAIN if leaves_album else None,
                 )

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from ulid import ULID
 
 from image_service.adapters.aws_errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
-from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, from_wire, to_wire
+from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, to_wire
 from image_service.adapters.dynamodb.queues import older_items
 from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
 from image_service.domain.times import format_timestamp, parse_timestamp, utc_now
@@ -26,6 +27,8 @@ from image_service.domain.uploads import UploadIntent
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+log = structlog.stdlib.get_logger(__name__)
 
 _ABSENT: Final = Condition("attribute_not_exists(PK)")
 _THERE: Final = Condition("attribute_exists(PK)")
@@ -75,19 +78,21 @@ class DynamoUploadIntents:
         with translated("dynamodb:DeleteItem"):
             await self._client.delete_item(TableName=self._table_name, Key=to_wire(_key(intent)))
 
-    async def find(self, image_id: str) -> UploadIntent | None:
+    async def exists(self, image_id: str) -> bool:
         key = keys.intent_key(image_id, ULID.from_str(image_id).datetime)
         with translated("dynamodb:GetItem"):
             answer = await self._client.get_item(
                 TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
             )
-        return _intent(from_wire(answer["Item"])) if "Item" in answer else None
+        return "Item" in answer
 
     async def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
         for shard in range(keys.SHARDS):
             partition = keys.intent_partition(shard)
             async for item in older_items(self._client, self._table_name, partition, before):
-                yield _intent(item)
+                intent = _readable(item)
+                if intent is not None:
+                    yield intent
 
 
 def commit_action(actions: Actions, intent: UploadIntent) -> TransactWriteItemTypeDef:
@@ -111,7 +116,16 @@ def _item(intent: UploadIntent) -> Item:
     }
 
 
-def _intent(item: Item) -> UploadIntent:
+def _readable(item: Item) -> UploadIntent | None:
+    try:
+        return to_intent(item)
+    except (KeyError, TypeError, ValueError):
+        # Of another release, or damaged: the others must not wait for it.
+        log.exception("intent_unreadable", intent=f"{item['PK']} {item['SK']}")
+        return None
+
+
+def to_intent(item: Item) -> UploadIntent:
     return UploadIntent(
         image_id=item["imageId"],
         user_id=item["userId"],

@@ -6,7 +6,9 @@
     tag pointer  TAG#<user>#<tag key>        UPLOADED#<time>#<id>
     intent       INTENT#<shard>              <created>#<image>
     idempotency  IDEMPOTENCY#<user>#<hash>   UPLOAD
-    outbox       OUTBOX#<shard>              <due time>#<entry>
+    outbox       OUTBOX#<shard>              <due time>#<entry>      files to delete
+    … edges      OUTBOX#EDGES#<shard>        <due time>#<entry>      paths to invalidate
+    … cache      OUTBOX#CACHE#<shard>        <due time>#<entry>      invalidations it missed
     … set aside  OUTBOX#DEAD                 <time>#<entry>
 
     UserIndex    USER#<user>                 UPLOADED#<time>#<id>
@@ -25,10 +27,16 @@ from typing import Final
 
 from image_service.domain.fields import tag_key
 from image_service.domain.listing import Position
+from image_service.domain.outbox import Lane
 from image_service.domain.times import format_timestamp, parse_timestamp
 
 SHARDS: Final = 4  # of the outbox and of the intents, so that no partition takes all writes
 SET_ASIDE: Final = "OUTBOX#DEAD"
+_LANES: Final = {
+    Lane.FILES: "OUTBOX#",
+    Lane.EDGES: "OUTBOX#EDGES#",
+    Lane.CACHE: "OUTBOX#CACHE#",
+}
 
 _UPLOADED: Final = "UPLOADED#"
 _AFTER_ALL_UPLOADED: Final = "UPLOADED$"  # '$' is the character after '#'
@@ -39,6 +47,11 @@ Key = dict[str, str]
 
 def image_key(image_id: str) -> Key:
     return {"PK": f"IMAGE#{image_id}", "SK": "METADATA"}
+
+
+def image_id_of(partition: str) -> str:
+    """The inverse of `image_key`'s PK."""
+    return partition.removeprefix("IMAGE#")
 
 
 def user_usage_key(user_id: str) -> Key:
@@ -63,14 +76,14 @@ def idempotency_key(user_id: str, key: str) -> Key:
     return {"PK": f"IDEMPOTENCY#{user_id}#{digest}", "SK": "UPLOAD"}
 
 
-def outbox_key(route: str, due_at: datetime, entry_id: str) -> Key:
+def outbox_key(lane: Lane, route: str, due_at: datetime, entry_id: str) -> Key:
     """`route` chooses the shard; an image's own entry goes by its id."""
     place = f"{format_timestamp(due_at)}#{entry_id}"
-    return {"PK": outbox_partition(_shard(route)), "SK": place}
+    return {"PK": outbox_partition(lane, _shard(route)), "SK": place}
 
 
-def outbox_partition(shard: int) -> str:
-    return f"OUTBOX#{shard}"
+def outbox_partition(lane: Lane, shard: int) -> str:
+    return f"{_LANES[lane]}{shard}"
 
 
 def _shard(route: str) -> int:

@@ -9,31 +9,40 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from image_service.adapters.aws_errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.entries import (
+    UnreadableEntry,
     entry_item,
     entry_key,
     milliseconds,
     to_entry,
 )
-from image_service.adapters.dynamodb.items import Item, to_wire
+from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.dynamodb.queues import older_items
 from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
-from image_service.domain.outbox import CachePurge, Lease, OutboxEntry
+from image_service.domain.outbox import Lane, Lease, OutboxEntry
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
 
+log = structlog.stdlib.get_logger(__name__)
+
 _LEASES_AT_ONCE: Final = 10
+_TOLD: Final = 1_000  # unreadable entries, each once
 _FREE: Final = "attribute_exists(PK) AND (attribute_not_exists(leaseUntil) OR leaseUntil <= :now)"
 _UNTOUCHED: Final = Condition("attribute_exists(PK) AND attribute_not_exists(leaseOwner)")
 
 
 class DynamoOutbox:
-    """An `Outbox`. Its sort keys begin with the time an entry is due, so moving it is a swap."""
+    """An `Outbox`. Its sort keys begin with the time an entry is due, so moving it is a swap.
+
+    `unreadable` is where entries lie that were met and left alone.
+    """
 
     def __init__(
         self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
@@ -42,45 +51,85 @@ class DynamoOutbox:
         self._table_name = table_name
         self._actions = Actions(table_name)
         self._transactions = Transactions(client, patience=patience)
+        self.unreadable: set[str] = set()
 
     async def add(self, entry: OutboxEntry) -> None:
         with translated("dynamodb:PutItem"):
             await self._client.put_item(TableName=self._table_name, Item=to_wire(entry_item(entry)))
 
     async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
-        await self.add(OutboxEntry.new(CachePurge(user_id, image_id), at))
+        item = entry_item(OutboxEntry.note(user_id, image_id, at))
+        key = {"PK": item.pop("PK"), "SK": item.pop("SK")}
+        # Whoever works on the note loses it, because it does not know of this image.
+        write = self._actions.update(
+            key,
+            add={"imageIds": item.pop("imageIds")},
+            set_to=item,
+            remove=("leaseOwner", "leaseUntil"),
+        )
+        with translated("dynamodb:UpdateItem"):
+            try:  # not as a transaction, because those of one user would get in each other's way
+                await self._client.update_item(**write["Update"])
+            except self._client.exceptions.TransactionConflictException:
+                await self._transactions.run([write])  # the note is just being moved
 
-    async def take(self, lease: Lease, now: datetime, limit: int) -> Sequence[OutboxEntry]:
+    async def take(
+        self, lane: Lane, lease: Lease, now: datetime, limit: int
+    ) -> Sequence[OutboxEntry]:
         taken: list[OutboxEntry] = []
         shards = list(range(keys.SHARDS))
         random.shuffle(shards)  # so that workers don't all begin with the same entries
         for shard in shards:
             if len(taken) >= limit:
                 break
-            due = older_items(self._client, self._table_name, keys.outbox_partition(shard), now)
-            waiting: list[Item] = []
-            async for item in due:
-                if int(item.get("leaseUntil", 0)) <= _milliseconds(now):
-                    waiting.append(item)
-                if len(taken) + len(waiting) >= limit:
-                    break
+            partition = keys.outbox_partition(lane, shard)
+            waiting = await self._free(partition, now, limit - len(taken))
             taken += await self._hold(waiting, lease, now)
         return taken
 
-    async def _hold(self, items: Sequence[Item], lease: Lease, now: datetime) -> list[OutboxEntry]:
-        held: list[OutboxEntry] = []
-        for start in range(0, len(items), _LEASES_AT_ONCE):
-            some = items[start : start + _LEASES_AT_ONCE]
-            won = await asyncio.gather(*(self._hold_one(item, lease, now) for item in some))
-            held += [to_entry(item, lease) for item, mine in zip(some, won, strict=True) if mine]
-        return held
+    async def _free(self, partition: str, now: datetime, limit: int) -> list[OutboxEntry]:
+        free: list[OutboxEntry] = []
+        async for item in older_items(self._client, self._table_name, partition, now):
+            # Read before it is held: what can't be done here is not to be kept from others.
+            entry = self._readable(item)
+            if entry is not None and int(item.get("leaseUntil", 0)) <= _milliseconds(now):
+                free.append(entry)
+            if len(free) >= limit:
+                break
+        return free
 
-    async def _hold_one(self, item: Item, lease: Lease, now: datetime) -> bool:
+    def _readable(self, item: Item) -> OutboxEntry | None:
+        place = f"{item['PK']} {item['SK']}"
+        try:
+            return to_entry(item)
+        except UnreadableEntry as fault:
+            if place not in self.unreadable and len(self.unreadable) < _TOLD:
+                self.unreadable.add(place)
+                cause = repr(fault.__cause__ or fault)
+                log.error(  # noqa: TRY400 # the data's fault: a trace says nothing
+                    "outbox_entry_unreadable", entry=place, cause=cause, count=len(self.unreadable)
+                )
+        return None
+
+    async def _hold(
+        self, entries: Sequence[OutboxEntry], lease: Lease, now: datetime
+    ) -> list[OutboxEntry]:
+        held: list[OutboxEntry | None] = []
+        for start in range(0, len(entries), _LEASES_AT_ONCE):
+            some = entries[start : start + _LEASES_AT_ONCE]
+            held += await asyncio.gather(*(self._hold_one(entry, lease, now) for entry in some))
+        return [entry for entry in held if entry is not None]
+
+    async def _hold_one(
+        self, entry: OutboxEntry, lease: Lease, now: datetime
+    ) -> OutboxEntry | None:
+        """As it is by then: a note may have grown since it was read."""
         with translated("dynamodb:UpdateItem"):
             try:
-                await self._client.update_item(
+                answer = await self._client.update_item(
                     TableName=self._table_name,
-                    Key=to_wire({"PK": item["PK"], "SK": item["SK"]}),
+                    Key=to_wire(entry_key(entry)),
+                    ReturnValues="ALL_NEW",
                     UpdateExpression="SET leaseOwner = :owner, leaseUntil = :until",
                     ConditionExpression=_FREE,
                     ExpressionAttributeValues=to_wire(
@@ -95,8 +144,9 @@ class DynamoOutbox:
                 self._client.exceptions.ConditionalCheckFailedException,
                 self._client.exceptions.TransactionConflictException,
             ):
-                return False  # another was faster, or is moving it on
-        return True
+                return None  # another was faster, or is moving it on
+        held = self._readable(from_wire(answer["Attributes"]))
+        return held and replace(held, lease=lease)
 
     async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
         writes = [self._drop(entry) for entry in old]
@@ -110,13 +160,16 @@ class DynamoOutbox:
 
     async def aside(self) -> AsyncIterator[OutboxEntry]:
         async for item in older_items(self._client, self._table_name, keys.SET_ASIDE, None):
-            yield to_entry(item)
+            entry = self._readable(item)
+            if entry is not None:
+                yield entry
 
-    async def revive(self, entry: OutboxEntry, at: datetime) -> None:
+    async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
         again = entry_item(replace(entry, due_at=at, tries=0, lease=None))
         key = {"PK": keys.SET_ASIDE, "SK": entry_key(entry)["SK"]}
         there = Condition("attribute_exists(PK)")
-        await self._swap([self._actions.delete(key, only_if=there), self._actions.put(again)])
+        swap = [self._actions.delete(key, only_if=there), self._actions.put(again)]
+        return await self._swap(swap)
 
     def _drop(self, entry: OutboxEntry) -> TransactWriteItemTypeDef:
         mine = _UNTOUCHED

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from ulid import ULID
 
 from image_service.adapters.aws_errors import translated
 from image_service.adapters.dynamodb import idempotency, intents, keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
-from image_service.adapters.dynamodb.entries import entry_item, entry_key
+from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_actions
 from image_service.adapters.dynamodb.items import (
     Item,
@@ -40,13 +39,11 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger(__name__)
 
-OUTBOX_DELAY: Final = timedelta(seconds=30)  # the request itself clears away until then
-
 # A guess is wrong again only where others empty and refill the album in between.
 _ALBUM_GUESSES: Final = 10
 
 _ABSENT: Final = Condition("attribute_not_exists(PK)")
-_NOT_LIVE: Final = Condition("attribute_not_exists(PK) OR attribute_exists(deletedAt)")
+_NOT_LIVE: Final = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
 
 
 class DynamoImageRepository:
@@ -98,36 +95,28 @@ class DynamoImageRepository:
         )
         await self._change(before, after, [edit])
 
-    async def mark_deleted(self, image: Image, at: datetime) -> Deletion:
-        deletion = Deletion(
-            image_id=image.id,
-            user_id=image.user_id,
-            object_keys=image.object_keys,
-            entry_id=str(ULID.from_datetime(at)),
-            due_at=at + OUTBOX_DELAY,
-        )
+    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
+        entry = OutboxEntry.of(image, at)
         mark = self._actions.update(
             keys.image_key(image.id),
             set_to={"deletedAt": format_timestamp(at)},
             remove=("GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"),
             only_if=_still(image),
         )
-        await self._change(
-            image, None, [mark, self._actions.put(entry_item(OutboxEntry.of(deletion)))]
-        )
-        return deletion
+        await self._change(image, None, [mark, self._actions.put(entry_item(entry))])
+        return entry
 
     async def forget(self, deletion: Deletion) -> None:
-        try:
-            await self._transactions.run(
-                [
-                    self._actions.delete(keys.image_key(deletion.image_id), only_if=_NOT_LIVE),
-                    self._actions.delete(entry_key(OutboxEntry.of(deletion))),
-                ]
-            )
-        except ConditionFailed as failed:
-            log.error("live_image_not_forgotten", image_id=deletion.image_id)  # noqa: TRY400 # as above
-            raise DependencyUnavailable from failed
+        with translated("dynamodb:DeleteItem"):
+            try:
+                await self._client.delete_item(
+                    TableName=self._table_name,
+                    Key=to_wire(keys.image_key(deletion.image_id)),
+                    ConditionExpression=_NOT_LIVE,
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as failed:
+                log.error("live_image_not_forgotten", image_id=deletion.image_id)  # noqa: TRY400 # as above
+                raise DependencyUnavailable from failed
 
     async def _change(
         self, before: Image, after: Image | None, writes: list[TransactWriteItemTypeDef]

@@ -1,0 +1,195 @@
+"""Dashboard, alert rules and runbooks speak of metrics, labels and alarms that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from image_service.adapters.prometheus import PrometheusMetrics
+from image_service.api.catalogue import CATALOGUE
+from image_service.observers import CallOutcome, Stage
+from image_service.ports import CacheOutcome, CachePart
+
+ROOT = Path(__file__).parents[2]
+OBSERVABILITY = ROOT / "docker/observability"
+RUNBOOKS = {page.stem: page.read_text() for page in (ROOT / "docs/runbooks").glob("[!R]*.md")}
+RULES = [
+    rule
+    for group in yaml.safe_load((OBSERVABILITY / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+PANELS = json.loads((OBSERVABILITY / "grafana/dashboards/image-service.json").read_text())["panels"]
+TARGETS = [target for panel in PANELS for target in panel.get("targets", [])]
+BLOCK = re.compile(r"^ *```promql\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+QUESTIONS = [
+    *[target["expr"] for target in TARGETS],
+    *[rule["expr"] for rule in RULES],
+    *[
+        question
+        for page in (ROOT / "docs").rglob("*.md")
+        for block in BLOCK.findall(page.read_text())
+        for question in re.split(r"\n *\n", block)
+    ],
+]
+
+SCRAPED = {"job", "instance"}  # added by Prometheus
+SELECTOR = re.compile(r"\b((?:image_service|process)_\w+|up)\b(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"(\d+)"')
+
+
+class Metric(NamedTuple):
+    """What a sample is labelled with; `le` of a histogram's buckets as Prometheus has it."""
+
+    labels: set[str]
+    buckets: set[str]
+
+
+class Selector(NamedTuple):
+    metric: str
+    matchers: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Metric]:
+    """What a service shows of which everything has happened once."""
+    made = PrometheusMetrics({"version": "1", "python": "3"})
+    seen = made.observers
+    seen.requests.ended("GET", "/images", 200, 0.1)
+    seen.requests.refused("OVERLOADED")
+    seen.requests.upload("stored")
+    seen.calls("s3", "PutObject", "ok", 0.1, 1)
+    seen.cache.read("image", "hit")
+    seen.pictures.processed("header", 0.1)
+    found: dict[str, Metric] = {"up": Metric(set(), set())}
+    for family in text_string_to_metric_families(made.render("")[0].decode()):
+        for sample in family.samples:
+            metric = found.setdefault(sample.name, Metric(set(), set()))
+            metric.labels.update(sample.labels)
+            metric.buckets.update({sample.labels["le"]} if "le" in sample.labels else ())
+    return found
+
+
+def selectors(question: str) -> list[Selector]:
+    """The metrics that a query names. Strings are set aside first: a route has braces."""
+    strings: list[str] = []
+
+    def set_aside(string: re.Match[str]) -> str:
+        strings.append(string[1])
+        return f'"{len(strings) - 1}"'
+
+    bare = re.sub(r'"([^"]*)"', set_aside, question)
+    return [
+        Selector(name, {label: strings[int(at)] for label, at in MATCHER.findall(matchers)})
+        for name, matchers in SELECTOR.findall(bare)
+    ]
+
+
+def grouped_by(question: str) -> set[str]:
+    return {
+        label.strip()
+        for labels in re.findall(r"\bby \(([^)]*)\)", question)
+        for label in labels.split(",")
+    }
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_query_names_metrics_and_labels_that_there_are(question: str, metrics: dict[str, Metric]):
+    asked = selectors(question)
+    assert asked
+    for metric, matchers in asked:
+        assert metric in metrics
+        assert matchers.keys() | grouped_by(question) <= metrics[metric].labels | SCRAPED
+        if "le" in matchers:
+            assert matchers["le"] in metrics[metric].buckets
+
+
+def allowed_values() -> dict[str, set[str]]:
+    codes = {kind.code for kind in CATALOGUE}
+    paths = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]
+    return {
+        "reason": codes,
+        "result": set(get_args(CacheOutcome)),
+        "part": set(get_args(CachePart)),
+        "stage": set(get_args(Stage)),
+        "outcome": {*get_args(CallOutcome), "stored", "replayed", "client_gone", *codes},
+        "route": {*paths, "/health.*"},
+        "method": {method.upper() for path in paths.values() for method in path},
+        "job": {"image-service"},
+    }
+
+
+def test_a_query_names_values_that_there_are():
+    allowed = allowed_values()
+    for question in QUESTIONS:
+        for _, matchers in selectors(question):
+            for label in matchers.keys() & allowed.keys():
+                assert set(matchers[label].split("|")) <= allowed[label], question
+
+
+def test_a_legend_shows_labels_that_its_query_has():
+    for target in TARGETS:
+        shown = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        assert shown <= (grouped_by(target["expr"]) or SCRAPED), target["expr"]
+
+
+def test_every_metric_is_on_the_dashboard(metrics: dict[str, Metric]):
+    def family(name: str) -> str:
+        return re.sub("_(bucket|count|sum)$", "", name)
+
+    shown = {family(s.metric) for target in TARGETS for s in selectors(target["expr"])}
+    assert {family(name) for name in metrics if name.startswith("image_service_")} <= shown
+
+
+# Alarms and their pages --------------------------------------------------------------------
+
+
+def alarms() -> set[str]:
+    """By the ends of their names; of those made for each of a list, what they begin with."""
+    text = (ROOT / "terraform/modules/observability/alarms.tf").read_text()
+    return {
+        *re.findall(r"^ +([a-z0-9-]+) = \{\n +says ", text, re.MULTILINE),
+        *re.findall(r'"([a-z0-9-]+)-\$\{[^"]*" => \{\n +says ', text),
+        *re.findall(r'alarm_name += "\$\{var\.name\}-([a-z0-9-]+)"', text),
+    }
+
+
+def test_every_alarm_has_a_page_and_every_page_an_alarm():
+    assert len(alarms()) > 10
+    assert set(RUNBOOKS) == alarms()
+
+
+def test_every_rule_is_an_alarm_and_leads_to_its_page():
+    for rule in RULES:
+        assert rule["alert"] in alarms()
+        assert rule["annotations"]["runbook"] == f"docs/runbooks/{rule['alert']}.md"
+
+
+@pytest.mark.parametrize("name", RUNBOOKS)
+def test_a_page_says_all_and_fits_a_screen(name: str):
+    page = RUNBOOKS[name]
+    headings = re.findall(r"^## (.*)", page, re.MULTILINE)
+    assert headings == ["What it means", "How to see it", "What to do", "Rehearsed"]
+    assert page.startswith(f"# {name}\n")
+    assert len(page.splitlines()) <= 70
+    assert f"({name}.md)" in (ROOT / "docs/runbooks/README.md").read_text()
+
+
+def test_what_a_page_links_to_is_there():
+    for page in (ROOT / "docs/runbooks").glob("*.md"):
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+            linked = (page.parent / target).resolve() if target else page
+            assert linked.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(linked), f"{page.name}: #{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of the headings."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,0 +1,43 @@
+"""What `image-service reconcile` hands on, and what it says where it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from image_service import reconciling
+from image_service.cli import cli
+from image_service.services.reconcile import Audit, Care, TooManyOrphans
+from image_service.settings import Settings
+
+ENVIRONMENT = {
+    "IMAGE_SERVICE_STAGE": "test",
+    "IMAGE_SERVICE_TABLE_NAME": "ImageMetadata-dev",
+    "IMAGE_SERVICE_BUCKET": "images-lego-moc-prod",
+    "IMAGE_SERVICE_CDN_BASE_URL": "https://cdn.example",
+    "IMAGE_SERVICE_COGNITO_ISSUER": "https://issuer.example",
+    "IMAGE_SERVICE_COGNITO_CLIENT_IDS": "client",
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), None), (("--max-orphans", "12"), 12)])
+def test_too_many_orphans_are_told_with_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: int | None
+) -> None:
+    given: list[Care] = []
+
+    async def refuse(_: Settings, care: Care, __: Audit, ___: Path | None) -> None:
+        given.append(care)
+        raise TooManyOrphans(orphans=10, files=40)
+
+    monkeypatch.setattr(reconciling, "reconcile", refuse)
+
+    ended = CliRunner().invoke(cli, ["reconcile", "--fix", *options], env=ENVIRONMENT)
+
+    assert ended.exit_code == 2
+    assert given[0].max_orphans == expected
+    for said in ("10 of the first 40", "ImageMetadata-dev", "images-lego-moc-prod"):
+        assert said in ended.stderr
+    assert "--max-orphans" in ended.stderr

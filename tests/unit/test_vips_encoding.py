@@ -1,0 +1,49 @@
+"""From computed pixels to a file."""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+
+import pytest
+import pyvips
+from PIL import Image
+
+from image_service.adapters.vips.encoding import encode
+from image_service.adapters.vips.geometry import Size
+from image_service.adapters.vips.raster import Raster
+from image_service.domain.errors import ProcessingFailed
+
+COLOUR = [10, 200, 90]
+SIZE = Size(30, 20)
+
+
+def raster(colour: list[int], size: Size = SIZE) -> Raster:
+    picture = (pyvips.Image.black(*size) + colour).cast("uchar").copy(interpretation="srgb")
+    return Raster.compute(picture, lambda _: nullcontext())
+
+
+@pytest.mark.parametrize(
+    ("colour", "mode"), [(COLOUR, "RGB"), ([*COLOUR, 255], "RGB"), ([*COLOUR, 128], "RGBA")]
+)
+def test_pixels_come_through_and_alpha_only_where_there_is_any(
+    colour: list[int], mode: str
+) -> None:
+    made = encode(raster(colour), quality=100, effort=2)
+    image = Image.open(io.BytesIO(made.data))
+    assert (image.format, image.mode, image.size) == ("WEBP", mode, SIZE)
+    assert (made.width, made.height) == SIZE
+    for found, wanted in zip(image.getpixel((15, 10)), colour, strict=False):
+        assert abs(found - wanted) <= 3
+
+
+def test_the_file_is_what_libvips_would_write() -> None:
+    noise = pyvips.Image.gaussnoise(300, 200, mean=128, sigma=40, seed=1)
+    picture = noise.bandjoin([noise, noise]).cast("uchar").copy(interpretation="srgb")
+    made = encode(Raster.compute(picture, lambda _: nullcontext()), quality=85, effort=2)
+    assert made.data == picture.webpsave_buffer(Q=85, effort=2, keep="none")
+
+
+def test_what_webp_cannot_hold_is_a_failure_of_ours() -> None:
+    with pytest.raises(ProcessingFailed):
+        encode(raster(COLOUR, Size(16_384, 1)), quality=85, effort=2)

@@ -193,6 +193,27 @@ def test_no_other_protocol_is_spoken(host: str, bearer: str, protocol: str):
     assert exchange(host, request_head("GET", "/images", bearer, *upgrade)).status == 200
 
 
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_an_upload_that_offers_another_protocol_is_one(host: str, bearer: str, protocol: str):
+    """As `curl --http2 -F file=@…` sends it; and the file is not read as requests."""
+    request = request_head("DELETE", "/images/01ARZ3NDEKTSV4RRFFQ69G5FAV", bearer)
+    body = (
+        part(b'Content-Disposition: form-data; name="description"', request)
+        + part(FILE, PHOTO)
+        + END
+    )
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AA")
+    length = f"Content-Length: {len(body)}"
+    head = request_head("POST", "/images", bearer, FORM, length, *upgrade)
+    with connection(host) as made:
+        made.sendall(head)
+        time.sleep(0.2)
+        made.sendall(body)
+        assert receive(made).status == 201
+        made.sendall(request_head("GET", "/health/live"))
+        assert receive(made).json() == {"status": "live"}
+
+
 def test_deeply_nested_json_is_refused(host: str, bearer: str):
     for body in (b"[" * 100_000, b'{"title":' * 10_000, b'{"tags":' + b"[" * 50_000):
         head = request_head(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -82,6 +83,30 @@ def test_an_upload_on_its_way_is_finished(server: Running, host: str, state_dir:
     assert answer.status == 201
     assert "connection: close" in answer.head
     assert server.process.wait(30) == 0
+
+
+def test_an_upload_that_does_not_come_in_time_is_told_so(state_dir: Path):
+    settings = {"DRAIN_SECONDS": "0", "SHUTDOWN_SECONDS": "1"}
+    environment = {f"IMAGE_SERVICE_{name}": value for name, value in settings.items()}
+    with started("dev", "--port", "0", "--state-dir", str(state_dir), **environment) as server:
+        host = urlsplit(server.wait_for(r"(http://\S+)/docs")[1]).netloc
+        with connection(host) as made:
+            made.sendall(
+                request_head(
+                    *("POST", "/images", f"Authorization: Bearer {token(state_dir)}"),
+                    "Content-Type: multipart/form-data; boundary=cut-here",
+                    "Content-Length: 5000",
+                )
+            )
+            made.sendall(b"--cut-here\r\n")
+            wait_until_served(host)
+            server.process.send_signal(signal.SIGTERM)
+            answer = receive(made)
+        assert (answer.status, answer.code) == (503, "OVERLOADED")
+        assert "retry-after: " in answer.head
+        assert "connection: close" in answer.head
+        assert server.process.wait(30) == 0
+    assert not re.search("Traceback|Exception", "".join(server.output))
 
 
 def wait_until_served(host: str) -> None:

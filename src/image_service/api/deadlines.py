@@ -24,6 +24,7 @@ class Deadlines:
 
     The services are written for it: what may not stop half-way goes on without the request.
     While a body is on its way no time passes: how slowly it may come is `pace`'s to say.
+    Nor once the answer has begun: how slowly it may be read is the connection's.
     """
 
     def __init__(self, app: ASGIApp, *, upload_path: str, times: AnswerTimes) -> None:
@@ -49,9 +50,14 @@ class Deadlines:
             deadline.reschedule(now() + seconds)
             return message
 
+        async def untimed_send(message: Message) -> None:
+            if not deadline.expired():
+                deadline.reschedule(None)
+            await send(message)
+
         try:
             async with asyncio.timeout(seconds) as deadline:
-                await self._app(scope, timed_receive, send)
+                await self._app(scope, timed_receive, untimed_send)
         except TimeoutError:
             if not deadline.expired():
                 raise

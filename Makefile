@@ -14,7 +14,7 @@ LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --gen
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke openapi \
+.PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke bench-requests openapi \
 	docs docs-check test-examples \
 	check-ops audit terraform-check lock clean
 
@@ -77,6 +77,12 @@ bench-smoke: $(BENCH) ## See that the benchmarks run, in a minute; figures go to
 	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.start --rounds 1
 	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.soak --uploads 20
 
+bench-requests: $(BENCH) ## Measure requests beside a Node.js server; ARGS=--smoke only sees that it runs (npm, wrk, redis, Java)
+	tests/fetch_dynamodb_local.sh
+	$(BIN)/python -m benchmarks.requests $(ARGS)
+	$(BIN)/python -m benchmarks.requests.together $(filter --smoke,$(ARGS))
+	$(BIN)/python -m benchmarks.requests.scale $(filter --smoke,$(ARGS))
+
 openapi: $(INSTALLED) ## Print the OpenAPI document
 	@$(BIN)/image-service openapi
 
@@ -99,6 +105,7 @@ lock: ## Pin the requirements anew (needs uv)
 	$(LOCK) pyproject.toml --extra local --extra dev --extra integration \
 		-c requirements/dev.txt -o requirements/integration.txt
 	$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
+	$(LOCK) requirements/bench-thumbor.in -o requirements/bench-thumbor.txt
 	$(LOCK) docker/build-requirements.in -c requirements/dev.txt -o docker/build-requirements.txt
 	$(LOCK) .github/lint/requirements.in -o .github/lint/requirements.txt
 

@@ -12,31 +12,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import os
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 from PIL import Image
 
+from benchmarks import documents, results
+from benchmarks.serving import server
 from image_service.devstack import stack
 
-COMMAND = Path(sys.executable).parent / "image-service"
 JEMALLOC = (
     "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
     "/usr/lib/aarch64-linux-gnu/libjemalloc.so.2",
 )
 SIZES = ((400, 300), (800, 600), (1600, 1200), (3000, 2000), (4000, 3000))
 KINDS = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP")  # as phones and web pages send them
-START_SECONDS = 60
 
 
 def pictures(seed: int = 1) -> list[bytes]:
@@ -63,41 +57,6 @@ class Figures:
     end: int = 0
     uploads: int = 0
     seconds: float = 0.0
-
-
-@contextmanager
-def server(environment: dict[str, str], preload: str | None) -> Iterator[tuple[int, str]]:
-    """Its process id and URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {**os.environ, **environment, **stack.WITHOUT_PROXY}
-    env |= {
-        "IMAGE_SERVICE_PORT": str(port),
-        "IMAGE_SERVICE_LOG_LEVEL": "error",
-        "IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "100000/minute",
-        "IMAGE_SERVICE_DRAIN_SECONDS": "0",
-    }
-    if preload:
-        env["LD_PRELOAD"] = preload
-    process = subprocess.Popen([COMMAND, "serve"], env=env, stdin=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(url)
-        yield process.pid, url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_ready(url: str) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health/ready", trust_env=False).status_code == httpx.codes.OK:
-                return
-        time.sleep(0.1)
-    raise RuntimeError("the server did not start")
 
 
 def resident(pid: int) -> int:
@@ -147,21 +106,46 @@ def allocators() -> dict[str, str | None]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("--uploads", type=int, default=2_000)
-    parser.add_argument("--warm-up", type=int, default=200)
+    parser.add_argument("--warm-up", type=int, help="uploads that do not count; a tenth")
     parser.add_argument("--concurrency", type=int, default=8)
     options = parser.parse_args()
-    print(f"{'allocator':>10} {'uploads':>8} {'start':>7} {'warm':>7} {'most':>7} {'end':>7}  MiB")
-    for name, preload in allocators().items():
-        with (
-            tempfile.TemporaryDirectory() as state,
-            stack.local_stack(Path(state)) as environment,
-            server(dict(environment), preload) as (pid, url),
-        ):
-            token = stack.local_token(Path(state), "soak", ttl_seconds=86_400)
-            figures = asyncio.run(soak(pid, url, token, options))
-        memory = (figures.start, figures.warm, figures.most, figures.end)
-        columns = " ".join(f"{value / 2**20:7.0f}" for value in memory)
-        print(f"{name:>10} {figures.uploads:>8} {columns}  in {figures.seconds:.0f} s", flush=True)
+    options.warm_up = options.warm_up or max(1, options.uploads // 10)
+    by_allocator = {name: run(preload, options) for name, preload in allocators().items()}
+    rows = [row(name, figures) for name, figures in by_allocator.items()]
+    text = documents.table(HEAD, rows)
+    print(text)
+    documents.replace_block("soak", f"{documents.conditions()}\n\n{text}")
+    section = {
+        f"rss_growth_{name}": figures.end / figures.warm - 1
+        for name, figures in by_allocator.items()
+    }
+    # As the container runs it, where jemalloc is at hand.
+    section["rss_growth"] = section.get("rss_growth_jemalloc", section["rss_growth_glibc"])
+    results.merge({"soak": {**section, "uploads": options.uploads, "warm_up": options.warm_up}})
+
+
+HEAD = ("allocator", "uploads", "start, MiB", "warm", "most", "end", "growth", "seconds")
+
+
+def run(preload: str | None, options: argparse.Namespace) -> Figures:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        stack.local_stack(Path(state)) as environment,
+        server(environment, preload) as running,
+    ):
+        token = stack.local_token(Path(state), "soak", ttl_seconds=86_400)
+        return asyncio.run(soak(running.pid, running.url, token, options))
+
+
+def row(name: str, figures: Figures) -> list[str]:
+    memory = (figures.start, figures.warm, figures.most, figures.end)
+    return [
+        name,
+        str(figures.uploads),
+        *(f"{value / 2**20:.0f}" for value in memory),
+        f"{figures.end / figures.warm - 1:+.1%}",
+        f"{figures.seconds:.0f}",
+    ]
 
 
 if __name__ == "__main__":

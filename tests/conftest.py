@@ -20,7 +20,7 @@ from image_service.observability import configure_logging
 def _no_real_aws() -> Iterator[None]:
     """Nothing in the tests may reach a real account, whatever the shell says."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*stack.FOREIGN_AWS_VARIABLES, *_service_variables()):
+        for name in (*stack.FOREIGN_AWS_VARIABLES, *_foreign_variables()):
             patch.delenv(name, raising=False)
         for name, value in stack.aws_environment("http://127.0.0.1:9").items():
             patch.setenv(name, value)
@@ -30,11 +30,11 @@ def _no_real_aws() -> Iterator[None]:
 _OF_THE_TESTS = ("IMAGE_SERVICE_TEST", "IMAGE_SERVICE_CHAOS", "IMAGE_SERVICE_FUZZ")
 
 
-def _service_variables() -> list[str]:
+def _foreign_variables() -> list[str]:
     return [
         name
         for name in os.environ
-        if name.startswith("IMAGE_SERVICE_") and not name.startswith(_OF_THE_TESTS)
+        if name.startswith(("IMAGE_SERVICE_", "OTEL_")) and not name.startswith(_OF_THE_TESTS)
     ]
 
 

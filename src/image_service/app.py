@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -31,9 +32,10 @@ from image_service.api.middleware import (
     RequestContext,
 )
 from image_service.api.pace import Pace
-from image_service.bootstrap import new_metrics, open_services
+from image_service.api.tracing import Traces
+from image_service.bootstrap import new_metrics, new_tracing, open_services
 from image_service.domain.errors import ImageServiceError
-from image_service.observers import Metrics, Observers
+from image_service.observers import Metrics, Observers, Tracing
 from image_service.services import Services
 from image_service.settings import Settings
 
@@ -41,7 +43,15 @@ OpenServices = Callable[[Settings, Observers], AbstractAsyncContextManager[Servi
 
 _ROUTERS = (images.router, usage.router, health.router, docs.router)
 _ROUTES = tuple(route for router in _ROUTERS for route in router.routes)
-OPEN_PATHS = docs.OPEN_PATHS | {"/health", "/health/live", "/health/ready"}
+_PROBES = frozenset({"/health", "/health/live", "/health/ready"})
+# FastAPI's own would send paths and queries, which hold ids and what people wrote.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+OPEN_PATHS = docs.OPEN_PATHS | _PROBES
 
 
 def create_app(
@@ -54,11 +64,15 @@ def create_app(
     `app.state.metrics` is for whoever serves the operations port.
     """
     metrics = metrics or new_metrics()
-    observers = metrics.observers
+    tracing = new_tracing(settings.stage)
+    observers = tracing.around(metrics.observers) if tracing else metrics.observers
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings, observers) as services:
+        async with (
+            tracing.running() if tracing else nullcontext(),
+            open_services(settings, observers) as services,
+        ):
             app.state.services = services
             app.state.ready = True
             yield
@@ -80,8 +94,9 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
-        middleware=_middleware(settings, observers),
+        middleware=_middleware(settings, observers, tracing),
         exception_handlers={
             HTTPException: _on_http_exception,
             RequestValidationError: _on_request_validation,
@@ -100,12 +115,20 @@ def create_app(
     return app
 
 
-def _middleware(settings: Settings, observers: Observers) -> list[Middleware]:
+def _middleware(
+    settings: Settings, observers: Observers, tracing: Tracing | None
+) -> list[Middleware]:
     """From the outside in; see `api.middleware` for why each stands where it does."""
     return [
         Middleware(HeadAsGet),
         Middleware(EarlyAnswer),
-        Middleware(RequestContext, routes=_ROUTES, observer=observers.requests),
+        *([Middleware(Traces, tracing=tracing, but=_PROBES)] if tracing else []),
+        Middleware(
+            RequestContext,
+            routes=_ROUTES,
+            observer=observers.requests,
+            steps=observers.steps,
+        ),
         Middleware(Cors, origins=settings.cors_origins),
         Middleware(Compression, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),

@@ -48,7 +48,7 @@ from image_service.adapters.vips import (
     check_vips,
 )
 from image_service.domain.images import CdnUrls
-from image_service.observers import CallObserver, Metrics, Observers
+from image_service.observers import CallObserver, Metrics, Observers, StepObserver, Tracing
 from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
@@ -59,13 +59,14 @@ from image_service.services.library import Library
 from image_service.services.loop_lag import watched_loop
 from image_service.services.outbox import OutboxProcessor, PurgeCache
 from image_service.services.pictures import TimedProcessor
-from image_service.services.reconcile import Care, Reconciler, Stores
+from image_service.services.reconcile import Care, Reconciler
+from image_service.services.repairs import Stores
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
-from image_service.settings import Settings, SettingsError
+from image_service.settings import Settings, SettingsError, load_trace_settings
 
 # Seconds to wait for an answer: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
@@ -77,6 +78,24 @@ _WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 def new_metrics() -> Metrics:
     """Nothing counted yet."""
     return PrometheusMetrics({"version": __version__, "python": platform.python_version()})
+
+
+def new_tracing(stage: str) -> Tracing | None:
+    """None where nobody is to get traces. Raises SettingsError."""
+    settings = load_trace_settings()
+    if settings is None:
+        return None
+    # Takes a tenth of a second and 20 MB, of those who use it.
+    from image_service.adapters.tracing import OtelTracing, new_sampler  # noqa: PLC0415
+
+    return OtelTracing(
+        new_sampler(settings.traces_sampler, settings.traces_sampler_arg),
+        {
+            "service.name": "image-service",
+            "service.version": __version__,
+            "deployment.environment.name": stage,
+        },
+    )
 
 
 @asynccontextmanager
@@ -91,7 +110,7 @@ async def open_services(
         repository = AuditedRepository(stores.repository)
         redis = await _redis(settings, stack, observers.calls)
         cache = await _cache(redis, stores.outbox, stack, observers.cache)
-        processor = _processor(settings)
+        processor = _processor(settings, observers.steps)
         stack.callback(processor.close)
         admission = Admission(_admission_limits(settings), observer=observers.pictures)
         observers.process.watch_load(admission.load)
@@ -263,7 +282,7 @@ async def _cache(
     return cache
 
 
-def _processor(settings: Settings) -> VipsProcessor:
+def _processor(settings: Settings, steps: StepObserver) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(
             min_side=settings.min_dimension,
@@ -280,6 +299,7 @@ def _processor(settings: Settings) -> VipsProcessor:
             timeout=settings.processing_timeout,
         ),
         worker_threads=_workers(settings),
+        observer=steps,
     )
 
 

@@ -6,7 +6,8 @@ caller wrote. Observers return at once and never raise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -18,7 +19,9 @@ class RequestObserver(Protocol):
 
     def began(self) -> None: ...
 
-    def ended(self, method: str, route: str, status: int, seconds: float) -> None: ...
+    def ended(self, method: str, route: str, status: int, seconds: float) -> None:
+        """The last that is told of it."""
+        ...
 
     def refused(self, code: str) -> None:
         """It was answered with an error."""
@@ -52,6 +55,14 @@ class PictureObserver(Protocol):
         ...
 
     def processed(self, stage: Stage, seconds: float) -> None: ...
+
+
+class StepObserver(Protocol):
+    """Parts of a request that are too fine to be counted. From any thread."""
+
+    def stepped(self, step: str, seconds: float) -> None:
+        """It has just ended, well or not."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +132,8 @@ class Nobody:
 
     def processed(self, stage: Stage, seconds: float) -> None: ...
 
+    def stepped(self, step: str, seconds: float) -> None: ...
+
     def round_ended(self) -> None: ...
 
     def backlog(self, backlog: Backlog) -> None: ...
@@ -144,6 +157,7 @@ class Observers:
     calls: CallObserver = field(default_factory=Nobody)
     cache: CacheObserver = field(default_factory=Nobody)
     pictures: PictureObserver = field(default_factory=Nobody)
+    steps: StepObserver = field(default_factory=Nobody)
     worker: WorkerObserver = field(default_factory=Nobody)
     process: ProcessObserver = field(default_factory=Nobody)
 
@@ -156,4 +170,27 @@ class Metrics(Protocol):
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text, and its content type, that suits an Accept header. May block."""
+        ...
+
+
+TraceIds = Mapping[str, str | bool]
+"""`trace_id`, `span_id` (hexadecimal), `trace_sampled`: what log lines are found by."""
+
+
+class Tracing(Protocol):
+    """Requests, and what they are made of, sent to somebody as traces."""
+
+    def around(self, observers: Observers) -> Observers:
+        """Have what they are told made into spans, too."""
+        ...
+
+    def request(self, headers: Iterable[tuple[bytes, bytes]]) -> AbstractContextManager[TraceIds]:
+        """Around a request: what observers are told meanwhile is part of it.
+
+        It goes on with the trace that `headers` (lower-case names) tell of, if they do.
+        """
+        ...
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Around everything: spans are sent, the last ones on leaving, in bounded time."""
         ...

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from image_service import operations
 from image_service.app import create_app
 from image_service.connections import Connection
-from image_service.settings import Settings
+from image_service.settings import Settings, SettingsError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -96,8 +96,10 @@ class _Server(uvicorn.Server):
             cutting_short.cancel()
 
     def _cut_short(self) -> None:
-        log.warning("requests_cut_short", number=len(self.server_state.tasks))
-        for task in list(self.server_state.tasks):
+        running = list(self.server_state.tasks)
+        if running:
+            log.warning("requests_cut_short", number=len(running))
+        for task in running:
             task.cancel()
 
 
@@ -111,7 +113,11 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
     Logging is expected to be configured.
     """
     operations_listener = _operations_listener(settings)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except SettingsError as error:
+        log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
+        sys.exit(_CANNOT_START)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -3,7 +3,8 @@
     python tests/container/smoke.py https://images-dev.lego-api.com [--cdn]
 
 With SMOKE_TOKEN set, a picture is uploaded too, fetched through its imageUrl, listed and
-deleted. Exits with 1 and one line at the first thing that is wrong.
+deleted. Exits with 1 and one line at the first thing that is wrong, an empty token included:
+whoever set it meant to test uploads.
 """
 
 from __future__ import annotations
@@ -130,10 +131,12 @@ def main():
     parser.add_argument("--cdn", action="store_true", help="CloudFront stands before it")
     arguments = parser.parse_args()
     base = arguments.base.rstrip("/")
+    token = os.environ.get("SMOKE_TOKEN")
+    if token == "":
+        sys.exit("FAILED SMOKE_TOKEN is set, and empty")
     check_open_routes(base)
     if arguments.cdn:
         check_cdn(base)
-    token = os.environ.get("SMOKE_TOKEN")
     if token:
         check_a_picture(base, token)
 

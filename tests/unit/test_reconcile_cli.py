@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from image_service import cli as cli_module
 from image_service import reconciling
 from image_service.cli import cli
 from image_service.services.reconcile import Audit, Care, TooManyOrphans
@@ -33,6 +34,8 @@ def test_too_many_orphans_are_told_with_what_to_look_at(
         raise TooManyOrphans(orphans=10, files=40)
 
     monkeypatch.setattr(reconciling, "reconcile", refuse)
+    # The tests' own logging would end with the runner's captured output.
+    monkeypatch.setattr(cli_module, "configure_logging", lambda *_: None)
 
     ended = CliRunner().invoke(cli, ["reconcile", "--fix", *options], env=ENVIRONMENT)
 

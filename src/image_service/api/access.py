@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Scope
 
 from image_service.domain.images import is_image_id
-from image_service.observers import RequestObserver
+from image_service.observers import RequestObserver, StepObserver
 from image_service.services.audit_trail import AUDIT_LOGGER
 
 log = structlog.stdlib.get_logger("image_service.access")
@@ -44,9 +44,10 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     replayed: bool = False
+    reading_since: float = 0.0
 
-    def received(self, message: Message) -> None:
-        self.bytes_in += len(message.get("body", b""))
+    def receives(self) -> None:
+        self.reading_since = self.reading_since or time.perf_counter()
 
     def sent(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -70,13 +71,22 @@ class Exchange:
 class Recorder:
     """Writes down what became of each request."""
 
-    def __init__(self, routes: Sequence[BaseRoute], observer: RequestObserver) -> None:
+    def __init__(
+        self, routes: Sequence[BaseRoute], observer: RequestObserver, steps: StepObserver
+    ) -> None:
         self._routes = routes
         self._observer = observer
+        self._steps = steps
 
     def began(self, scope: Scope) -> Exchange:
         self._observer.began()
         return Exchange(scope)
+
+    def received(self, exchange: Exchange, message: Message) -> None:
+        exchange.bytes_in += len(message.get("body", b""))
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            # What is parsed is parsed as it comes.
+            self._steps.stepped("parse", time.perf_counter() - exchange.reading_since)
 
     def ended(self, exchange: Exchange) -> None:
         scope, state = exchange.scope, exchange.scope["state"]
@@ -108,11 +118,11 @@ class Recorder:
 
     def _count(self, exchange: Exchange, route: str | None, code: str | None) -> None:
         method = exchange.scope["method"]
-        self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)
         if code is not None:
             self._observer.refused(code)
         if (method, route) == _UPLOAD:
             self._observer.upload(_upload_outcome(exchange, code))
+        self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)
 
     def _route(self, scope: Scope) -> str | None:
         """The route's template; never the path, whose parts a caller chooses.

@@ -42,17 +42,18 @@ _MAX_PARAMETERS = 64
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def caller_of(request: Request) -> str:
+async def caller_of(request: Request) -> str:
     """The user the token names; the authentication middleware has seen to it."""
     user_id: str = request.state.principal.user_id
     return user_id
 
 
+# All async, because FastAPI would call plain functions in a thread.
 ServicesDep = Annotated[Services, Depends(services_of)]
 CallerId = Annotated[str, Depends(caller_of)]
 
@@ -163,7 +164,7 @@ class ListParameters(BaseModel):
         return replace(query, start=decode_cursor(self.cursor, user_id, query))
 
 
-def query_given_once(request: Request) -> None:
+async def query_given_once(request: Request) -> None:
     """Refuses a repeated parameter other than `tag`: which of the values is meant is a guess."""
     if request.scope["query_string"].count(b"&") > _MAX_PARAMETERS:
         fault = f"has more than {_MAX_PARAMETERS} parameters, the limit; send fewer"

@@ -1,8 +1,9 @@
 """What happens around every request, as pure ASGI: nothing here buffers a body.
 
-From the outside in: `HeadAsGet`, `EarlyAnswer`, `RequestContext`, CORS, gzip, `ErrorBoundary`,
-`Authentication`. Starlette runs user middleware outside its own exception handlers, so
-the boundary is a middleware too; what is raised inside it leaves as an error envelope.
+From the outside in: `HeadAsGet`, `EarlyAnswer`, `api.tracing`, `RequestContext`, CORS, gzip,
+`ErrorBoundary`, `Authentication`. Starlette runs user middleware outside its own exception
+handlers, so the boundary is a middleware too; what is raised inside it leaves as an error
+envelope.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from image_service.domain.errors import (
     TokenInvalid,
     TokenMissing,
 )
-from image_service.observers import RequestObserver
+from image_service.observers import RequestObserver, StepObserver
 from image_service.ports import RateLimit
 from image_service.services import Services
 
@@ -120,10 +121,15 @@ class RequestContext:
     """Names the request, adds the headers every answer carries, writes down how it went."""
 
     def __init__(
-        self, app: ASGIApp, *, routes: Sequence[BaseRoute], observer: RequestObserver
+        self,
+        app: ASGIApp,
+        *,
+        routes: Sequence[BaseRoute],
+        observer: RequestObserver,
+        steps: StepObserver,
     ) -> None:
         self._app = app
-        self._recorder = Recorder(routes, observer)
+        self._recorder = Recorder(routes, observer, steps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -134,8 +140,9 @@ class RequestContext:
         exchange = self._recorder.began(scope)
 
         async def counting_receive() -> Message:
+            exchange.receives()
             message = await receive()
-            exchange.received(message)
+            self._recorder.received(exchange, message)
             return message
 
         async def decorating_send(message: Message) -> None:

@@ -10,13 +10,21 @@ class Size(NamedTuple):
     width: int
     height: int
 
+    def scaled(self, scale: float) -> Size:
+        """In whole pixels, at least one."""
+        return Size(max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`decoded` is the one size both others are cut from; `thumbnail_side` is of a square."""
+    """`decoded` is the one size all others are made from.
+
+    The thumbnail is a square of `thumbnail_side`, cut from the picture at size `covering`.
+    """
 
     decoded: Size
     main: Size
+    covering: Size
     thumbnail_side: int
 
 
@@ -30,11 +38,8 @@ def plan_sizes(source: Size, *, main_size: int, thumbnail_size: int) -> Plan:
     side = min(thumbnail_size, short)
     main_scale = min(1.0, main_size / max(source))
     return Plan(
-        decoded=_scaled(source, max(main_scale, side / short)),
-        main=_scaled(source, main_scale),
+        decoded=source.scaled(max(main_scale, side / short)),
+        main=source.scaled(main_scale),
+        covering=source.scaled(side / short),
         thumbnail_side=side,
     )
-
-
-def _scaled(size: Size, scale: float) -> Size:
-    return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))

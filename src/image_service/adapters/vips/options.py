@@ -76,4 +76,5 @@ class EncodingOptions:
     thumbnail_size: int = 400
     thumbnail_quality: int = 80
     effort: int = 2
+    thumbnail_effort: int = 4
     timeout: float = 20.0

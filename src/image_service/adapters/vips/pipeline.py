@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from image_service.adapters.vips.decoding import decode
+from image_service.adapters.vips.encoding import encode
 from image_service.adapters.vips.geometry import Size, plan_sizes
 from image_service.adapters.vips.options import EncodingOptions
 from image_service.adapters.vips.placeholder import dominant_color, likeness
-from image_service.adapters.vips.steps import Steps, cover, fit, shrink_to_tiny
+from image_service.adapters.vips.steps import Steps, cut_square, fit, shrink_to_tiny
 from image_service.ports import ProcessedImage, SourceInfo
 
 _FORMAT: Final = "webp"
@@ -27,13 +28,16 @@ def process(
         thumbnail_size=options.thumbnail_size,
     )
     with steps:
-        picture = steps.run(decode, data, source.mime_type, plan.decoded, steps.stoppable)
-        main = steps.run(fit, picture, plan.main)
-        thumbnail = steps.run(cover, picture, plan.thumbnail_side)
-        tiny = steps.run(shrink_to_tiny, picture)
+        raster = steps.run(decode, data, source.mime_type, plan.decoded, steps.stoppable)
+        main = steps.run(fit, raster, plan.main, steps.stoppable)
+        covering = steps.run(fit, raster, plan.covering, steps.stoppable)
+        thumbnail = steps.run(cut_square, covering, plan.thumbnail_side, steps.stoppable)
+        tiny = steps.run(shrink_to_tiny, covering, steps.stoppable)
         return ProcessedImage(
-            main=steps.run(steps.encode, main, options.main_quality, options.effort),
-            thumbnail=steps.run(steps.encode, thumbnail, options.thumbnail_quality, options.effort),
+            main=steps.run(encode, main, options.main_quality, options.effort),
+            thumbnail=steps.run(
+                encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort
+            ),
             format=_FORMAT,
             quality=options.main_quality,
             placeholder=steps.run(likeness, tiny),

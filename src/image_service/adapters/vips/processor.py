@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 
 from image_service.adapters.vips import pipeline
 from image_service.adapters.vips.library import configure
 from image_service.adapters.vips.options import EncodingOptions, PictureLimits
 from image_service.adapters.vips.probe import probe
-from image_service.adapters.vips.steps import Steps
+from image_service.adapters.vips.timed_steps import TimedSteps
+from image_service.observers import Nobody, StepObserver
 from image_service.ports import ProcessedImage, SourceInfo
 
 
@@ -21,9 +24,15 @@ class VipsProcessor:
     """
 
     def __init__(
-        self, *, limits: PictureLimits, options: EncodingOptions, worker_threads: int
+        self,
+        *,
+        limits: PictureLimits,
+        options: EncodingOptions,
+        worker_threads: int,
+        observer: StepObserver | None = None,
     ) -> None:
         configure()
+        self._observer = observer or Nobody()
         self._limits = limits
         self._options = options
         self._workers = ThreadPoolExecutor(worker_threads, thread_name_prefix="picture")
@@ -37,9 +46,11 @@ class VipsProcessor:
 
     async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
         """Cancelled, it stops the picture, and returns when the picture's memory is free."""
-        steps = Steps(self._options.timeout)
+        steps = TimedSteps(self._options.timeout, self._observer)
+        work = partial(pipeline.process, data, source, self._options, steps)
+        # In the context of the request, of which the steps are part.
         working = asyncio.get_running_loop().run_in_executor(
-            self._workers, pipeline.process, data, source, self._options, steps
+            self._workers, copy_context().run, work
         )
         try:
             return await asyncio.shield(working)

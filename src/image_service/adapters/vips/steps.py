@@ -11,8 +11,8 @@ import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.adapters.vips.geometry import Size
 from image_service.adapters.vips.placeholder import TinyPicture
+from image_service.adapters.vips.raster import Raster, Stoppable
 from image_service.domain.errors import ProcessingFailed
-from image_service.ports import EncodedPicture
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +31,8 @@ class Steps:
     `stop` may be called from any thread; so does the clock. libvips then gives up the
     picture it is computing at its next row of tiles. It can't interrupt a decoder that
     needs the whole picture before it has the first row: that takes at most 2 s for the
-    largest ones (Adam7 PNG of 16 bits, JPEG of several scans, lossless WebP).
+    largest ones (Adam7 PNG of 16 bits, JPEG of several scans, lossless WebP); nor can the
+    WebP encoder be interrupted, which takes at most 0.8 s (noise of 2048 x 2048, with alpha).
     """
 
     def __init__(self, timeout: float) -> None:
@@ -82,32 +83,32 @@ class Steps:
             with self._lock:
                 self._computed = None
 
-    def encode(self, picture: pyvips.Image, quality: int, effort: int) -> EncodedPicture:
-        """`picture` as WebP, without any metadata."""
-        with self.stoppable(picture):
-            data = picture.webpsave_buffer(Q=quality, effort=effort, keep="none")
-        return EncodedPicture(data=data, width=picture.width, height=picture.height)
-
     def _check(self) -> None:
         if self._stopped:
             raise Stopped
 
 
-def fit(picture: pyvips.Image, size: Size) -> pyvips.Image:
-    """`picture` scaled to exactly `size`."""
-    if (picture.width, picture.height) == size:
-        return picture
-    return picture.thumbnail_image(size.width, height=size.height, size="force")
+def fit(raster: Raster, size: Size, stoppable: Stoppable) -> Raster:
+    """`raster` scaled to exactly `size`."""
+    if raster.size == size:
+        return raster
+    return Raster.compute(_scaled(raster, size), stoppable)
 
 
-def cover(picture: pyvips.Image, side: int) -> pyvips.Image:
-    """The middle of `picture` as a square of `side`, which is at most its short side."""
-    return picture.thumbnail_image(side, height=side, crop="centre")
+def cut_square(raster: Raster, side: int, stoppable: Stoppable) -> Raster:
+    """The middle of `raster`, `side` pixels wide and high."""
+    left, top = (raster.size.width - side) // 2, (raster.size.height - side) // 2
+    return Raster.compute(raster.in_vips().crop(left, top, side, side), stoppable)
 
 
-def shrink_to_tiny(picture: pyvips.Image) -> TinyPicture:
+def shrink_to_tiny(raster: Raster, stoppable: Stoppable) -> TinyPicture:
     """A copy of a few hundred pixels, for what is computed in Python."""
-    tiny = picture.thumbnail_image(_TINY_BOX, height=_TINY_BOX, size="down")
-    if tiny.bands < _BANDS_WITH_ALPHA:
-        tiny = tiny.bandjoin(255)
-    return TinyPicture(Size(tiny.width, tiny.height), bytes(tiny.write_to_memory()))
+    tiny = fit(raster, raster.size.scaled(min(1.0, _TINY_BOX / max(raster.size))), stoppable)
+    return TinyPicture(tiny.size, bytes(tiny.pixels))
+
+
+def _scaled(raster: Raster, size: Size) -> pyvips.Image:
+    picture = raster.in_vips()
+    if raster.has_alpha:  # to be multiplied into the colours before, and out of them after
+        return picture.thumbnail_image(size.width, height=size.height, size="force")
+    return picture.resize(size.width / picture.width, vscale=size.height / picture.height)

@@ -1,0 +1,86 @@
+"""What the codecs alone take of a picture, each with every binding at hand.
+
+The bound of a pipeline is the fastest full decode, the fastest encode of the main picture
+and the fastest of the thumbnail: what is left over is scaling, colours, copies and Python.
+(A pipeline can stay under it: by decoding a picture at half its size.)
+"""
+
+from __future__ import annotations
+
+import io
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import pyvips
+import simplejpeg
+import webp
+from PIL import Image
+
+from image_service.adapters.vips import EncodingOptions
+
+Pixels = pyvips.Image
+
+
+def cpu_seconds() -> float:
+    """Of this process, all threads, user and system."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_rss_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(data: bytes) -> dict[str, dict[str, float]]:
+    """CPU milliseconds: {"decode" | "main" | "thumbnail": {binding: ms}}."""
+    options = EncodingOptions()
+    main, thumbnail = _outputs(data, options)
+    decoders = {"libvips": _decode_vips, "pillow": _decode_pillow}
+    if data.startswith(b"\xff\xd8"):
+        decoders["libjpeg-turbo"] = _decode_turbo
+    return {
+        "decode": {name: _cost(decode, data) for name, decode in decoders.items()},
+        "main": _encoders(main, options.main_quality, options.effort),
+        "thumbnail": _encoders(thumbnail, options.thumbnail_quality, options.thumbnail_effort),
+    }
+
+
+def _cost(step: Callable[..., Any], *arguments: Any) -> float:
+    start = cpu_seconds()
+    step(*arguments)
+    return (cpu_seconds() - start) * 1000
+
+
+def _outputs(data: bytes, options: EncodingOptions) -> tuple[Pixels, Pixels]:
+    box = options.main_size
+    main = pyvips.Image.thumbnail_buffer(
+        data, box, height=box, size="down", export_profile="srgb"
+    ).copy_memory()
+    side = min(options.thumbnail_size, main.width, main.height)
+    return main, main.thumbnail_image(side, height=side, crop="centre").copy_memory()
+
+
+def _decode_vips(data: bytes) -> None:
+    pyvips.Image.new_from_buffer(data, "").copy_memory()
+
+
+def _decode_pillow(data: bytes) -> None:
+    Image.open(io.BytesIO(data)).load()
+
+
+def _decode_turbo(data: bytes) -> None:
+    colours = simplejpeg.decode_jpeg_header(data)[2]
+    simplejpeg.decode_jpeg(data, colorspace="CMYK" if colours in {"CMYK", "YCCK"} else "RGB")
+
+
+def _encoders(picture: Pixels, quality: int, effort: int) -> dict[str, float]:
+    pillow = Image.fromarray(picture.numpy())
+    settings = webp.WebPConfig.new(quality=quality)
+    settings.method = effort
+    source = webp.WebPPicture.from_numpy(picture.numpy())
+    return {
+        "libvips": _cost(lambda: picture.webpsave_buffer(Q=quality, effort=effort, keep="none")),
+        "pillow": _cost(lambda: pillow.save(io.BytesIO(), "WEBP", quality=quality, method=effort)),
+        "webp": _cost(lambda: source.encode(settings)),
+    }

@@ -26,9 +26,16 @@ fi
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 "$bin/actionlint"
 "$bin/zizmor" --offline --quiet --no-progress .github
+if command -v promtool >/dev/null; then # of Debian's package prometheus
+    promtool check config docker/observability/prometheus.yml
+    promtool test rules docker/observability/alerts.test.yml
+else
+    echo "WARNING: promtool is not installed; Prometheus' configuration was not checked" >&2
+fi
 if command -v shellcheck >/dev/null; then
-    shellcheck .github/check.sh .github/scripts/*.sh tests/container/*.sh examples/curl/tour.sh
+    shellcheck .github/check.sh .github/scripts/*.sh tests/container/*.sh examples/curl/tour.sh terraform/check.sh
 else
     echo "WARNING: shellcheck is not installed; shell scripts were not checked" >&2
 fi
+.github/scripts/test.sh
 echo "Dockerfile, compose file, workflows: nothing found"

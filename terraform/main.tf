@@ -35,6 +35,7 @@ module "access_logs" {
 
   bucket_name    = "${local.bucket_name}-logs"
   account_id     = local.account_id
+  region         = var.region
   retention_days = var.log_retention_days
 }
 
@@ -193,7 +194,7 @@ module "service" {
   stop_timeout        = local.stop_timeout
   storage             = local.storage
   distribution_arn    = module.cdn.distribution_arn
-  log_group           = module.observability.log_groups.service
+  log_groups          = { service = module.observability.log_groups.service, reconcile = module.observability.log_groups.reconcile }
   deletion_protection = var.deletion_protection
   telemetry           = local.telemetry
 
@@ -257,6 +258,7 @@ module "observability" {
     target_group    = module.balancer.target_group_arn_suffix
     table           = module.storage.table_name
     distribution_id = module.cdn.distribution_id
+    schedule_group  = module.reconcile.schedule_group
     redis_node_ids  = var.redis_enabled ? [for index in range(var.redis_nodes) : format("%s-%03d", local.name, index + 1)] : []
   }
 }
@@ -265,18 +267,15 @@ module "pipeline" {
   source = "./modules/pipeline"
   count  = var.github_repository == null ? 0 : 1
 
-  name                 = local.name
-  stage                = var.stage
-  region               = var.region
-  account_id           = local.account_id
-  repository           = var.github_repository
-  create_oidc_provider = var.create_github_oidc_provider
-  repository_arn       = module.service.repository_arn
-  cluster              = module.service.cluster
-  service_arn          = module.service.service_arn
-  state_bucket         = var.state_bucket
-  state_key            = "image-service/${var.stage}.tfstate"
-  extra_policy_arns    = var.deploy_policy_arns
-  buckets              = [local.bucket_name, "${local.bucket_name}-logs"]
-  parameters           = values(local.parameters)
+  name              = local.name
+  stage             = var.stage
+  region            = var.region
+  account_id        = local.account_id
+  repository        = var.github_repository
+  repository_arn    = module.service.repository_arn
+  service_arn       = module.service.service_arn
+  state_bucket      = var.state_bucket
+  state_key         = "image-service/${var.stage}.tfstate"
+  extra_policy_arns = var.deploy_policy_arns
+  redis_parameter   = var.redis_enabled ? local.parameters.token : null
 }

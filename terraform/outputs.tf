@@ -18,9 +18,9 @@ output "service_name" {
   value       = module.service.service_name
 }
 
-output "task_family" {
-  description = "Family of the service's task definitions."
-  value       = module.service.task_family
+output "task_definition" {
+  description = "The revision of the task definition that the service is to run."
+  value       = module.service.task_definition_arn
 }
 
 output "image" {

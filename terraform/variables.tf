@@ -494,21 +494,14 @@ variable "monthly_budget" {
 # Pipeline
 
 variable "github_repository" {
-  description = "The GitHub repository that may deploy (owner/name); null: none."
+  description = "The GitHub repository that may deploy, as the subject of its tokens has it: owner/name, or owner@id/name@id where subjects are immutable (docs/deployment.md). Null: none."
   type        = string
   default     = null
 
   validation {
-    condition     = var.github_repository == null || can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", var.github_repository))
-    error_message = "github_repository must be owner/name; no wildcards."
+    condition     = var.github_repository == null || can(regex("^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|[A-Za-z0-9_.-]+@[0-9]+/[A-Za-z0-9_.-]+@[0-9]+)$", var.github_repository))
+    error_message = "github_repository must be owner/name or owner@id/name@id; no wildcards."
   }
-}
-
-variable "create_github_oidc_provider" {
-  description = "Make GitHub's identity provider. An account can have one: false where another stage or project made it."
-  type        = bool
-  default     = false
-  nullable    = false
 }
 
 variable "state_bucket" {

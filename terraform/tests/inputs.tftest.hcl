@@ -6,15 +6,6 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave open. Dev makes a user pool of its own.
-variables {
-  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
-  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
-  github_repository    = "lego-moc/image-service"
-  state_bucket         = "lego-moc-terraform-state"
-}
-
 run "unknown_stage" {
   command = plan
 
@@ -40,7 +31,7 @@ run "domain_of_another_zone" {
   command = plan
 
   variables {
-    domain_name = "images.example.com"
+    domain_name = "images.example.org"
   }
 
   expect_failures = [var.domain_name]
@@ -50,7 +41,7 @@ run "alias_of_another_zone" {
   command = plan
 
   variables {
-    domain_aliases = ["old.example.com"]
+    domain_aliases = ["old.example.org"]
   }
 
   expect_failures = [var.domain_aliases]
@@ -266,7 +257,8 @@ run "one_redis_in_production" {
   command = plan
 
   variables {
-    redis_nodes = 1
+    redis_enabled = true
+    redis_nodes   = 1
   }
 
   expect_failures = [var.redis_nodes]
@@ -375,6 +367,17 @@ run "any_repository" {
   expect_failures = [var.github_repository]
 }
 
+# A wildcard instead of an id too.
+run "any_repository_of_an_id" {
+  command = plan
+
+  variables {
+    github_repository = "lego-moc@123456/image-service@*"
+  }
+
+  expect_failures = [var.github_repository]
+}
+
 run "pipeline_without_state" {
   command = plan
 
@@ -412,6 +415,8 @@ run "latest_collector" {
   command = plan
 
   variables {
+    task_cpu          = 1024
+    task_memory       = 2048
     telemetry_enabled = true
     telemetry_image   = "public.ecr.aws/aws-observability/aws-otel-collector:latest"
   }

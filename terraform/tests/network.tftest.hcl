@@ -5,46 +5,47 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave open. Dev makes a user pool of its own.
-variables {
-  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
-  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
-  github_repository    = "lego-moc/image-service"
-  state_bucket         = "lego-moc-terraform-state"
-}
-
 run "as_the_stage_has_it" {
   command = plan
 
   assert {
-    condition     = length(module.network.resources.nat_gateways) == { dev = 0, staging = 1, prod = 1 }[var.stage]
-    error_message = "Dev pays for no NAT; staging and production for one."
-  }
-
-  assert {
-    condition     = module.service.resources.service.network_configuration[0].assign_public_ip == (var.stage == "dev")
-    error_message = "Only dev's tasks have public addresses."
+    condition     = module.network.assign_public_ip == (var.egress == "public") && module.service.resources.service.network_configuration[0].assign_public_ip == module.network.assign_public_ip
+    error_message = "Tasks have public addresses where that is their way out, and only there."
   }
 
   # With a public address, this is all that stands between a task and the internet.
   assert {
     condition = (
-      module.service.resources.ingress.referenced_security_group_id == "sg-0123456789abcdef0" &&
+      module.service.resources.ingress.security_group_id == "sg-task" &&
+      module.service.resources.ingress.referenced_security_group_id == "sg-balancer" &&
       module.service.resources.ingress.cidr_ipv4 == null && module.service.resources.ingress.cidr_ipv6 == null &&
-      module.service.resources.ingress.from_port == 8000 && module.service.resources.ingress.to_port == 8000
+      module.service.resources.ingress.from_port == 8000 && module.service.resources.ingress.to_port == 8000 &&
+      module.service.resources.service.network_configuration[0].security_groups == toset(["sg-task"])
     )
     error_message = "Tasks let the balancer in and nobody else, on the API's port only (metrics stay inside)."
   }
 
   assert {
-    condition     = module.service.resources.egress.from_port == 443 && module.service.resources.egress.to_port == 443
-    error_message = "Tasks reach out over HTTPS only."
+    condition = (
+      module.service.resources.egress.security_group_id == "sg-task" &&
+      module.service.resources.egress.ip_protocol == "tcp" &&
+      module.service.resources.egress.from_port == 443 && module.service.resources.egress.to_port == 443 &&
+      module.service.resources.egress.cidr_ipv4 == "0.0.0.0/0"
+    )
+    error_message = "Tasks reach out over HTTPS only, and everywhere: JWKS, CloudFront's API, ECR."
   }
 
   assert {
-    condition     = length(module.network.private_subnet_ids) == 2 && length(distinct([for subnet in module.network.resources.private_subnets : subnet.availability_zone])) == 2
-    error_message = "Two zones."
+    condition     = length(module.network.private_subnet_ids) == var.zone_count && length(distinct([for subnet in module.network.resources.private_subnets : subnet.availability_zone])) == var.zone_count
+    error_message = "A private subnet in each zone."
+  }
+
+  # Only by NAT. A route to the internet gateway would make these subnets public.
+  assert {
+    condition = alltrue([
+      for route in module.network.resources.nat_routes : route.gateway_id == null && route.destination_cidr_block == "0.0.0.0/0"
+    ])
+    error_message = "Private subnets have no route to the internet gateway."
   }
 
   assert {
@@ -54,13 +55,10 @@ run "as_the_stage_has_it" {
 
   # They carry the pictures and the metadata: without them NAT charges 4.5 cents a GB.
   assert {
-    condition     = toset([for endpoint in module.network.resources.gateway_endpoints : endpoint.service_name]) == toset(["com.amazonaws.us-east-1.dynamodb", "com.amazonaws.us-east-1.s3"])
-    error_message = "S3 and DynamoDB are reached by gateway endpoints."
-  }
-
-  assert {
-    condition     = alltrue([for endpoint in module.network.resources.gateway_endpoints : endpoint.vpc_endpoint_type == "Gateway"])
-    error_message = "Gateway endpoints, which are free; the others are not."
+    condition = {
+      for endpoint in module.network.resources.gateway_endpoints : endpoint.service_name => endpoint.vpc_endpoint_type
+    } == { "com.amazonaws.us-east-1.dynamodb" = "Gateway", "com.amazonaws.us-east-1.s3" = "Gateway" }
+    error_message = "S3 and DynamoDB are reached by gateway endpoints, which are free; the others are not."
   }
 
   assert {
@@ -69,8 +67,13 @@ run "as_the_stage_has_it" {
   }
 
   assert {
-    condition     = module.network.resources.flow_log.traffic_type == "REJECT"
+    condition     = module.network.resources.flow_log.traffic_type == "REJECT" && module.network.resources.flow_log.log_destination == "arn:aws:s3:::tests-logs"
     error_message = "Refused connections are logged."
+  }
+
+  assert {
+    condition     = toset(module.balancer.resources.balancer.subnets) == toset(module.network.private_subnet_ids)
+    error_message = "The balancer is in the private subnets, whatever the way out."
   }
 }
 
@@ -88,7 +91,9 @@ run "nat_per_zone" {
   }
 
   assert {
-    condition     = length(module.network.resources.nat_routes) == 3
+    condition = length(module.network.resources.nat_routes) == 3 && alltrue([
+      for zone, route in module.network.resources.nat_routes : route.nat_gateway_id == module.network.resources.nat_gateways[zone].id
+    ])
     error_message = "Each zone leaves by its own."
   }
 
@@ -102,12 +107,20 @@ run "single_nat" {
   command = plan
 
   variables {
-    egress = "single-nat"
+    egress     = "single-nat"
+    zone_count = 2
   }
 
   assert {
-    condition     = keys(module.network.resources.nat_gateways) == ["a"] && length(module.network.resources.nat_routes) == 2
+    condition = keys(module.network.resources.nat_gateways) == ["a"] && length(module.network.resources.nat_routes) == 2 && alltrue([
+      for route in module.network.resources.nat_routes : route.nat_gateway_id == module.network.resources.nat_gateways["a"].id
+    ])
     error_message = "Both zones leave by one NAT."
+  }
+
+  assert {
+    condition     = toset(module.network.task_subnet_ids) == toset(module.network.private_subnet_ids) && !module.network.assign_public_ip
+    error_message = "Tasks are in the private subnets."
   }
 }
 
@@ -126,10 +139,5 @@ run "public" {
   assert {
     condition     = toset(module.network.task_subnet_ids) == toset([for subnet in module.network.resources.public_subnets : subnet.id]) && module.network.assign_public_ip
     error_message = "Tasks are in the public subnets, with an address to get out."
-  }
-
-  assert {
-    condition     = toset(module.balancer.resources.balancer.subnets) == toset(module.network.private_subnet_ids)
-    error_message = "The balancer stays in the private ones."
   }
 }

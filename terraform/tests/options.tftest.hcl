@@ -5,22 +5,29 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave open. Dev makes a user pool of its own.
-variables {
-  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
-  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
-  github_repository    = "lego-moc/image-service"
-  state_bucket         = "lego-moc-terraform-state"
-}
-
-run "redis_off" {
+run "all_off" {
   command = plan
 
-  # On only once the hit rate it would have had passes 50 %.
+  variables {
+    redis_enabled = false
+    waf_enabled   = false
+    extra_secrets = {}
+  }
+
+  # Without Redis the setting is absent, which is how the service knows.
   assert {
-    condition     = length(module.cache) == 0
-    error_message = "No stage pays for Redis yet."
+    condition     = length(module.cache) == 0 && jsondecode(module.service.resources.task_definition.container_definitions)[0].secrets == []
+    error_message = "No Redis, and no secret where none is needed."
+  }
+
+  assert {
+    condition     = length(module.firewall) == 0 && try(length(module.cdn.resources.distribution.web_acl_id), 0) == 0
+    error_message = "No firewall."
+  }
+
+  assert {
+    condition     = length(module.auth.resources.user_pools) == 0 && module.auth.client_ids == tolist(["1234567890abcdefghij"])
+    error_message = "The platform's pool and its clients."
   }
 }
 
@@ -29,6 +36,8 @@ run "redis_on" {
 
   variables {
     redis_enabled = true
+    redis_nodes   = 2
+    extra_secrets = {}
   }
 
   assert {
@@ -42,17 +51,17 @@ run "redis_on" {
   }
 
   assert {
-    condition     = nonsensitive(module.cache[0].resources.replication_group.node_type) == "cache.t4g.micro" && nonsensitive(module.cache[0].resources.replication_group.engine_version) == "7.1"
-    error_message = "Redis 7 on the smallest node."
+    condition     = nonsensitive(module.cache[0].resources.replication_group.node_type) == var.redis_node_type && nonsensitive(module.cache[0].resources.replication_group.engine_version) == "7.1"
+    error_message = "Redis 7 on the node the stage says."
   }
 
   assert {
     condition = (
-      nonsensitive(module.cache[0].resources.replication_group.multi_az_enabled) == (var.stage == "prod") &&
-      nonsensitive(module.cache[0].resources.replication_group.automatic_failover_enabled) == (var.stage == "prod") &&
-      nonsensitive(module.cache[0].resources.replication_group.num_cache_clusters) == { dev = 1, staging = 1, prod = 2 }[var.stage]
+      nonsensitive(module.cache[0].resources.replication_group.multi_az_enabled) &&
+      nonsensitive(module.cache[0].resources.replication_group.automatic_failover_enabled) &&
+      nonsensitive(module.cache[0].resources.replication_group.num_cache_clusters) == 2
     )
-    error_message = "Two zones in production, one node elsewhere."
+    error_message = "With two nodes, in two zones."
   }
 
   assert {
@@ -81,22 +90,13 @@ run "redis_on" {
   }
 
   assert {
-    condition     = nonsensitive(module.cache[0].resources.ingress.cidr_ipv4) == null && nonsensitive(module.cache[0].resources.ingress.from_port) == 6379
+    condition = (
+      nonsensitive(module.cache[0].resources.ingress.cidr_ipv4) == null &&
+      nonsensitive(module.cache[0].resources.ingress.referenced_security_group_id) == "sg-task" &&
+      nonsensitive(module.cache[0].resources.ingress.security_group_id) == "sg-redis" &&
+      nonsensitive(module.cache[0].resources.ingress.from_port) == 6379
+    )
     error_message = "Redis lets the tasks in and nobody else."
-  }
-}
-
-run "firewall_by_stage" {
-  command = plan
-
-  assert {
-    condition     = length(module.firewall) == { dev = 0, staging = 0, prod = 1 }[var.stage]
-    error_message = "A firewall in production."
-  }
-
-  assert {
-    condition     = try(length(module.cdn.resources.distribution.web_acl_id), 0) > 0 == (var.stage == "prod")
-    error_message = "It stands in front of the distribution."
   }
 }
 
@@ -105,36 +105,63 @@ run "firewall_on" {
 
   variables {
     waf_enabled      = true
+    waf_rate_limit   = 5000
     waf_exempt_cidrs = ["203.0.113.7/32"]
   }
 
   assert {
-    condition     = toset([for rule in module.firewall[0].resources.web_acl.rule : rule.name]) == toset(["rate-limit", "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet", "bad-bodies-but-uploads"])
+    condition     = module.cdn.resources.distribution.web_acl_id == "arn:aws:wafv2:us-east-1:111122223333:global/webacl/tests/tests"
+    error_message = "It stands in front of the distribution."
+  }
+
+  # The last has to come after the groups whose labels it reads.
+  assert {
+    condition = { for rule in module.firewall[0].resources.web_acl.rule : rule.name => rule.priority } == {
+      rate-limit                           = 10
+      AWSManagedRulesCommonRuleSet         = 20
+      AWSManagedRulesKnownBadInputsRuleSet = 30
+      bad-bodies-but-uploads               = 40
+    }
     error_message = "A rate limit, two managed groups, and the rule for what they label."
   }
 
-  # It would block every body over 8 KB: every picture.
+  # All users of the main API come from its addresses, and one would stop all. A gallery asks
+  # for hundreds of pictures at once, which are no API requests.
   assert {
     condition = alltrue([
-      for rule in module.firewall[0].resources.web_acl.rule : contains(
-        [for override in rule.statement[0].managed_rule_group_statement[0].rule_action_override : override.name if length(override.action_to_use[0].count) == 1],
-        "SizeRestrictions_BODY",
-      ) if rule.name == "AWSManagedRulesCommonRuleSet"
-    ])
-    error_message = "SizeRestrictions_BODY only counts."
+      for rule in module.firewall[0].resources.web_acl.rule : (
+        length(rule.action[0].block) == 1 &&
+        rule.statement[0].rate_based_statement[0].limit == 5000 &&
+        rule.statement[0].rate_based_statement[0].evaluation_window_sec == 300 &&
+        [for statement in rule.statement[0].rate_based_statement[0].scope_down_statement[0].and_statement[0].statement : try(
+          statement.not_statement[0].statement[0].ip_set_reference_statement[0].arn,
+          statement.not_statement[0].statement[0].regex_match_statement[0].regex_string,
+        )] == ["arn:aws:wafv2:us-east-1:111122223333:global/ipset/tests/tests", "^/images/.+[.](webp|avif)$"]
+      ) if rule.name == "rate-limit"
+    ]) && module.firewall[0].resources.exempt.addresses == toset(["203.0.113.7/32"])
+    error_message = "Above the rate it blocks, but exempt addresses and pictures are passed over."
   }
 
-  # Random bytes look like scripts and paths now and then: an upload in a thousand would fail.
+  # SizeRestrictions_BODY would block every body over 8 KB: every picture. And random bytes
+  # look like scripts and paths now and then: an upload in a thousand would fail.
+  assert {
+    condition = {
+      for rule in module.firewall[0].resources.web_acl.rule : rule.name => [
+        for override in rule.statement[0].managed_rule_group_statement[0].rule_action_override : override.name if length(override.action_to_use[0].count) == 1
+      ] if startswith(rule.name, "AWSManaged")
+      } == {
+      AWSManagedRulesCommonRuleSet         = ["SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY", "GenericRFI_BODY", "EC2MetaDataSSRF_BODY"]
+      AWSManagedRulesKnownBadInputsRuleSet = ["JavaDeserializationRCE_BODY", "Log4JRCE_BODY", "ReactJSRCE_BODY"]
+    }
+    error_message = "Rules that look into bodies only label."
+  }
+
   assert {
     condition = alltrue([
-      for name in ["CrossSiteScripting_BODY", "GenericLFI_BODY", "GenericRFI_BODY", "EC2MetaDataSSRF_BODY", "JavaDeserializationRCE_BODY", "Log4JRCE_BODY"] :
-      contains(flatten([
-        for rule in module.firewall[0].resources.web_acl.rule : [
-          for override in try(rule.statement[0].managed_rule_group_statement[0].rule_action_override, []) : override.name if length(override.action_to_use[0].count) == 1
-        ]
-      ]), name)
+      for rule in module.firewall[0].resources.web_acl.rule :
+      length(rule.override_action[0].none) == 1 && length(rule.override_action[0].count) == 0 if startswith(rule.name, "AWSManaged")
     ])
-    error_message = "Rules that look into bodies only label."
+    error_message = "All other rules of the groups block."
   }
 
   assert {
@@ -142,32 +169,20 @@ run "firewall_on" {
       for rule in module.firewall[0].resources.web_acl.rule : length(rule.action[0].block) == 1 && toset([
         for match in rule.statement[0].and_statement[0].statement[1].not_statement[0].statement[0].and_statement[0].statement :
         "${match.byte_match_statement[0].positional_constraint} ${match.byte_match_statement[0].search_string}"
-      ]) == toset(["EXACTLY POST", "EXACTLY /images"]) if rule.name == "bad-bodies-but-uploads"
+        ]) == toset(["EXACTLY POST", "EXACTLY /images"]) && toset([
+        for match in rule.statement[0].and_statement[0].statement[0].or_statement[0].statement :
+        "${match.label_match_statement[0].scope} ${match.label_match_statement[0].key}"
+        ]) == toset([
+        "LABEL awswaf:managed:aws:core-rule-set:CrossSiteScripting_Body",
+        "LABEL awswaf:managed:aws:core-rule-set:GenericLFI_Body",
+        "LABEL awswaf:managed:aws:core-rule-set:GenericRFI_Body",
+        "LABEL awswaf:managed:aws:core-rule-set:EC2MetaDataSSRF_Body",
+        "LABEL awswaf:managed:aws:known-bad-inputs:JavaDeserializationRCE_Body",
+        "LABEL awswaf:managed:aws:known-bad-inputs:Log4JRCE_Body",
+        "LABEL awswaf:managed:aws:known-bad-inputs:ReactJSRCE_Body",
+      ]) if rule.name == "bad-bodies-but-uploads"
     ])
     error_message = "What is labelled is blocked, but for POST /images."
-  }
-
-  # It has to come after the groups whose labels it reads.
-  assert {
-    condition = (
-      [for rule in module.firewall[0].resources.web_acl.rule : rule.priority if rule.name == "bad-bodies-but-uploads"][0] >
-      max([for rule in module.firewall[0].resources.web_acl.rule : rule.priority if startswith(rule.name, "AWSManaged")]...)
-    )
-    error_message = "Labels are read after they are put."
-  }
-
-  # All users of the main API come from these addresses; one would stop all.
-  assert {
-    condition     = module.firewall[0].resources.exempt.addresses == toset(["203.0.113.7/32"])
-    error_message = "The main API's egress is not rate-limited."
-  }
-
-  assert {
-    condition = alltrue([
-      for rule in module.firewall[0].resources.web_acl.rule :
-      length(rule.statement[0].rate_based_statement[0].scope_down_statement[0].and_statement[0].statement) == 2 if rule.name == "rate-limit"
-    ])
-    error_message = "The rate limit passes over exempt addresses and over pictures."
   }
 
   assert {
@@ -181,17 +196,26 @@ run "firewall_on" {
   }
 }
 
-run "user_pool_by_stage" {
+run "a_pool_of_its_own" {
   command = plan
 
-  assert {
-    condition     = length(module.auth.resources.user_pools) == { dev = 1, staging = 0, prod = 0 }[var.stage]
-    error_message = "Only dev has a pool of its own."
+  variables {
+    stage                = "dev"
+    create_user_pool     = true
+    cognito_user_pool_id = null
+    cognito_client_ids   = []
   }
 
   assert {
-    condition     = alltrue([for pool in module.auth.resources.user_pools : pool.admin_create_user_config[0].allow_admin_create_user_only])
-    error_message = "Nobody signs up to it from outside."
+    condition     = [for pool in module.auth.resources.user_pools : pool.admin_create_user_config[0].allow_admin_create_user_only] == [true]
+    error_message = "A pool that nobody signs up to from outside."
+  }
+
+  assert {
+    condition = [for client in module.auth.resources.clients : "${client.prevent_user_existence_errors} ${join(" ", sort(client.explicit_auth_flows))}"] == [
+      "ENABLED ALLOW_ADMIN_USER_PASSWORD_AUTH ALLOW_REFRESH_TOKEN_AUTH ALLOW_USER_SRP_AUTH"
+    ]
+    error_message = "Its client tells nobody who has an account, and takes passwords from administrators only."
   }
 }
 

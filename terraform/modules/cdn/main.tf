@@ -159,6 +159,14 @@ resource "aws_cloudfront_distribution" "this" {
     origin_id                = local.origins.pictures
     domain_name              = var.bucket_domain_name
     origin_access_control_id = aws_cloudfront_origin_access_control.pictures.id
+
+    # So that S3 always answers with Access-Control-Allow-Origin. The policy above adds it
+    # only where the viewer sent an Origin, and a browser that got a picture without may show
+    # that copy to a script, which then can't read it.
+    custom_header {
+      name  = "Origin"
+      value = "https://${var.domain_names[0]}"
+    }
   }
 
   origin {

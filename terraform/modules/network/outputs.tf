@@ -6,6 +6,9 @@ output "vpc_id" {
 output "private_subnet_ids" {
   description = "IDs of the private subnets, one a zone: for the load balancer and Redis."
   value       = [for key in local.zone_keys : aws_subnet.private[key].id]
+
+  # CloudFront's VPC origin refuses a VPC without an internet gateway.
+  depends_on = [aws_internet_gateway.this]
 }
 
 output "task_subnet_ids" {
@@ -13,6 +16,12 @@ output "task_subnet_ids" {
   value = [
     for key in local.zone_keys :
     var.egress == "public" ? aws_subnet.public[key].id : aws_subnet.private[key].id
+  ]
+
+  # Known once there is a way out: a task that can't pull its image fails its deployment.
+  depends_on = [
+    aws_route.internet, aws_route_table_association.public,
+    aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.gateway,
   ]
 }
 

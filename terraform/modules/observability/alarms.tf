@@ -61,6 +61,11 @@ locals {
         metric    = "ReconcileFindings", namespace = local.namespace, dimensions = {}
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 3600, periods = 1
       }
+      reconcile-not-started = {
+        says      = "EventBridge Scheduler could not start reconcile: its role, the task definition, or ECS"
+        metric    = "TargetErrorCount", namespace = "AWS/Scheduler", dimensions = { ScheduleGroup = var.watched.schedule_group }
+        statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
+      }
       reconcile-missing = {
         says      = "No reconcile has finished for two days"
         metric    = "ReconcileRuns", namespace = local.namespace, dimensions = {}
@@ -159,7 +164,8 @@ resource "aws_cloudwatch_metric_alarm" "cache_hits" {
 }
 
 # The promise is 99.9 % success. Both sides count: what the service answers, and what the
-# balancer answers because nobody is there.
+# balancer answers because nobody is there: RequestCount counts only what found a task, and
+# would be nothing while all are away.
 resource "aws_cloudwatch_metric_alarm" "failures" {
   alarm_name          = "${var.name}-failures"
   alarm_description   = "More than 1 % of API requests fail with a 5xx, of at least 20"
@@ -173,7 +179,7 @@ resource "aws_cloudwatch_metric_alarm" "failures" {
   metric_query {
     id          = "rate"
     label       = "Failed requests, %"
-    expression  = "IF(requests >= 20, 100 * (FILL(service, 0) + FILL(balancer, 0)) / requests, 0)"
+    expression  = "IF(FILL(requests, 0) + FILL(balancer, 0) >= 20, 100 * (FILL(service, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
     return_data = true
   }
 

@@ -84,6 +84,7 @@ variable "watched" {
     target_group    = string
     table           = string
     distribution_id = string
+    schedule_group  = string
     redis_node_ids  = list(string)
   })
   nullable = false

@@ -8,6 +8,5 @@ output "resources" {
   value = {
     role          = aws_iam_role.deploy
     deploy_policy = aws_iam_role_policy.deploy
-    plan_policy   = aws_iam_role_policy.plan
   }
 }

@@ -10,13 +10,13 @@ variable "name" {
 }
 
 variable "repository" {
-  description = "The GitHub repository that may deploy: owner/name."
+  description = "The GitHub repository that may deploy, as the subject of its tokens has it."
   type        = string
   nullable    = false
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", var.repository))
-    error_message = "repository must be owner/name; no wildcards."
+    condition     = can(regex("^([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|[A-Za-z0-9_.-]+@[0-9]+/[A-Za-z0-9_.-]+@[0-9]+)$", var.repository))
+    error_message = "repository must be owner/name, or owner@id/name@id; no wildcards."
   }
 }
 
@@ -53,12 +53,6 @@ variable "account_id" {
   }
 }
 
-variable "create_oidc_provider" {
-  description = "Make GitHub's identity provider; an account can have one only."
-  type        = bool
-  nullable    = false
-}
-
 variable "repository_arn" {
   description = "ARN of the image repository it pushes to."
   type        = string
@@ -67,20 +61,6 @@ variable "repository_arn" {
   validation {
     condition     = can(regex("^arn:[^:]+:ecr:", var.repository_arn))
     error_message = "repository_arn must be the ARN of an ECR repository."
-  }
-}
-
-variable "cluster" {
-  description = "The ECS cluster: name and ARN."
-  type = object({
-    name = string
-    arn  = string
-  })
-  nullable = false
-
-  validation {
-    condition     = can(regex("^arn:[^:]+:ecs:", var.cluster.arn))
-    error_message = "cluster.arn must be the ARN of a cluster."
   }
 }
 
@@ -128,24 +108,13 @@ variable "extra_policy_arns" {
   }
 }
 
-variable "buckets" {
-  description = "Buckets whose settings the plan reads."
-  type        = list(string)
-  nullable    = false
+variable "redis_parameter" {
+  description = "The SSM parameter with Redis' password, which the plan reads; null: there is no Redis."
+  type        = string
+  default     = null
 
   validation {
-    condition     = length(var.buckets) > 0
-    error_message = "buckets must name the stage's buckets."
-  }
-}
-
-variable "parameters" {
-  description = "SSM parameters the plan reads."
-  type        = list(string)
-  nullable    = false
-
-  validation {
-    condition     = length(var.parameters) > 0 && alltrue([for parameter in var.parameters : startswith(parameter, "/")])
-    error_message = "parameters must be paths that start with /."
+    condition     = var.redis_parameter == null || startswith(coalesce(var.redis_parameter, "/"), "/")
+    error_message = "redis_parameter must be a path that starts with /."
   }
 }

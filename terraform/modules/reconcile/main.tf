@@ -110,10 +110,15 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = var.execution_role_arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode([local.container])
+  skip_destroy             = true # as the service's
 
   runtime_platform {
     cpu_architecture        = "ARM64"
     operating_system_family = "LINUX"
+  }
+
+  lifecycle {
+    create_before_destroy = true # the schedule names it until the next is there
   }
 }
 
@@ -155,13 +160,27 @@ resource "aws_iam_role_policy" "scheduler" {
         Resource  = [aws_iam_role.task.arn, var.execution_role_arn]
         Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
       },
+      {
+        # Without it a task that is to carry tags isn't started.
+        Sid       = "TagTask"
+        Effect    = "Allow"
+        Action    = ["ecs:TagResource"]
+        Resource  = ["${replace(var.cluster_arn, ":cluster/", ":task/")}/*"]
+        Condition = { StringEquals = { "ecs:CreateAction" = "RunTask" } }
+      },
     ]
   })
+}
+
+# Of its own, because the scheduler's metrics are by group.
+resource "aws_scheduler_schedule_group" "this" {
+  name = var.name
 }
 
 resource "aws_scheduler_schedule" "this" {
   #checkov:skip=CKV_AWS_297:The schedule holds no input; the AWS-owned key encrypts it
   name        = "${var.name}-reconcile"
+  group_name  = aws_scheduler_schedule_group.this.name
   description = "Settle what uploads and deletions left behind, and report what doesn't fit"
 
   schedule_expression          = var.schedule

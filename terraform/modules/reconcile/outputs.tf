@@ -8,9 +8,9 @@ output "task_role_arn" {
   value       = aws_iam_role.task.arn
 }
 
-output "schedule_name" {
-  description = "Name of the schedule."
-  value       = aws_scheduler_schedule.this.name
+output "schedule_group" {
+  description = "Group of the schedule, by which its metrics go."
+  value       = aws_scheduler_schedule_group.this.name
 }
 
 output "resources" {

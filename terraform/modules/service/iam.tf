@@ -95,7 +95,7 @@ locals {
 # What ECS itself does before the container runs. Narrower than AWS's ready-made policy.
 resource "aws_iam_role" "execution" {
   name               = "${var.name}-execution"
-  description        = "Lets ECS pull the image, write the logs and read the secrets"
+  description        = "Lets ECS pull the image, write the logs and read the secrets, of the service and of reconcile"
   assume_role_policy = local.trust_ecs_tasks
 }
 
@@ -119,7 +119,7 @@ locals {
         Effect = "Allow"
         Action = ["logs:CreateLogStream", "logs:PutLogEvents"]
         Resource = concat(
-          ["${var.log_group.arn}:log-stream:task/*"],
+          [for group in [var.log_groups.service, var.log_groups.reconcile] : "${group.arn}:log-stream:task/*"],
           [for settings in var.telemetry[*] : "${settings.log_group.arn}:log-stream:collector/*"],
         )
       },

@@ -95,7 +95,7 @@ locals {
     logConfiguration = {
       logDriver = "awslogs"
       options = {
-        awslogs-group         = var.log_group.name
+        awslogs-group         = var.log_groups.service.name
         awslogs-region        = var.region
         awslogs-stream-prefix = "task"
         mode                  = "non-blocking"
@@ -120,6 +120,9 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode(concat([local.service], local.collectors))
+
+  # Terraform would deregister the revision before, and ECS goes back to no such one.
+  skip_destroy = true
 
   runtime_platform {
     cpu_architecture        = "ARM64"

@@ -28,10 +28,11 @@ output "service_arn" {
   value       = aws_ecs_service.this.id
 }
 
-output "task_family" {
-  description = "Family of the service's task definitions."
-  value       = aws_ecs_task_definition.this.family
+output "task_definition_arn" {
+  description = "The revision of the task definition that the service is to run."
+  value       = aws_ecs_task_definition.this.arn
 }
+
 
 output "task_security_group_id" {
   description = "Security group of the tasks."

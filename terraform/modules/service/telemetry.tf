@@ -4,7 +4,7 @@
 locals {
   telemetry_on = var.telemetry != null
 
-  tracing = { for name, value in { OTEL_EXPORTER_OTLP_ENDPOINT = "http://localhost:4317" } : name => value if local.telemetry_on }
+  tracing = { for name, value in { OTEL_EXPORTER_OTLP_ENDPOINT = "http://localhost:4318" } : name => value if local.telemetry_on }
 
   collector_config = {
     receivers = {

@@ -207,17 +207,17 @@ variable "distribution_arn" {
   }
 }
 
-variable "log_group" {
-  description = "Name and ARN of the log group."
+variable "log_groups" {
+  description = "Name and ARN of the log groups that tasks of this execution role write to."
   type = object({
-    name = string
-    arn  = string
+    service   = object({ name = string, arn = string })
+    reconcile = object({ name = string, arn = string })
   })
   nullable = false
 
   validation {
-    condition     = startswith(var.log_group.name, "/")
-    error_message = "log_group.name must start with /."
+    condition     = alltrue([for group in values(var.log_groups) : startswith(group.name, "/")])
+    error_message = "Names in log_groups must start with /."
   }
 }
 

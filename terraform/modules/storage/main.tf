@@ -83,6 +83,16 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   }
 }
 
+# Pictures are for any page. CloudFront sends S3 an Origin with every request (module cdn).
+resource "aws_s3_bucket_cors_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  cors_rule {
+    allowed_methods = ["GET", "HEAD"]
+    allowed_origins = ["*"]
+  }
+}
+
 resource "aws_s3_bucket_versioning" "this" {
   bucket = aws_s3_bucket.this.id
 
@@ -142,7 +152,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     id     = "old-versions"
     status = "Enabled"
 
-    filter {}
+    filter {
+      prefix = "" # all: said, because a plan doesn't know what an empty filter becomes
+    }
 
     noncurrent_version_expiration {
       noncurrent_days = var.old_version_days

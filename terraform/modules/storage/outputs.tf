@@ -41,6 +41,7 @@ output "resources" {
     public_access_block = aws_s3_bucket_public_access_block.this
     ownership           = aws_s3_bucket_ownership_controls.this
     encryption          = aws_s3_bucket_server_side_encryption_configuration.this
+    cors                = aws_s3_bucket_cors_configuration.this
     versioning          = aws_s3_bucket_versioning.this
     acceleration        = aws_s3_bucket_accelerate_configuration.this
     lifecycle           = aws_s3_bucket_lifecycle_configuration.this

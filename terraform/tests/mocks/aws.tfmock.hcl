@@ -30,12 +30,12 @@ mock_resource "aws_subnet" {
   defaults = { owner_id = "111122223333" }
 }
 
-mock_resource "aws_security_group" {
-  defaults = { id = "sg-0123456789abcdef0" }
+mock_resource "aws_nat_gateway" {
+  defaults = { public_ip = "203.0.113.1" } # an id of its own, as the subnets
 }
 
-mock_resource "aws_nat_gateway" {
-  defaults = { id = "nat-0123456789abcdef0" }
+mock_resource "aws_security_group" {
+  defaults = { id = "sg-0123456789abcdef0" }
 }
 
 mock_resource "aws_lb" {
@@ -107,6 +107,10 @@ mock_resource "aws_cloudfront_vpc_origin" {
   defaults = { id = "vo_tests" }
 }
 
+mock_resource "aws_cloudfront_response_headers_policy" {
+  defaults = { etag = "E3TESTS" }
+}
+
 mock_resource "aws_cloudfront_cache_policy" {
   defaults = { id = "cache-policy-of-pictures" }
 }
@@ -128,30 +132,12 @@ mock_resource "aws_acm_certificate" {
     arn = "arn:aws:acm:us-east-1:111122223333:certificate/tests"
 
     domain_validation_options = [
-      {
-        domain_name           = "images-dev.lego-api.com"
-        resource_record_name  = "_tests.images-dev.lego-api.com."
+      for name in ["images.example.com", "pictures.example.com"] : {
+        domain_name           = name
+        resource_record_name  = "_tests.${name}."
         resource_record_type  = "CNAME"
         resource_record_value = "_tests.acm-validations.aws."
-      },
-      {
-        domain_name           = "images-staging.lego-api.com"
-        resource_record_name  = "_tests.images-staging.lego-api.com."
-        resource_record_type  = "CNAME"
-        resource_record_value = "_tests.acm-validations.aws."
-      },
-      {
-        domain_name           = "images.lego-api.com"
-        resource_record_name  = "_tests.images.lego-api.com."
-        resource_record_type  = "CNAME"
-        resource_record_value = "_tests.acm-validations.aws."
-      },
-      {
-        domain_name           = "pictures.lego-api.com"
-        resource_record_name  = "_tests.pictures.lego-api.com."
-        resource_record_type  = "CNAME"
-        resource_record_value = "_tests.acm-validations.aws."
-      },
+      }
     ]
   }
 }
@@ -186,4 +172,81 @@ mock_resource "aws_cognito_user_pool" {
 
 mock_resource "aws_cognito_user_pool_client" {
   defaults = { id = "1234567890abcdefghij" }
+}
+
+# Of these there are several, and a test has to tell them apart.
+
+override_resource {
+  target = module.service.aws_iam_role.task
+  values = { arn = "arn:aws:iam::111122223333:role/task" }
+}
+
+override_resource {
+  target = module.service.aws_iam_role.execution
+  values = { arn = "arn:aws:iam::111122223333:role/execution" }
+}
+
+override_resource {
+  target = module.reconcile.aws_iam_role.task
+  values = { arn = "arn:aws:iam::111122223333:role/reconcile" }
+}
+
+override_resource {
+  target = module.reconcile.aws_iam_role.scheduler
+  values = { arn = "arn:aws:iam::111122223333:role/scheduler" }
+}
+
+override_resource {
+  target = module.observability.aws_cloudwatch_log_group.this["service"]
+  values = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:/tests/service" }
+}
+
+override_resource {
+  target = module.observability.aws_cloudwatch_log_group.this["reconcile"]
+  values = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:/tests/reconcile" }
+}
+
+override_resource {
+  target = module.observability.aws_cloudwatch_log_group.this["telemetry"]
+  values = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:/tests/telemetry" }
+}
+
+override_resource {
+  target = module.service.aws_security_group.task
+  values = { id = "sg-task" }
+}
+
+override_resource {
+  target = module.balancer.aws_security_group.this
+  values = { id = "sg-balancer" }
+}
+
+override_resource {
+  target = module.cache[0].aws_security_group.this
+  values = { id = "sg-redis" }
+}
+
+override_resource {
+  target = module.service.aws_ecs_task_definition.this
+  values = { arn = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests:1" }
+}
+
+override_resource {
+  target = module.reconcile.aws_ecs_task_definition.this
+  values = { arn = "arn:aws:ecs:us-east-1:111122223333:task-definition/tests-reconcile:1" }
+}
+
+override_resource {
+  target = module.access_logs.aws_s3_bucket.this
+  values = { arn = "arn:aws:s3:::tests-logs" }
+}
+
+override_resource {
+  target = module.cdn.aws_cloudfront_response_headers_policy.pictures
+  values = { id = "headers-of-pictures" }
+}
+
+override_resource {
+  target = module.cdn.aws_cloudfront_response_headers_policy.api
+  values = { id = "headers-of-api" }
 }

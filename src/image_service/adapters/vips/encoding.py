@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 
+from PIL import WebPImagePlugin  # noqa: F401 - else the first save loads all of Pillow's formats
+
 from image_service.adapters.vips.raster import Raster
 from image_service.domain.errors import ProcessingFailed
 from image_service.ports import EncodedPicture

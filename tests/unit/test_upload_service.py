@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -392,6 +393,30 @@ async def test_a_cancelled_request_leaves_a_whole_image(parts: Parts):
     await parts.service.aclose()
     (image,) = parts.repository.table.images.values()
     assert set(parts.objects.objects) == set(image.object_keys)
+
+
+async def test_what_fails_after_its_request_has_gone_is_no_unheard_exception(parts: Parts):
+    reached, gate = asyncio.Event(), asyncio.Event()
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+
+    async def failing(*_: object) -> None:
+        reached.set()
+        await gate.wait()
+        raise DependencyUnavailable
+
+    parts.objects.put = failing  # type: ignore[method-assign] # to fail when nobody waits
+    request = asyncio.create_task(parts.upload())
+    await reached.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    gate.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert unheard == []
 
 
 async def test_one_upload_never_takes_the_keys_of_another(parts: Parts):

@@ -140,8 +140,13 @@ class UploadService:
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._running.add(task)  # the loop itself keeps only a weak reference
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the request, if it still waits; else the loop would log it
 
     def _new_claim(self, user_id: str, new: NewImage, key: str | None) -> Claim | None:
         if key is None:

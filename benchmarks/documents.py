@@ -29,6 +29,7 @@ def replace_block(name: str, text: str) -> None:
     block = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not block.search(old):
         raise RuntimeError(f"{_DOCUMENT.name} has no place for {name}")
+    document.parent.mkdir(parents=True, exist_ok=True)
     document.write_text(block.sub(lambda _: f"{begin}\n\n{text.strip()}\n\n{end}", old))
 
 

@@ -117,7 +117,7 @@ def _number(value: float, digits: int) -> str:
 
 def _plot(section: dict[str, Any]) -> None:
     """Small and the same for the same figures: no date, no random ids."""
-    mpl.rcParams["svg.hashsalt"] = "pictures"
+    mpl.rcParams |= {"svg.hashsalt": "pictures", "svg.fonttype": "none"}
     pictures = list(section["pictures"])
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(pictures) + 1.2))
     height = 0.8 / len(_NAMES)

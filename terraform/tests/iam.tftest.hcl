@@ -310,6 +310,7 @@ run "roles_with_everything_on" {
     redis_enabled     = true
     redis_nodes       = 2
     telemetry_enabled = true
+    extra_secrets     = {}
     github_repository = "lego-moc@123456/image-service@456789"
   }
 

@@ -30,6 +30,10 @@ mock_resource "aws_subnet" {
   defaults = { owner_id = "111122223333" }
 }
 
+mock_resource "aws_internet_gateway" {
+  defaults = { id = "igw-0123456789abcdef0" }
+}
+
 mock_resource "aws_nat_gateway" {
   defaults = { public_ip = "203.0.113.1" } # an id of its own, as the subnets
 }

@@ -108,6 +108,7 @@ lock: ## Pin the requirements anew (needs uv)
 	$(LOCK) requirements/bench-thumbor.in -o requirements/bench-thumbor.txt
 	$(LOCK) docker/build-requirements.in -c requirements/dev.txt -o docker/build-requirements.txt
 	$(LOCK) .github/lint/requirements.in -o .github/lint/requirements.txt
+	$(LOCK) .github/lint/checkov.in -o .github/lint/checkov.txt
 
 clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .cache .image-service .mypy_cache .pytest_cache .ruff_cache .hypothesis \

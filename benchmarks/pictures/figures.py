@@ -48,6 +48,9 @@ def section(
     figures: dict[str, Any] = {
         "cpu_ratio_default": ratio("cpu_ms", DEFAULT),
         "cpu_ratio_equal_effort": ratio("cpu_ms", EQUAL),
+        "cpu_ratio_default_median": median(
+            row[SERVICE]["cpu_ms"] / row[DEFAULT]["cpu_ms"] for row in one.values()
+        ),
         "cpu_ratio_default_of_sums": _sum(one, SERVICE) / _sum(one, DEFAULT),
         "bytes_ratio": ratio("main_bytes", DEFAULT),
         "thumbnail_bytes_ratio": ratio("thumbnail_bytes", DEFAULT),

@@ -46,6 +46,8 @@ def _versions(section: dict[str, Any]) -> str:
 def _summary(section: dict[str, Any]) -> str:
     rows = [
         ("CPU, of sharp at its default effort", "cpu_ratio_default", "at most 0.50"),
+        ("the same, of the sums over all pictures", "cpu_ratio_default_of_sums", ""),
+        ("the same, of the middle picture", "cpu_ratio_default_median", ""),
         ("CPU, of sharp at equal effort", "cpu_ratio_equal_effort", "below 0.85"),
         ("CPU, of the codecs alone", "codec_bound_ratio", "at most 1.15"),
         ("bytes of the main picture", "bytes_ratio", "at most 1.02"),

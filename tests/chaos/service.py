@@ -22,7 +22,7 @@ from image_service.devstack.issuer import LocalIssuer
 from image_service.settings import Settings
 
 # Nothing but an outage may meet these, however busy the machine.
-PATIENT = {"upload_deadline": 60.0, "delete_deadline": 40.0, "request_deadline": 40.0}
+PATIENT = {"upload_deadline": 50.0, "delete_deadline": 40.0, "request_deadline": 40.0}
 
 
 @dataclass(frozen=True)

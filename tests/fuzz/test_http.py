@@ -20,7 +20,7 @@ async def test_mutants_are_stored_or_refused(backends: Backends, seed: int, seco
     user, began = new_user(), asyncio.get_running_loop().time()
     outcomes: Counter[str] = Counter()
     apart = await backends.apart("fuzz")
-    waiting = {"upload_deadline": 60.0}  # the machine's load is not what is tested
+    waiting = {"upload_deadline": 50.0}  # the machine's load is not what is tested
     async with running_service(apart, **waiting) as service, service.client(user) as client:
 
         async def some(first: int) -> None:

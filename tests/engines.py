@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any
 import aioboto3
 import pytest
 
-from image_service.adapters.aws_config import client_config
+from image_service.adapters.aws_clients import aws_client
 
 if TYPE_CHECKING:
-    from aiobotocore.config import AioConfig
     from types_aiobotocore_cloudfront.client import CloudFrontClient
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_s3.client import S3Client
@@ -104,25 +103,22 @@ def seaweedfs() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def dynamodb_client(
-    endpoint: str, config: AioConfig | None = None
-) -> AsyncIterator[DynamoDBClient]:
-    async with _client("dynamodb", endpoint, config) as client:
+async def dynamodb_client(endpoint: str, read_timeout: float = 10) -> AsyncIterator[DynamoDBClient]:
+    async with _client("dynamodb", endpoint, read_timeout) as client:
         yield client
 
 
 @asynccontextmanager
-async def s3_client(endpoint: str, config: AioConfig | None = None) -> AsyncIterator[S3Client]:
-    async with _client("s3", endpoint, config) as client:
+async def s3_client(endpoint: str, read_timeout: float = 10) -> AsyncIterator[S3Client]:
+    async with _client("s3", endpoint, read_timeout) as client:
         yield client
 
 
-def _client(service: str, endpoint: str, config: AioConfig | None = None) -> Any:
+def _client(service: str, endpoint: str, read_timeout: float = 10) -> Any:
     session = aioboto3.Session(
         aws_access_key_id="local", aws_secret_access_key="local", region_name="us-east-1"
     )
-    config = config or client_config(read_timeout=10)
-    return session.client(service, endpoint_url=endpoint, config=config)
+    return aws_client(session, service, read_timeout=read_timeout, endpoint_url=endpoint)
 
 
 def _require(name: str, path: str | None, remedy: str) -> str:
@@ -185,9 +181,9 @@ def _free_port() -> int:
 
 @asynccontextmanager
 async def cloudfront_client(
-    endpoint: str, config: AioConfig | None = None
+    endpoint: str, read_timeout: float = 10
 ) -> AsyncIterator[CloudFrontClient]:
-    async with _client("cloudfront", endpoint, config) as client:
+    async with _client("cloudfront", endpoint, read_timeout) as client:
         yield client
 
 

@@ -22,7 +22,7 @@ from tests.engines import dynamodb_local
 
 from benchmarks import documents, results
 from benchmarks.requests import canned
-from image_service.adapters.aws_config import client_config
+from image_service.adapters.aws_clients import aws_client
 from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
 from image_service.adapters.dynamodb.items import image_item, tag_pointers, to_wire
 from image_service.devstack.aws import create_table
@@ -64,10 +64,9 @@ class Units:
 async def measure(endpoint: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     session = aioboto3.Session("local", "local", region_name="us-east-1")
     figures: dict[str, dict[str, float]] = {}
-    config = client_config(read_timeout=10)
     async with (
-        session.client("dynamodb", endpoint_url=endpoint, config=config) as writing,
-        session.client("dynamodb", endpoint_url=endpoint, config=config) as reading,
+        aws_client(session, "dynamodb", read_timeout=10, endpoint_url=endpoint) as writing,
+        aws_client(session, "dynamodb", read_timeout=10, endpoint_url=endpoint) as reading,
     ):
         await create_table(writing, canned.TABLE)
         units, there = Units(reading), 0

@@ -14,7 +14,7 @@ from botocore.exceptions import ProfileNotFound
 
 from image_service import __version__
 from image_service.adapters.aws_calls import observe_calls
-from image_service.adapters.aws_config import client_config
+from image_service.adapters.aws_clients import aws_client
 from image_service.adapters.cloudfront import CloudFrontCdn, NullCdn
 from image_service.adapters.cognito import CognitoVerifier
 from image_service.adapters.dynamodb import (
@@ -201,8 +201,9 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObs
     session = aws_session()
 
     async def client(service: str) -> Any:
-        config = client_config(read_timeout=_READ_TIMEOUTS[service])
-        opened = await stack.enter_async_context(session.client(service, config=config))
+        opened = await stack.enter_async_context(
+            aws_client(session, service, read_timeout=_READ_TIMEOUTS[service])
+        )
         observe_calls(opened, service, calls)
         return opened
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 from botocore.exceptions import BotoCoreError
 
-from image_service.adapters.aws_config import client_config
+from image_service.adapters.aws_clients import aws_client
 from image_service.adapters.aws_credentials import CredentialsCheck
 from image_service.adapters.aws_faults import is_aws
 from image_service.adapters.cdn_check import CdnCheck
@@ -78,9 +78,9 @@ class _Aws:
 
 
 async def _client(service: str, session: Any, stack: AsyncExitStack) -> Any:
-    config = client_config(read_timeout=_READ_TIMEOUT)
+    client = aws_client(session, service, read_timeout=_READ_TIMEOUT)
     try:
-        return await stack.enter_async_context(session.client(service, config=config))
+        return await stack.enter_async_context(client)
     except (BotoCoreError, ValueError) as error:
         names = f"AWS_REGION or AWS_ENDPOINT_URL_{service.upper()}"
         raise SettingsError([f"{names} is malformed ({type(error).__name__})"]) from error

@@ -105,6 +105,10 @@ def refusal(code: str, *, status: int = 400, reasons: tuple[str, ...] = ()) -> F
     return _answering(json.dumps(answer).encode(), status, "application/x-amz-json-1.0")
 
 
+def json_answer(body: str) -> Fault:
+    return _answering(body.encode(), 200, "application/x-amz-json-1.0")
+
+
 def xml_answer(body: str, *, status: int = 200) -> Fault:
     return _answering(body.encode(), status, "application/xml")
 

@@ -12,7 +12,6 @@ from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 
-from image_service.adapters.aws_config import client_config
 from image_service.adapters.cloudfront import CloudFrontCdn
 from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
 from image_service.adapters.dynamodb.actions import Actions
@@ -33,8 +32,7 @@ def server(dynamodb_endpoint: str) -> FaultyServer:
 
 @pytest.fixture
 async def table(server: FaultyServer) -> AsyncIterator[Table]:
-    config = client_config(read_timeout=1)
-    async with server.running() as url, engines.dynamodb_client(url, config) as client:
+    async with server.running() as url, engines.dynamodb_client(url, 1) as client:
         await create_table(client, TABLE_NAME)
         server.bodies.clear()
         yield Table(client, TABLE_NAME)
@@ -230,9 +228,8 @@ async def test_s3_out_of_reach_is_never_an_unknown_outcome() -> None:
 
 
 async def test_a_silent_s3_is_given_up() -> None:
-    config = client_config(read_timeout=0.2)
     server = FaultyServer("http://127.0.0.1:9")
-    async with server.running() as url, engines.s3_client(url, config) as client:
+    async with server.running() as url, engines.s3_client(url, 0.2) as client:
         store = S3ObjectStore(
             client, bucket="images", cache_control="private", storage_class="STANDARD"
         )

@@ -18,7 +18,6 @@ from tests.jwks_server import JwksServer
 from tests.redis_server import redis_proxy
 
 from image_service.adapters.aws_calls import observe_calls
-from image_service.adapters.aws_config import client_config
 from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth
 from image_service.adapters.observed_http import ObservedClient
 from image_service.adapters.redis import RedisWindows, open_redis
@@ -54,8 +53,7 @@ def server(dynamodb_endpoint: str) -> FaultyServer:
 
 @pytest.fixture
 async def health(server: FaultyServer, calls: Calls) -> AsyncIterator[DynamoHealth]:
-    config = client_config(read_timeout=0.5)
-    async with server.running() as url, engines.dynamodb_client(url, config) as client:
+    async with server.running() as url, engines.dynamodb_client(url, 0.5) as client:
         await create_table(client, "ImageMetadata-observed")
         observe_calls(client, "dynamodb", calls)
         yield DynamoHealth(client, "ImageMetadata-observed")

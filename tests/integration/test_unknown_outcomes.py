@@ -14,7 +14,7 @@ from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 from tests.integration.world import DAY, World
 
-from image_service.adapters.aws_config import ATTEMPTS, client_config
+from image_service.adapters.aws_clients import ATTEMPTS
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
 from image_service.domain.outbox import CachePurge, Lane, Lease
@@ -34,8 +34,7 @@ def server(dynamodb_endpoint: str) -> FaultyServer:
 @pytest.fixture
 async def faulty(world: World, s3: S3Client, server: FaultyServer) -> AsyncIterator[World]:
     """The same table and bucket, by way of the server that fails."""
-    config = client_config(read_timeout=1)
-    async with server.running() as url, engines.dynamodb_client(url, config) as client:
+    async with server.running() as url, engines.dynamodb_client(url, 1) as client:
         opened = World(Table(client, world.table.name), s3, world.bucket, ahead=world.ahead)
         opened.repository = DynamoImageRepository(client, world.table.name, patience=0.3)
         opened.outbox = DynamoOutbox(client, world.table.name, patience=0.3)

@@ -17,7 +17,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import NOW, make_image
 
-from image_service.adapters.aws_config import ATTEMPTS, client_config
+from image_service.adapters.aws_clients import ATTEMPTS, CONNECT_TIMEOUT
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
 from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
@@ -26,8 +26,7 @@ from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
 
 # Connecting and waiting for an answer, as often as botocore tries.
-_CONFIG = client_config(read_timeout=10)
-LONGEST_CALL = ATTEMPTS * (_CONFIG.connect_timeout + _CONFIG.read_timeout)
+LONGEST_CALL = ATTEMPTS * (CONNECT_TIMEOUT + 10)
 
 
 class Parts:

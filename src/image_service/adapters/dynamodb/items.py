@@ -9,11 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from boto3.dynamodb.types import (  # type: ignore[import-untyped] # boto3 ships no types
-    TypeDeserializer,
-    TypeSerializer,
-)
-
 from image_service.adapters.dynamodb import keys
 from image_service.domain.images import Image, Rendition
 from image_service.domain.listing import Position
@@ -28,18 +23,50 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 Item = dict[str, Any]
-"""An item as plain Python values; numbers come back as Decimal."""
-
-_serializer = TypeSerializer()
-_deserializer = TypeDeserializer()
+"""An item as plain Python values."""
 
 
 def to_wire(item: Mapping[str, Any]) -> dict[str, UniversalAttributeValueTypeDef]:
-    return {name: _serializer.serialize(value) for name, value in item.items()}
+    return {name: _attribute(value) for name, value in item.items()}
 
 
 def from_wire(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
-    return {name: _deserializer.deserialize(value) for name, value in attributes.items()}
+    return {name: _value(attribute) for name, attribute in attributes.items()}
+
+
+# boto3's own serializer asks eleven questions of a value before it comes to texts, and reads
+# numbers as Decimal, none of which is needed here.
+def _attribute(value: Any) -> UniversalAttributeValueTypeDef:
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case dict():
+            return {"M": to_wire(value)}
+        case list() | tuple():
+            return {"L": [_attribute(part) for part in value]}
+        case set():  # of texts
+            return {"SS": list(value)}
+    raise TypeError(f"{type(value).__name__} is not stored")
+
+
+def _value(attribute: Any) -> Any:
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "N":
+            return int(value) if value.lstrip("-").isdigit() else float(value)
+        case "M":
+            return from_wire(value)
+        case "L":
+            return [_value(part) for part in value]
+        case "SS":
+            return set(value)
+        case "NULL":
+            return None
+    return value  # a text, a truth value; or of a kind this version does not use
 
 
 def image_item(image: Image) -> Item:

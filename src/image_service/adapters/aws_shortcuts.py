@@ -1,0 +1,79 @@
+"""What botocore does again for each call, done once, or not at all.
+
+Each shortcut is here for what the requests benchmark shows of it (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError
+
+_READS: Final = ("GetItem", "Query", "BatchGetItem")
+_OK: Final = 200
+
+
+class UnreadableAnswer(BotoCoreError):
+    """A 200 that is no JSON object: of something between here and DynamoDB."""
+
+    fmt = "The answer is no JSON object"
+
+
+def parse_plainly(client: Any) -> None:
+    """Have a DynamoDB `client` take the answers to its reads as the JSON they are.
+
+    botocore walks through an answer value by value along the service's model, to arrive at
+    what `json.loads` gives. (Binary values alone differ, and none are stored.) Its own parser
+    is left an empty body, and still reads errors.
+    """
+    for operation in _READS:
+        client.meta.events.register(f"before-parse.dynamodb.{operation}", _parse)
+
+
+def _parse(
+    *, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    if response_dict["status_code"] != _OK:
+        return
+    try:
+        customized_response_dict.update(json.loads(response_dict["body"]))
+    except (ValueError, TypeError) as error:
+        raise UnreadableAnswer from error
+    response_dict["body"] = b""
+
+
+def resolve_once(client: Any) -> None:
+    """Have `client` remember its endpoints, by bucket.
+
+    botocore evaluates the endpoint rules with the parameters of each call, each object's key
+    among them, and searches a transaction for its tables; here the one table and the bucket
+    come to one result each. There is no public place for this.
+    """
+    client._ruleset_resolver = _Remembering(client._ruleset_resolver)  # noqa: SLF001 - see above
+
+
+class _Remembering:
+    def __init__(self, resolver: Any) -> None:
+        self._resolver = resolver
+        self._found: dict[str | None, Any] = {}
+
+    async def construct_endpoint(
+        self, operation_model: Any, call_args: dict[str, Any], request_context: dict[str, Any]
+    ) -> Any:
+        # A bucket of another region: where it lies is only known of this very request.
+        redirected = request_context.get("s3_redirect", {}).get("redirected", False)
+        bucket = call_args.get("Bucket")
+        if bucket in self._found and not redirected:
+            return self._found[bucket]
+        endpoint = await self._resolver.construct_endpoint(
+            operation_model=operation_model,
+            call_args=call_args,
+            request_context=request_context,
+        )
+        if not redirected:
+            self._found[bucket] = endpoint
+        return endpoint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._resolver, name)

@@ -1,0 +1,104 @@
+"""The short ways taken inside AWS clients come out where the long ones do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aioboto3
+import pytest
+from tests import engines
+from tests.contract.samples import make_image
+from tests.integration import faults
+from tests.integration.faults import FaultyServer
+from tests.integration.table import Table
+
+from image_service.adapters.dynamodb import DynamoImageRepository
+from image_service.adapters.s3 import S3ObjectStore
+from image_service.devstack.aws import create_bucket
+from image_service.domain.errors import DependencyUnavailable
+
+
+@pytest.mark.parametrize("body", ["<html>proxy</html>", "", "[1]", '"text"', "null"])
+async def test_an_answer_that_is_no_json_object_is_no_missing_image(body: str) -> None:
+    """botocore's own parser takes it for an empty answer: a 404 for a live image."""
+    server = FaultyServer("http://127.0.0.1:9")
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        server.script = [faults.json_answer(body)] * 3
+        with pytest.raises(DependencyUnavailable):
+            await DynamoImageRepository(client, "images").get(make_image("user").id)
+
+
+async def test_answers_are_what_botocore_makes_of_them(
+    table: Table, dynamodb_endpoint: str, user: str
+) -> None:
+    image = make_image(user, album_id="castles", tags=("a", "b"))
+    await table.repository.add(image)
+    session = aioboto3.Session("local", "local", region_name="us-east-1")
+    key: Any = {"PK": {"S": f"IMAGE#{image.id}"}, "SK": {"S": "METADATA"}}
+    query: dict[str, Any] = {
+        "TableName": table.name,
+        "KeyConditionExpression": "PK = :pk",
+        "ExpressionAttributeValues": {":pk": key["PK"]},
+    }
+
+    async with session.client("dynamodb", endpoint_url=dynamodb_endpoint) as plain:
+        for ours, theirs in (
+            (table.client.get_item, plain.get_item),
+            (table.client.query, plain.query),
+            (table.client.batch_get_item, plain.batch_get_item),
+        ):
+            asked: Any = {
+                "get_item": {"TableName": table.name, "Key": key},
+                "query": query,
+                "batch_get_item": {"RequestItems": {table.name: {"Keys": [key]}}},
+            }[theirs.__name__]
+            got, expected = await ours(**asked), await theirs(**asked)
+            assert got.pop("ResponseMetadata")["HTTPStatusCode"] == 200
+            expected.pop("ResponseMetadata")
+            assert {k: v for k, v in got.items() if k in expected} == expected
+
+
+@pytest.fixture
+async def two_stores(s3_endpoint: str, unique: str) -> AsyncIterator[list[S3ObjectStore]]:
+    async with engines.s3_client(s3_endpoint) as client:
+        buckets = [f"first-{unique}", f"second-{unique}"]
+        for bucket in buckets:
+            await create_bucket(client, bucket)
+        yield [
+            S3ObjectStore(client, bucket=bucket, cache_control="private", storage_class="STANDARD")
+            for bucket in buckets
+        ]
+
+
+async def test_each_bucket_keeps_an_endpoint_of_its_own(
+    two_stores: list[S3ObjectStore], s3_endpoint: str, unique: str
+) -> None:
+    first, second = two_stores
+    for key in ("a.webp", "b.webp"):
+        await first.put(key, b"first", "image/webp")
+        await second.put(key, b"second", "image/webp")
+
+    async with engines.s3_client(s3_endpoint) as client:
+        for bucket in ("first", "second"):
+            for key in ("a.webp", "b.webp"):
+                answer = await client.get_object(Bucket=f"{bucket}-{unique}", Key=key)
+                assert await answer["Body"].read() == bucket.encode()
+
+
+async def test_endpoints_are_worked_out_once(s3_endpoint: str, unique: str) -> None:
+    asked: list[str] = []
+    async with engines.s3_client(s3_endpoint) as client:
+        resolver = client._ruleset_resolver._resolver
+        worked_out = resolver.construct_endpoint
+
+        async def counted(**of: Any) -> Any:
+            asked.append(of["call_args"].get("Bucket"))
+            return await worked_out(**of)
+
+        resolver.construct_endpoint = counted
+        await create_bucket(client, f"once-{unique}")
+        for key in ("a", "b", "c"):
+            await client.put_object(Bucket=f"once-{unique}", Key=key, Body=b"x")
+
+    assert asked == [f"once-{unique}"]

@@ -66,22 +66,23 @@ audit: ## Look the pinned requirements up for known vulnerabilities (needs the n
 terraform-check: ## Check the Terraform code: format, validity, plans, checkov
 	terraform/check.sh
 
-bench: $(BENCH) ## Measure against the original design; writes docs/benchmarks.md (needs npm, apt)
+bench: $(BENCH) bench-requests ## Measure against the original design; writes docs/benchmarks.md (needs npm, apt)
 	$(BIN)/python -m benchmarks.pictures
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.soak
 
-bench-smoke: $(BENCH) ## See that the benchmarks run, in a minute; figures go to .cache/bench/smoke
-	rm -rf .cache/bench/smoke
-	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.pictures --quick
-	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.start --rounds 1
-	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.soak --uploads 20
-
-bench-requests: $(BENCH) ## Measure requests beside a Node.js server; ARGS=--smoke only sees that it runs (npm, wrk, redis, Java)
+bench-requests: $(BENCH) ## The part of it that sends requests (npm, wrk, redis, Java)
 	tests/fetch_dynamodb_local.sh
 	$(BIN)/python -m benchmarks.requests $(ARGS)
 	$(BIN)/python -m benchmarks.requests.together $(filter --smoke,$(ARGS))
 	$(BIN)/python -m benchmarks.requests.scale $(filter --smoke,$(ARGS))
+
+bench-smoke: $(BENCH) ## See that the benchmarks run, in a minute or two; figures go to .cache/bench/smoke
+	rm -rf .cache/bench/smoke
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.pictures --quick
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.start --rounds 1
+	BENCH_RESULTS=.cache/bench/smoke/results.json $(BIN)/python -m benchmarks.soak --uploads 20
+	$(MAKE) bench-requests ARGS=--smoke
 
 openapi: $(INSTALLED) ## Print the OpenAPI document
 	@$(BIN)/image-service openapi

@@ -119,7 +119,7 @@ def reconcile(
     Exits with 0 if nothing is wrong (any more), 1 if something is, 2 if it could not finish.
     """
     settings = _settings_or_exit(status=2)
-    configure_logging("error", settings.log_format, settings.stage)
+    configure_logging("warning", settings.log_format, settings.stage)
     try:
         audit = reconciling.read_checkpoint(resume) if resume and resume.exists() else None
     except ValueError as error:

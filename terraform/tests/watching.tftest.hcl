@@ -86,9 +86,9 @@ run "watching" {
   assert {
     condition = alltrue([
       for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures]) :
-      toset(alarm.alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) && length(alarm.alarm_description) > 0
+      toset(alarm.alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) && can(regex("^[A-Z].{20,}\\. docs/runbooks/[a-z0-9-]+\\.md$", alarm.alarm_description))
     ])
-    error_message = "Every alarm tells somebody, and says what it means."
+    error_message = "Every alarm tells somebody, says what it means, and where to read on."
   }
 
   # Patterns against real log lines: tests/container/metric_filters.py.

@@ -158,6 +158,20 @@ async def test_no_less_than_five_minutes_are_left_alone(environment: dict[str, s
     assert "--min-age" in refused.err
 
 
+async def test_a_store_that_does_not_answer_is_said_with_the_cause(
+    environment: dict[str, str],
+) -> None:
+    ended = await reconcile(environment | {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9"})
+
+    assert ended.status == 2
+    assert "see the log above" in ended.err
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    causes = [line for line in lines if line["event"] == "aws_call_failed"]
+    assert causes
+    assert causes[0]["operation"].startswith("dynamodb:")
+    assert causes[0]["kind"] == "EndpointConnectionError"
+
+
 async def test_wrong_settings_are_said(environment: dict[str, str]) -> None:
     del environment["IMAGE_SERVICE_BUCKET"]
 

@@ -5,7 +5,8 @@ locals {
   table    = { TableName = var.watched.table }
   edge     = { DistributionId = var.watched.distribution_id, Region = "Global" }
 
-  # Of one metric each: threshold, seconds a period, periods in a row.
+  # Of one metric each: threshold, seconds a period, periods in a row. `runbook` where the page
+  # has another name.
   simple_alarms = merge(
     {
       # From the service's log: the balancer has no figure by route, and CloudWatch no
@@ -57,7 +58,7 @@ locals {
         statistic = "Average", compare = "GreaterThanThreshold", threshold = 1, period = 300, periods = 3
       }
       reconcile-findings = {
-        says      = "Reconcile found objects, items, counters or pointers that don't fit: docs/operations.md"
+        says      = "Reconcile found objects, items, counters or pointers that don't fit"
         metric    = "ReconcileFindings", namespace = local.namespace, dimensions = {}
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 3600, periods = 1
       }
@@ -75,7 +76,7 @@ locals {
     },
     {
       for operation in ["GetItem", "Query", "TransactWriteItems"] : "table-throttled-${lower(operation)}" => {
-        says      = "DynamoDB throttles ${operation}: a partition is hot"
+        says      = "DynamoDB throttles ${operation}: a partition is hot", runbook = "table-throttled"
         metric    = "ThrottledRequests", namespace = "AWS/DynamoDB", dimensions = merge(local.table, { Operation = operation })
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 10, period = 300, periods = 1
       }
@@ -98,7 +99,7 @@ locals {
     },
     {
       for node in var.watched.redis_node_ids : "redis-memory-${node}" => {
-        says      = "Redis is nearly full and evicts what would have been hit"
+        says      = "Redis is nearly full and evicts what would have been hit", runbook = "redis-memory"
         metric    = "DatabaseMemoryUsagePercentage", namespace = "AWS/ElastiCache", dimensions = { CacheClusterId = node }
         statistic = "Average", compare = "GreaterThanThreshold", threshold = 85, period = 300, periods = 3
       }
@@ -110,7 +111,7 @@ resource "aws_cloudwatch_metric_alarm" "simple" {
   for_each = local.simple_alarms
 
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.says
+  alarm_description   = "${each.value.says}. docs/runbooks/${try(each.value.runbook, each.key)}.md"
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -131,7 +132,7 @@ resource "aws_cloudwatch_metric_alarm" "cache_hits" {
   count = var.telemetry_enabled && length(var.watched.redis_node_ids) > 0 ? 1 : 0
 
   alarm_name          = "${var.name}-cache-hits"
-  alarm_description   = "Less than half of a day's reads find what they want in Redis, of at least 1,000"
+  alarm_description   = "Less than half of a day's reads find what they want in Redis, of at least 1,000. docs/runbooks/cache-hits.md"
   comparison_operator = "LessThanThreshold"
   threshold           = 50
   evaluation_periods  = 1
@@ -168,7 +169,7 @@ resource "aws_cloudwatch_metric_alarm" "cache_hits" {
 # would be nothing while all are away.
 resource "aws_cloudwatch_metric_alarm" "failures" {
   alarm_name          = "${var.name}-failures"
-  alarm_description   = "More than 1 % of API requests fail with a 5xx, of at least 20"
+  alarm_description   = "More than 1 % of API requests fail with a 5xx, of at least 20. docs/runbooks/failures.md"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 1
   evaluation_periods  = 2

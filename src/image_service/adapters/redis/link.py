@@ -40,6 +40,7 @@ class RedisLink:
         observer: CallObserver | None = None,
     ) -> None:
         self._client = client
+        self._scripts = {text: client.register_script(text) for text in NAMES}
         self._breaker = breaker
         self._timeout = timeout
         self._observer = observer or Nobody()
@@ -51,7 +52,7 @@ class RedisLink:
         outcome: CallOutcome = "cancelled"
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._client.register_script(script)(keys, arguments)
+                answer = await self._scripts[script](keys, arguments)
             outcome = "ok"
         except Exception as error:  # whatever the client makes of a broken server
             outcome = "failed" if isinstance(error, ResponseError) else "unanswered"

@@ -195,8 +195,9 @@ async def test_entries_of_a_newer_release_hold_nobody_up(
         {name: value for name, value in known.items() if name != "tries"},
         known | {"step": "edges"},  # which lies elsewhere
     ]
-    for number, item in enumerate(newer):
-        item["SK"] = f"{known['SK'][:-1]}{number}"
+    others = [letter for letter in "ABCDEFGH" if letter != known["SK"][-1]]
+    for letter, item in zip(others, newer, strict=False):
+        item["SK"] = f"{known['SK'][:-1]}{letter}"
         await world.put(item)
         await world.put({**item, "PK": "OUTBOX#DEAD"})
 

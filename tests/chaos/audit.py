@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -182,6 +183,16 @@ async def settle(place: Place) -> None:
     stores = _stores(place)
     await IntentSweeper(intents=stores.intents, objects=stores.objects).sweep(_later())
     await _processor(place, stores).drain()
+
+
+async def left_wrong(place: Place, user: str | None = None) -> list[str]:
+    """What is wrong once all is settled, and what goes on behind answers has had five seconds."""
+    for _ in range(50):
+        await settle(place)
+        if not (found := (await truth(place, user)).wrong(settled=True)):
+            break
+        await asyncio.sleep(0.1)
+    return found
 
 
 async def reconcile(place: Place) -> Audit:

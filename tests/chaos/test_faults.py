@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from tests.chaos.audit import settle, truth
+from tests.chaos.audit import left_wrong, truth
 from tests.chaos.service import (
     PATIENT,
     Backends,
@@ -167,8 +167,7 @@ async def test_nothing_is_left_of_it(stage: Stage):
     await asyncio.gather(*stage.plays.values(), return_exceptions=True)
     await stage.closing.aclose()
     for service in stage.services.values():
-        await settle(service.place)
-        assert (await truth(service.place)).wrong(settled=True) == []
+        assert await left_wrong(service.place) == []
 
 
 async def perform(play: Play, service: Service) -> None:

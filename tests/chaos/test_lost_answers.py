@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.chaos.audit import settle, truth
+from tests.chaos.audit import left_wrong, truth
 from tests.chaos.service import Backends, Service, new_user, post, running_service, stored
 from tests.fault_proxy import (
     Fault,
@@ -45,8 +45,7 @@ async def user(service: Service) -> AsyncIterator[str]:
     yield name
     service.heal()
     await service.app.state.services.uploads.aclose()  # what requests have left running
-    await settle(service.place)
-    assert (await truth(service.place, name)).wrong(settled=True) == []
+    assert await left_wrong(service.place, name) == []
 
 
 async def is_whole(service: Service, user: str, *image_ids: str) -> None:
@@ -121,8 +120,7 @@ async def outages(backends: Backends) -> AsyncIterator[dict[str, asyncio.Task[No
             await backends.apart(f"outage-{name}"), upload_deadline=8.0
         ) as service:
             await happens(service, user := new_user(), fault, key)
-        await settle(service.place)
-        assert (await truth(service.place, user)).wrong(settled=True) == []
+        assert await left_wrong(service.place, user) == []
 
     tasks = {name: asyncio.create_task(one(name)) for name in OUTAGES}
     yield tasks

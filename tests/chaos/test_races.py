@@ -10,7 +10,7 @@ from itertools import chain
 
 import httpx
 import pytest
-from tests.chaos.audit import settle, truth
+from tests.chaos.audit import left_wrong
 from tests.chaos.service import Backends, Service, new_user, post, running_service, stored
 
 ROUNDS = 4
@@ -37,8 +37,7 @@ async def clients(tasks: list[Service]) -> AsyncIterator[tuple[httpx.AsyncClient
     user = new_user()
     async with tasks[0].client(user) as one, tasks[1].client(user) as two:
         yield one, two
-    await settle(tasks[0].place)
-    assert (await truth(tasks[0].place, user)).wrong(settled=True) == []
+    assert await left_wrong(tasks[0].place, user) == []
 
 
 Clients = tuple[httpx.AsyncClient, httpx.AsyncClient]

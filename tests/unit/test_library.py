@@ -190,6 +190,7 @@ async def test_a_write_of_any_version_does_not_start_over_for_ever(parts: Parts)
 async def test_delete_clears_the_files_and_leaves_the_edges_to_the_worker(parts: Parts):
     image = parts.holding(make_image("al|ce"))
     await parts.library.delete("al|ce", image.id, NOTHING)
+    await parts.deletions.aclose()
     assert parts.table.images == {}
     assert parts.objects.objects == {}
     (entry,) = parts.table.outbox.values()
@@ -203,6 +204,7 @@ async def test_delete_is_done_even_where_clearing_fails(parts: Parts, broken: st
     image = parts.holding(make_image())
     getattr(parts, broken).failure = DependencyUnavailable()
     await parts.library.delete("alice", image.id, NOTHING)
+    await parts.deletions.aclose()
     assert parts.table.images == {}
     (entry,) = parts.table.outbox.values()  # for whoever finishes it
     assert isinstance(entry.work, Clearing)
@@ -217,11 +219,29 @@ async def test_delete_does_not_wait_for_a_store_that_says_nothing(parts: Parts):
 
     parts.objects.delete = silent  # type: ignore[method-assign] # neither yes nor no
     parts.deletions._patience = 0.05
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(0.5):
         await parts.library.delete("alice", image.id, NOTHING)
+    async with asyncio.timeout(5):
         await parts.deletions.aclose()
     assert parts.table.images == {}
     assert len(parts.table.outbox) == 1
+
+
+async def test_deletions_do_not_pile_up_behind_a_store_that_says_nothing(parts: Parts):
+    asked = []
+
+    async def silent(keys: tuple[str, ...]) -> None:
+        asked.append(keys)
+        await asyncio.Event().wait()
+
+    parts.objects.delete = silent  # type: ignore[method-assign] # neither yes nor no
+    parts.deletions._patience = 0.05
+    for _ in range(150):
+        image = parts.holding(make_image())
+        await parts.library.delete("alice", image.id, NOTHING)
+    await parts.deletions.aclose()
+    assert len(asked) == 100
+    assert len(parts.table.outbox) == 150  # all are the worker's now
 
 
 async def test_delete_without_a_version_outlasts_a_race_but_not_with_one(parts: Parts):

@@ -21,7 +21,8 @@ from image_service.ports import ObjectStore, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
 
-_PATIENCE: Final = 2.0  # seconds a request waits for a store that is slow to delete
+_AT_ONCE: Final = 100  # a store that is slow to delete must not pile up work behind answers
+_PATIENCE: Final = 1.0  # seconds that what is under way is given at the end
 
 
 class DeletionService:
@@ -43,24 +44,22 @@ class DeletionService:
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
-    async def finish(self, entry: OutboxEntry) -> None:
-        """Delete the files and hand the rest over; return after `patience` at the latest.
+    def begin(self, entry: OutboxEntry) -> None:
+        """Have `finish` done behind the answer, which need not wait for S3.
 
-        `entry` is the one that was written with the deletion. What fails, or takes longer,
-        the worker does: it is still there.
+        With much of it under way already, the worker does it: the entry is there.
         """
-        task = asyncio.create_task(self._finish(entry))
-        self._running.add(task)  # the loop itself keeps only a weak reference
-        task.add_done_callback(self._running.discard)
-        await asyncio.wait([task], timeout=self._patience)
+        if len(self._running) < _AT_ONCE:
+            task = asyncio.create_task(self.finish(entry))
+            self._running.add(task)  # the loop itself keeps only a weak reference
+            task.add_done_callback(self._running.discard)
 
-    async def aclose(self) -> None:
-        """Leave what is still running to the worker of another task."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+    async def finish(self, entry: OutboxEntry) -> None:
+        """Delete the files and hand the rest over.
 
-    async def _finish(self, entry: OutboxEntry) -> None:
+        `entry` is the one that was written with the deletion. What fails, the worker does
+        again: the entry is still there.
+        """
         try:
             await self._objects.delete(entry.object_keys)
             following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
@@ -69,3 +68,11 @@ class DeletionService:
             log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)
         else:
             self._nudge()
+
+    async def aclose(self) -> None:
+        """Leave what `patience` seconds do not end to the worker of another task."""
+        if self._running:
+            _, unfinished = await asyncio.wait(self._running, timeout=self._patience)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)

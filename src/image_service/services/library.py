@@ -85,7 +85,7 @@ class Library:
         """Raises as `update` does. Durable on return."""
         entry = await self._mark_deleted(user_id, image_id, expected)
         # The deletion is durable: from here on the answer is yes, whatever fails.
-        await self._deletions.finish(entry)
+        self._deletions.begin(entry)
 
     async def _mark_deleted(
         self, user_id: str, image_id: str, expected: ExpectedVersion

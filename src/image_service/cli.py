@@ -154,7 +154,11 @@ def reconcile(
 def doctor(
     *,
     write: Annotated[
-        bool, typer.Option("--write", help="Also write to table and bucket, and clear it away.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Also write to table, bucket and Redis, fetch a picture, and clear it away.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

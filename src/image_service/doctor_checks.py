@@ -13,17 +13,18 @@ from botocore.exceptions import BotoCoreError
 from image_service.adapters.aws_clients import aws_client
 from image_service.adapters.aws_credentials import CredentialsCheck
 from image_service.adapters.aws_faults import is_aws
-from image_service.adapters.cdn_check import CdnCheck
+from image_service.adapters.cdn_check import CdnCheck, PictureCheck, PublicAddress
 from image_service.adapters.cloudfront_check import DistributionCheck, NoDistributionCheck
 from image_service.adapters.cognito_check import SigningKeysCheck
-from image_service.adapters.dynamodb.checks import TableCheck, TableWriteCheck
+from image_service.adapters.dynamodb.checks import TableCheck
+from image_service.adapters.dynamodb.probes import TableReadCheck, TableWriteCheck
 from image_service.adapters.machine import (
     MemoryCheck,
     WorkersCheck,
     available_cpus,
     available_memory,
 )
-from image_service.adapters.redis.checks import RedisCheck
+from image_service.adapters.redis.checks import RedisCheck, RedisWriteCheck
 from image_service.adapters.s3_checks import BucketCheck
 from image_service.adapters.s3_probes import BucketWriteCheck, ClockCheck
 from image_service.adapters.vips.checks import VipsCheck
@@ -41,7 +42,7 @@ _READ_TIMEOUT: Final = 2.0
 
 @asynccontextmanager
 async def open_doctor(settings: Settings, *, write: bool) -> AsyncIterator[Doctor]:
-    """With `write`, it also writes to table and bucket.
+    """With `write`, it also writes to table, bucket and Redis.
 
     Raises SettingsError where the AWS settings can't work.
     """
@@ -56,14 +57,15 @@ async def open_doctor(settings: Settings, *, write: bool) -> AsyncIterator[Docto
         emulated = not production and not is_aws(aws.s3.meta.endpoint_url)
         stakes = Stakes(production=production, emulated=emulated)
         http = await stack.enter_async_context(httpx.AsyncClient())
+        address = PublicAddress(http, settings.cdn_base_url, stakes)
         yield Doctor(
             [
                 *_store_checks(settings, aws, stakes),
-                *(_write_checks(settings, aws) if write else ()),
+                *(_write_checks(settings, aws, address) if write else ()),
                 ClockCheck(aws.s3, settings.bucket),
-                SigningKeysCheck(http, settings.jwks_location),
-                _redis_check(settings),
-                CdnCheck(http, settings.cdn_base_url, stakes),
+                SigningKeysCheck(http, settings.jwks_location, issuer=settings.cognito_issuer),
+                *_redis_checks(settings, write=write),
+                CdnCheck(address),
                 await _distribution_check(settings, session, stakes, stack),
                 *_machine_checks(settings),
             ]
@@ -90,20 +92,23 @@ def _store_checks(settings: Settings, aws: _Aws, stakes: Stakes) -> Sequence[Sys
     return [
         CredentialsCheck(aws.session, aws.dynamodb, settings.table_name),
         TableCheck(aws.dynamodb, settings.table_name, stakes),
+        TableReadCheck(aws.dynamodb, settings.table_name),
         BucketCheck(aws.s3, settings.bucket, stakes),
     ]
 
 
-def _write_checks(settings: Settings, aws: _Aws) -> Sequence[SystemCheck]:
+def _write_checks(settings: Settings, aws: _Aws, address: PublicAddress) -> Sequence[SystemCheck]:
     return [
         TableWriteCheck(aws.dynamodb, settings.table_name),
         BucketWriteCheck(aws.s3, settings.bucket, settings.storage_class),
+        PictureCheck(address, aws.s3, settings.bucket, settings.storage_class),
     ]
 
 
-def _redis_check(settings: Settings) -> SystemCheck:
-    url = settings.redis_url
-    return RedisCheck(url.get_secret_value() if url else None, within=settings.redis_timeout)
+def _redis_checks(settings: Settings, *, write: bool) -> Sequence[SystemCheck]:
+    url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    looking = RedisCheck(url, within=settings.redis_timeout)
+    return [looking, RedisWriteCheck(url)] if write and url else [looking]
 
 
 async def _distribution_check(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +12,14 @@ from rich.text import Text
 from image_service.bootstrap import aws_session
 from image_service.doctor_checks import PRODUCTION, open_doctor
 from image_service.domain.diagnosis import Diagnosis, Verdict, failed, warning, well
-from image_service.settings import Settings, SettingsError, load_settings
+from image_service.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    load_trace_settings,
+)
+
+T = TypeVar("T")
 
 _LOOK: Final = {
     Verdict.OK: ("✓", "green"),
@@ -43,20 +50,22 @@ async def examine(*, write: bool) -> list[Diagnosis]:
 
 
 def _settings() -> Settings:
-    """AWS's among them: who mends one fault should not learn of the next only then."""
+    """All that `serve` reads: who mends one fault should not learn of the next only then."""
     faults: list[str] = []
-    settings = None
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        faults += error.faults
-    try:
-        aws_session()
-    except SettingsError as error:
-        faults += error.faults
+    settings = _loaded(load_settings, faults)
+    _loaded(aws_session, faults)
+    _loaded(load_trace_settings, faults)
     if settings is None or faults:
         raise Unreadable(faults)
     return settings
+
+
+def _loaded(load: Callable[[], T], faults: list[str]) -> T | None:
+    try:
+        return load()
+    except SettingsError as error:
+        faults += error.faults
+        return None
 
 
 def _on_settings(settings: Settings) -> list[Diagnosis]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse as parse_rate
 from pydantic import (
@@ -56,11 +57,19 @@ def _http_url(value: str) -> str:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(
-        r"rediss?://([^\s/?#]*@)?[^\s/?#@]+(/\d*)?(\?[^\s#]*)?", value.get_secret_value()
-    ):
+    url = value.get_secret_value()
+    possible = re.fullmatch(r"rediss?://([^\s/?#]*@)?[^\s/?#@]+(/\d*)?(\?[^\s#]*)?", url)
+    if not (possible and _can_be_dialled(url)):
         raise ValueError("must be redis://[user:password@]host[:port][/db], or rediss:// for TLS")
     return value
+
+
+def _can_be_dialled(url: str) -> bool:
+    """Whether its port, where it names one, is of those there are."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _rate(value: str) -> str:

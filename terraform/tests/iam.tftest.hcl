@@ -56,7 +56,7 @@ run "roles" {
       Invalidations = {
         Sid      = "Invalidations"
         Effect   = "Allow"
-        Action   = ["cloudfront:CreateInvalidation"]
+        Action   = ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
         Resource = ["arn:aws:cloudfront::111122223333:distribution/E1TESTS"]
       }
     }

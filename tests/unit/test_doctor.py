@@ -2,12 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from image_service.adapters.dynamodb.checks import _index
+from image_service.adapters.dynamodb.partitions import USER_INDEX
 from image_service.adapters.machine import MemoryCheck, WorkersCheck
-from image_service.adapters.s3_checks import _lifecycle_fault, _public_fault, _tls_fault
+from image_service.adapters.s3_protections import (
+    cors_fault,
+    expiry_fault,
+    lifecycle_fault,
+    public_fault,
+    tls_fault,
+)
 from image_service.adapters.vips import checks as vips_checks
 from image_service.domain.diagnosis import Diagnosis, Stakes, Verdict, well
 from image_service.services.doctor import Doctor
@@ -47,7 +57,9 @@ async def test_no_check_holds_up_or_ends_another():
         ("good", Verdict.OK),
     ]
     assert "no answer within 0.05 s" in found[0].detail
-    assert "RuntimeError" in found[1].detail
+    # Where, to be reported; there is no log.
+    where = r"the check itself failed \(RuntimeError at test_doctor.py:\d+ < doctor.py:\d+\)"
+    assert re.fullmatch(where, found[1].detail)
     assert "a secret" not in found[1].detail
 
 
@@ -101,30 +113,49 @@ async def test_a_libvips_that_fails_its_self_test(monkeypatch: pytest.MonkeyPatc
     assert (found.verdict, "8.15.1" in found.detail) == (Verdict.FAILED, True)
 
 
+DENIES = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": ["arn:aws:s3:::pictures", "arn:aws:s3:::pictures/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+
+
 @pytest.mark.parametrize(
-    ("condition", "effect", "safe"),
+    ("change", "safe"),
     [
-        ({"Bool": {"aws:SecureTransport": "false"}}, "Deny", True),
-        ({"Bool": {"aws:SecureTransport": ["false"]}}, "Deny", True),
-        ({"Bool": {"aws:SecureTransport": False}}, "Deny", True),
-        ({"Bool": {"aws:SecureTransport": "true"}}, "Deny", False),
-        ({"Bool": {"aws:SecureTransport": "false"}}, "Allow", False),
-        ({}, "Deny", False),
+        ({}, True),
+        ({"Condition": {"Bool": {"aws:SecureTransport": ["false"]}}}, True),
+        ({"Condition": {"Bool": {"aws:securetransport": False}}}, True),
+        ({"Condition": {"BoolIfExists": {"aws:SecureTransport": "false"}}}, True),
+        ({"Principal": {"AWS": ["*"]}, "Action": ["S3:*"], "Resource": "*"}, True),
+        ({"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, False),
+        ({"Condition": {}}, False),
+        ({"Condition": DENIES["Condition"] | {"StringEquals": {"aws:SourceVpc": "v"}}}, False),
+        ({"Effect": "Allow"}, False),
+        ({"Principal": {"AWS": "arn:aws:iam::111122223333:root"}}, False),
+        ({"Principal": {"Service": "cloudfront.amazonaws.com"}}, False),
+        ({"Action": "s3:PutObject"}, False),
+        ({"Resource": "arn:aws:s3:::pictures"}, False),
+        ({"Resource": "arn:aws:s3:::pictures/temp/*"}, False),
     ],
 )
-def test_what_denies_requests_without_tls(condition: object, effect: str, safe: bool):
-    policy = json.dumps({"Statement": [{"Effect": effect, "Condition": condition}]})
-    assert (_tls_fault({"Policy": policy}) is None) == safe
-    assert _tls_fault({}) is not None
+def test_what_denies_requests_without_tls(change: dict[str, object], safe: bool):
+    allows = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
+    for statements in ([allows, DENIES | change], DENIES | change):
+        policy = json.dumps({"Statement": statements})
+        assert (tls_fault({"Policy": policy}) is None) == safe
+    assert tls_fault({}) is not None
 
 
 def test_public_access_is_blocked_in_four_ways():
     blocks = dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
     )
-    assert _public_fault({"PublicAccessBlockConfiguration": blocks}) is None
+    assert public_fault({"PublicAccessBlockConfiguration": blocks}) is None
     blocks["BlockPublicPolicy"] = False
-    fault = _public_fault({"PublicAccessBlockConfiguration": blocks})
+    fault = public_fault({"PublicAccessBlockConfiguration": blocks})
     assert fault == "public access is not blocked: BlockPublicPolicy off"
 
 
@@ -132,6 +163,66 @@ def test_lifecycle_rules_in_all_their_spellings():
     old = {"Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 9}}
     temp = {"Status": "Enabled", "Expiration": {"Days": 1}}
     for spelled in ({"Filter": {"Prefix": "temp/"}}, {"Prefix": "temp/"}):
-        assert _lifecycle_fault({"Rules": [old, temp | spelled]}) is None
-    for rules in ([old], [temp | {"Prefix": "images/"}, old], [temp | {"Status": "Disabled"}, old]):
-        assert _lifecycle_fault({"Rules": rules}) == "nothing removes what is left under temp/"
+        assert lifecycle_fault({"Rules": [old, temp | spelled]}) is None
+    marker = {"Filter": {"Prefix": "temp/"}, "Expiration": {"ExpiredObjectDeleteMarker": True}}
+    tagged = {"Filter": {"And": {"Prefix": "temp/", "Tags": [{"Key": "a", "Value": "b"}]}}}
+    only_tag = {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
+    for change in ({"Prefix": "images/"}, {"Status": "Disabled"}, marker, tagged, only_tag):
+        assert (
+            lifecycle_fault({"Rules": [temp | change, old]})
+            == "nothing removes what is left under temp/"
+        )
+    temp["Prefix"] = "temp/"
+    for change in ({"Filter": {"Prefix": "temp/"}}, only_tag, {"Status": "Disabled"}):
+        assert (
+            lifecycle_fault({"Rules": [temp, old | change]})
+            == "deleted pictures are kept for ever as old versions"
+        )
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"Filter": {"Prefix": ""}, "Expiration": {"Days": 30}}, "30 days after their upload"),
+        ({"Filter": {}, "Expiration": {"Days": 30}}, "30 days after their upload"),
+        ({"Prefix": "images/some", "Expiration": {"Date": "2030-01-01"}}, "from a date on"),
+        (
+            {"Filter": {"And": {"Prefix": "i", "ObjectSizeGreaterThan": 9}}}
+            | {"Expiration": {"Days": 7}},
+            "7 days after their upload",
+        ),
+        ({"Filter": {"Prefix": "temp/"}, "Expiration": {"Days": 1}}, None),
+        ({"Filter": {"Tag": {"Key": "a", "Value": "b"}}, "Expiration": {"Days": 1}}, None),
+        ({"Filter": {}, "Expiration": {"ExpiredObjectDeleteMarker": True}}, None),
+        ({"Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}, None),
+    ],
+)
+def test_what_deletes_pictures(rule: dict[str, object], fault: str | None):
+    found = expiry_fault({"Rules": [rule | {"Status": "Enabled"}]})
+    assert found == (fault and f"a lifecycle rule deletes pictures {fault}")
+    assert expiry_fault({"Rules": [rule | {"Status": "Disabled"}]}) is None
+
+
+def test_pictures_are_for_scripts_too():
+    assert cors_fault({"CORSRules": [{"AllowedMethods": ["HEAD", "GET"]}]}) is None
+    assert cors_fault({"CORSRules": [{"AllowedMethods": ["PUT"]}]}) is not None
+    assert cors_fault({}) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [("ACTIVE", Verdict.OK), ("UPDATING", Verdict.OK), ("CREATING", Verdict.FAILED)],
+)
+def test_an_index_that_is_being_filled(status: str, verdict: Verdict):
+    keys = {"GSI1PK": "HASH", "GSI1SK": "RANGE"}
+    index = {
+        "IndexName": "UserIndex",
+        "IndexStatus": status,
+        "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    table: Any = {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in keys],
+        "GlobalSecondaryIndexes": [index],
+    }
+    assert _index(USER_INDEX, table).verdict is verdict

@@ -5,8 +5,8 @@ Those may quote what was signed, a session token included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -79,6 +79,21 @@ def diagnosed(check: str, operation: str, endpoint: str, *, needed: bool = True)
         yield
     except (BotoCoreError, ClientError) as error:
         raise AwsFault(_diagnosis(check, operation, endpoint, error, needed=needed)) from error
+
+
+@asynccontextmanager
+async def cleared_away(clear: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Await `clear` at the end, whatever happened within; that it failed hides no other fault.
+
+    A write that was not answered may have been carried out, so the write belongs within.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(AwsFault):
+            await clear()
+        raise
+    await clear()
 
 
 def _diagnosis(

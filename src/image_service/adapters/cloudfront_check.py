@@ -18,7 +18,7 @@ _NONE: Final = "IDOCTOR0000000"
 
 
 class DistributionCheck:
-    """A `SystemCheck`. Asks for an invalidation that is not there: the service's role may."""
+    """A `SystemCheck`. Asks for an invalidation that is not there: to make one costs."""
 
     name = "cloudfront"
 
@@ -28,7 +28,12 @@ class DistributionCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         try:
-            with diagnosed(self.name, "cloudfront:GetInvalidation", self._client.meta.endpoint_url):
+            with diagnosed(
+                self.name,
+                "cloudfront:GetInvalidation",
+                self._client.meta.endpoint_url,
+                needed=False,
+            ):
                 there = await self._is_there()
         except AwsFault as fault:
             return [fault.diagnosis]

@@ -236,8 +236,7 @@ class _KeySet:
 
     async def _fetch(self) -> None:
         try:
-            async with asyncio.timeout(self._within):
-                body = await self._download()
+            body = await download_keys(self._http, self._url, within=self._within)
             keys = usable_keys(json.loads(body))
         except Exception as error:  # noqa: BLE001  # whatever it was, the old set serves on
             log.warning("jwks_fetch_failed", reason=repr(error), keys_kept=len(self._keys))
@@ -245,20 +244,31 @@ class _KeySet:
         self._keys = keys
         self._refresh_at = self._monotonic() + _REFRESH_SECONDS
 
-    async def _download(self) -> bytes:
-        body = bytearray()
-        # Uncompressed: the limit then holds for what is kept in memory, too.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        async with self._http.stream(
-            "GET", self._url, headers=headers, timeout=_FETCH_TIMEOUT, follow_redirects=False
-        ) as response:
-            if response.status_code != httpx.codes.OK:
-                raise ValueError(f"status {response.status_code}")
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > _MAX_JWKS_BYTES:
-                    raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
-        return bytes(body)
+
+async def download_keys(
+    http: httpx.AsyncClient, url: str, *, within: float = _FETCH_DEADLINE
+) -> bytes:
+    """What lies at `url`, had in `within` seconds.
+
+    Raises httpx.HTTPError or TimeoutError; ValueError, in words of our own, where the answer
+    can be no JWKS.
+    """
+    body = bytearray()
+    # Uncompressed: the limit then holds for what is kept in memory, too.
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    async with (
+        asyncio.timeout(within),
+        http.stream(
+            "GET", url, headers=headers, timeout=_FETCH_TIMEOUT, follow_redirects=False
+        ) as response,
+    ):
+        if response.status_code != httpx.codes.OK:
+            raise ValueError(f"status {response.status_code}")
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > _MAX_JWKS_BYTES:
+                raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
+    return bytes(body)
 
 
 def usable_keys(document: Any) -> Mapping[str, Key]:

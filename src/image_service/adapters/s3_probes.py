@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from image_service.adapters.aws_faults import AwsFault, diagnosed
+from image_service.adapters.aws_faults import AwsFault, cleared_away, diagnosed
 from image_service.domain.diagnosis import Diagnosis, failed, warning, well
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class BucketWriteCheck:
     async def examine(self) -> Sequence[Diagnosis]:
         key = f"temp/doctor-{uuid.uuid4()}"
         try:
-            same = await self._probe(key)
+            async with cleared_away(lambda: self._delete(key)):
+                same = await self._probe(key)
         except AwsFault as fault:
             return [fault.diagnosis]
         if not same:
@@ -54,13 +55,13 @@ class BucketWriteCheck:
                 ServerSideEncryption="AES256",
                 StorageClass=self._storage_class,
             )
-        try:
-            with diagnosed(self.name, "s3:GetObject", endpoint):
-                answer = await self._client.get_object(Bucket=self._bucket, Key=key)
-                return await answer["Body"].read() == _PROBE
-        finally:
-            with diagnosed(self.name, "s3:DeleteObject", endpoint):
-                await self._client.delete_object(Bucket=self._bucket, Key=key)
+        with diagnosed(self.name, "s3:GetObject", endpoint):
+            answer = await self._client.get_object(Bucket=self._bucket, Key=key)
+            return await answer["Body"].read() == _PROBE
+
+    async def _delete(self, key: str) -> None:
+        with diagnosed(self.name, "s3:DeleteObject", self._client.meta.endpoint_url):
+            await self._client.delete_object(Bucket=self._bucket, Key=key)
 
 
 class ClockCheck:

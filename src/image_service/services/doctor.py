@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
-
-import structlog
 
 from image_service.doctor_ports import SystemCheck
 from image_service.domain.diagnosis import Diagnosis, failed
-
-log = structlog.stdlib.get_logger(__name__)
 
 TIMEOUT: Final = 10.0  # seconds a check
 
@@ -35,8 +33,13 @@ class Doctor:
         except TimeoutError:
             detail = f"no answer within {self._timeout:g} s"
             return [failed(check.name, detail, "look at the network between here and there")]
-        except Exception as error:
-            log.exception("check_failed", check=check.name)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
             kind = type(error).__name__  # not its text, which may hold anything
-            detail = f"the check itself failed ({kind})"
-            return [failed(check.name, detail, "look at the log; it is a bug, or an odd server")]
+            detail = f"the check itself failed ({kind} at {_place(error)})"
+            return [failed(check.name, detail, "it is a bug, or an odd server: report this line")]
+
+
+def _place(error: Exception) -> str:
+    """The calls that led to it, the last one first. All of a traceback that holds no secret."""
+    calls = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(call.filename).name}:{call.lineno}" for call in reversed(calls))

@@ -68,9 +68,9 @@ locals {
       Resource = [var.storage.bucket_arn]
     },
     {
-      Sid      = "Invalidations"
+      Sid      = "Invalidations" # made, and asked for by `image-service doctor`
       Effect   = "Allow"
-      Action   = ["cloudfront:CreateInvalidation"]
+      Action   = ["cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"]
       Resource = [var.distribution_arn]
     },
   ]

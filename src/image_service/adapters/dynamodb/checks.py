@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +11,6 @@ from botocore.exceptions import ClientError
 
 from image_service.adapters.aws_errors import error_code
 from image_service.adapters.aws_faults import NOT_OFFERED, AwsFault, diagnosed
-from image_service.adapters.dynamodb.items import from_wire, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
 from image_service.domain.diagnosis import Diagnosis, Stakes, failed, warning, well
 
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 _TABLE_KEYS: Final = {"PK": "HASH", "SK": "RANGE"}
 _USABLE: Final = frozenset({"ACTIVE", "UPDATING"})
 _AS_TERRAFORM: Final = "as terraform/modules/storage does"
-_PROBE_SECONDS: Final = 3600
+_TEXT: Final = "S"
 
 
 class TableCheck:
@@ -46,7 +43,7 @@ class TableCheck:
             table = await self._described()
         except AwsFault as fault:
             return [fault.diagnosis]
-        if table is None or table["TableStatus"] not in _USABLE or _keys(table) != _TABLE_KEYS:
+        if table is None or table["TableStatus"] not in _USABLE or _keyed_wrongly(table):
             return [self._unusable(table)]
         place = f"{self._table_name} in {self._client.meta.region_name}"
         ttl, recovery = await asyncio.gather(self._ttl(), self._recovery())
@@ -76,7 +73,7 @@ class TableCheck:
             remedy = "wait for it, or look at it in the DynamoDB console"
             return failed(self.name, f"{place} is {table['TableStatus']}", remedy)
         remedy = f"name the right table; keys can't be changed, so else make one {_AS_TERRAFORM}"
-        return failed(self.name, f"{place} is not keyed by PK and SK", remedy)
+        return failed(self.name, f"{place} is not keyed by the texts PK and SK", remedy)
 
     async def _ttl(self) -> Diagnosis:
         check = "table ttl"
@@ -129,8 +126,16 @@ class TableCheck:
         return [self._stakes.missing(check, detail, "set deletion_protection = true in Terraform")]
 
 
-def _keys(described: TableDescriptionTypeDef) -> dict[str, str]:
-    return _schema(described.get("KeySchema", []))
+def _keyed_wrongly(table: TableDescriptionTypeDef) -> bool:
+    return _schema(table.get("KeySchema", [])) != _TABLE_KEYS or bool(_no_texts(_TABLE_KEYS, table))
+
+
+def _no_texts(names: Iterable[str], table: TableDescriptionTypeDef) -> list[str]:
+    """Those of the key attributes `names` that hold something else."""
+    types = {
+        one["AttributeName"]: one["AttributeType"] for one in table.get("AttributeDefinitions", [])
+    }
+    return [name for name in names if types.get(name) != _TEXT]
 
 
 def _schema(elements: Sequence[KeySchemaElementTypeDef]) -> dict[str, str]:
@@ -147,7 +152,7 @@ def _index(index: Index, table: TableDescriptionTypeDef) -> Diagnosis:
     found = indexes.get(index.name)
     if found is None:
         return failed(check, f"{table.get('TableName')} has no such index", remedy)
-    if fault := _fault(found, index):
+    if fault := _fault(found, index, table):
         return failed(check, fault, f"delete it, then {remedy}")
     if found.get("IndexStatus") not in _USABLE:
         detail = f"is {found.get('IndexStatus')}: lists fail or come short"
@@ -155,10 +160,14 @@ def _index(index: Index, table: TableDescriptionTypeDef) -> Diagnosis:
     return well(check, "is there, with all attributes")
 
 
-def _fault(found: GlobalSecondaryIndexDescriptionTypeDef, index: Index) -> str | None:
+def _fault(
+    found: GlobalSecondaryIndexDescriptionTypeDef, index: Index, table: TableDescriptionTypeDef
+) -> str | None:
     keys = _schema(found.get("KeySchema", []))
     if keys != {index.partition_key: "HASH", index.sort_key: "RANGE"}:
         return f"is keyed by {' and '.join(keys)}"
+    if others := _no_texts(keys, table):
+        return f"is keyed by {' and '.join(others)} as something else than text"
     projection = found.get("Projection", {}).get("ProjectionType")
     return None if projection == "ALL" else f"has only some attributes (projection {projection})"
 
@@ -170,56 +179,3 @@ def _encryption(table: TableDescriptionTypeDef) -> Diagnosis:
         return well(check, f"by a key of the account's ({found.get('SSEType')})")
     detail = "by DynamoDB's own key only, whose use CloudTrail does not show"
     return warning(check, detail, f"turn it on {_AS_TERRAFORM}")
-
-
-class TableWriteCheck:
-    """A `SystemCheck` that writes an item under a condition, reads it and deletes it."""
-
-    name = "table write"
-
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
-
-    async def examine(self) -> Sequence[Diagnosis]:
-        key = {"PK": f"DOCTOR#{uuid.uuid4()}", "SK": "PROBE"}
-        try:
-            fault = await self._probe(key)
-        except AwsFault as raised:
-            return [raised.diagnosis]
-        if fault is None:
-            return [well(self.name, "an item was put under a condition, read and deleted")]
-        return [failed(self.name, fault, "this is no DynamoDB to rely on: use another")]
-
-    async def _probe(self, key: dict[str, str]) -> str | None:
-        """What is wrong with how the table keeps its word."""
-        expires = int(time.time()) + _PROBE_SECONDS  # should the deletion fail
-        item = {**key, "type": "doctor", "schemaVersion": 1, "ttl": expires}
-        with self._diagnosed("dynamodb:PutItem"):
-            await self._put(item)
-        try:
-            with self._diagnosed("dynamodb:GetItem"):
-                answer = await self._client.get_item(
-                    TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
-                )
-            if from_wire(answer.get("Item", {})) != item:
-                return "an item just put was not read back"
-            with self._diagnosed("dynamodb:PutItem"):
-                try:
-                    await self._put(item)
-                except self._client.exceptions.ConditionalCheckFailedException:
-                    return None
-            return "an item was overwritten although a condition forbade it"
-        finally:
-            with self._diagnosed("dynamodb:DeleteItem"):
-                await self._client.delete_item(TableName=self._table_name, Key=to_wire(key))
-
-    def _diagnosed(self, operation: str) -> AbstractContextManager[None]:
-        return diagnosed(self.name, operation, self._client.meta.endpoint_url)
-
-    async def _put(self, item: dict[str, Any]) -> None:
-        await self._client.put_item(
-            TableName=self._table_name,
-            Item=to_wire(item),
-            ConditionExpression="attribute_not_exists(PK)",
-        )

@@ -1,0 +1,134 @@
+"""What the doctor says of the bucket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests import engines
+from tests.integration.doctor_runs import doctor, local_stack
+from tests.jwks_server import JwksServer
+
+from image_service.adapters.s3_checks import BucketCheck
+from image_service.devstack.issuer import LocalIssuer
+from image_service.domain.diagnosis import Stakes, Verdict
+
+
+@pytest.fixture
+async def environment(emulator: str, issuer: LocalIssuer, unique: str) -> dict[str, str]:
+    return await local_stack(emulator, issuer, unique)
+
+
+async def test_missing(environment: dict[str, str]):
+    told = await doctor(environment | {"IMAGE_SERVICE_BUCKET": "not-there"}, "--write")
+
+    assert (told.status, told.failed()) == (1, {"bucket", "bucket write", "picture"})
+    assert "there is no bucket not-there" in told.lines["bucket"]
+    assert "IMAGE_SERVICE_BUCKET" in told.lines["bucket"]
+    assert "NoSuchBucket" in told.lines["bucket write"]
+
+
+async def test_production_is_strict(environment: dict[str, str], emulator: str):
+    environment["IMAGE_SERVICE_STAGE"] = "prod"
+
+    told = await doctor(environment)
+
+    assert told.failed() == {
+        *("table deletion", "bucket access", "bucket policy", "bucket cors"),
+        *("bucket versioning", "bucket lifecycle"),
+    }
+    assert told.warned() == {"cors", "cloudfront"}
+    await protect(environment, emulator)
+    told = await doctor(environment | {"IMAGE_SERVICE_CORS_ORIGINS": "https://a.example"})
+    assert (told.status, told.failed()) == (0, set()), told.out
+    assert told.warned() == {"cloudfront"}
+
+
+async def test_a_rule_that_deletes_pictures(environment: dict[str, str], emulator: str):
+    bucket = environment["IMAGE_SERVICE_BUCKET"]
+    staging = Stakes(production=False, emulated=False)
+    async with engines.s3_client(emulator) as s3:
+        await s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket,
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "ID": "all",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        "Expiration": {"Days": 30},
+                        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+                    }
+                ]
+            },
+        )
+        told = {one.check: one for one in await BucketCheck(s3, bucket, staging).examine()}
+
+    assert told["bucket expiry"].verdict is Verdict.FAILED
+    assert "deletes pictures 30 days after their upload" in told["bucket expiry"].detail
+
+
+async def test_in_another_region():
+    strict = Stakes(production=True, emulated=False)
+    async with JwksServer() as elsewhere:
+        elsewhere.body = b""
+        elsewhere.headers["x-amz-bucket-region"] = "eu-west-1"
+        url = elsewhere.url.removesuffix("/.well-known/jwks.json")
+        async with engines.s3_client(url) as client:
+            [told] = await BucketCheck(client, "pictures", strict).examine()
+    assert told.verdict is Verdict.FAILED
+    assert told.detail == "pictures is in eu-west-1, not in us-east-1"
+
+
+async def protect(environment: dict[str, str], emulator: str) -> None:
+    """As terraform/modules/storage does."""
+    bucket = environment["IMAGE_SERVICE_BUCKET"]
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    async with engines.dynamodb_client(emulator) as dynamodb, engines.s3_client(emulator) as s3:
+        await dynamodb.update_table(
+            TableName=environment["IMAGE_SERVICE_TABLE_NAME"], DeletionProtectionEnabled=True
+        )
+        await s3.put_public_access_block(
+            Bucket=bucket,
+            PublicAccessBlockConfiguration={
+                "BlockPublicAcls": True,
+                "IgnorePublicAcls": True,
+                "BlockPublicPolicy": True,
+                "RestrictPublicBuckets": True,
+            },
+        )
+        await s3.put_bucket_cors(
+            Bucket=bucket,
+            CORSConfiguration={
+                "CORSRules": [{"AllowedMethods": ["GET", "HEAD"], "AllowedOrigins": ["*"]}]
+            },
+        )
+        await s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        await s3.put_bucket_lifecycle_configuration(
+            Bucket=bucket,
+            LifecycleConfiguration={
+                "Rules": [
+                    {
+                        "ID": "temp",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": "temp/"},
+                        "Expiration": {"Days": 1},
+                    },
+                    {
+                        "ID": "old",
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        "NoncurrentVersionExpiration": {"NoncurrentDays": 14},
+                    },
+                ]
+            },
+        )
+        await s3.put_bucket_policy(
+            Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+        )

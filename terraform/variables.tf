@@ -259,6 +259,16 @@ variable "extra_environment" {
     condition     = alltrue([for name in keys(var.extra_environment) : can(regex("^(IMAGE_SERVICE|OTEL)_[A-Z0-9_]+$", name))])
     error_message = "extra_environment takes IMAGE_SERVICE_* and OTEL_* only."
   }
+
+  # In lines for people no metric filter finds anything: upload-p95, overloaded, outbox-* and
+  # logged-errors would be quiet for ever. outbox-age reads warnings.
+  validation {
+    condition = (
+      lookup(var.extra_environment, "IMAGE_SERVICE_LOG_FORMAT", "json") == "json" &&
+      lookup(var.extra_environment, "IMAGE_SERVICE_LOG_LEVEL", "info") != "error"
+    )
+    error_message = "extra_environment must leave IMAGE_SERVICE_LOG_FORMAT at json and IMAGE_SERVICE_LOG_LEVEL below error: alarms read the log."
+  }
 }
 
 variable "extra_secrets" {
@@ -457,7 +467,7 @@ variable "alarm_emails" {
 }
 
 variable "telemetry_enabled" {
-  description = "Run a collector beside each task: /metrics into CloudWatch, traces into X-Ray. About $11 a month: docs/costs.md."
+  description = "Run a collector beside each task: /metrics into CloudWatch, traces into X-Ray. About $14 a month: docs/costs.md."
   type        = bool
   default     = false
   nullable    = false

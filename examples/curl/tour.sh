@@ -6,36 +6,42 @@
 set -euo pipefail
 body=$(mktemp) # of the last answer
 trap 'rm -f "$body"' EXIT
+
+# Prints a token that is still good. With `renew`: another one, for the last has expired.
+# Whoever works for longer than a token lives (an hour, as a rule) asks Cognito for it here.
+token() { echo "$IMAGES_TOKEN"; }
 # endregion
 
 # region: send
 # send METHOD PATH [CURL OPTIONS]: repeats the request while it may still help. Leaves what the
 # last answer was in $status, $etag and $code (of an error), its body in the file $body.
 send() {
-    local method=$1 path=$2 answer attempt asked
+    local method=$1 path=$2 answer attempt asked renew=''
     shift 2
     for attempt in 1 2 3 4 5 6; do
         : >"$body"
-        # 000: no connection, a timeout, or the answer got lost. The service answers an upload
-        # within 30 s, so wait longer than that.
-        answer=$(curl -sS -X "$method" "$IMAGES_URL$path" --max-time 40 -o "$body" \
-            -H "Authorization: Bearer $IMAGES_TOKEN" "$@" \
+        # 000: no connection, a timeout, or the answer got lost.
+        answer=$(curl -sS -X "$method" "$IMAGES_URL$path" --connect-timeout 10 --max-time 40 \
+            -o "$body" -H "Authorization: Bearer $(token $renew)" "$@" \
             -w '%{http_code}|%header{retry-after}|%header{etag}') || answer='000||'
         IFS='|' read -r status asked etag <<<"$answer"
         code=$(jq -r '.code // empty' "$body" 2>/dev/null) || code=''
-        case $status:$code in
+        case $status:$code:$renew in
+        401:TOKEN_EXPIRED:) renew=renew && continue ;;
         # 502 and 504 come from a load balancer. 409 has another meaning, too, that stays.
-        000:* | 429:* | 502:* | 503:* | 504:* | 409:IDEMPOTENCY_IN_PROGRESS) ;;
+        000:* | 408:* | 429:* | 502:* | 503:* | 504:* | 409:IDEMPOTENCY_IN_PROGRESS:*) ;;
         *) return ;;
         esac
+        # It may be a date, where a load balancer answered.
+        [[ $asked =~ ^[0-9]+$ ]] || asked=0
         # At least what the service asks for; the random part keeps clients from coming back
         # all at once, and grows from try to try.
-        sleep "$((${asked:-0} + RANDOM % attempt)).$((RANDOM % 1000))"
+        sleep "$((asked + RANDOM % attempt)).$((RANDOM % 1000))"
     done
 }
 
 accepted() {
-    [[ $status == 2* ]] || { cat "$body" >&2 && exit 1; }
+    [[ $status == 2* ]] || { cat "$body" >&2; exit 1; }
 }
 # endregion
 
@@ -46,7 +52,8 @@ upload() {
     shift
     # One key a picture, made before the first try.
     key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    send POST /images -H "Idempotency-Key: $key" -F "file=@$photo" "$@"
+    # A slow line may take 300 s for it, and the answer is there 30 s later.
+    send POST /images --max-time 340 -H "Idempotency-Key: $key" -F "file=@$photo" "$@"
     accepted
 }
 # endregion
@@ -91,7 +98,6 @@ delete() {
 usage() {
     send GET /usage
     accepted
-    jq .imageCount "$body"
 }
 # endregion
 
@@ -108,7 +114,9 @@ all_images 'albumId=castle&limit=2' | jq -r '"listed \(.id)"'
 edit "$id" '{tags: (.tags + ["night"])}'
 jq -r '"version \(.version) \(.tags | join(" "))"' "$body"
 
-echo "images $(usage)"
+usage
+echo "images $(jq .imageCount "$body")"
 delete "$id"
-echo "images $(usage)"
+usage
+echo "images $(jq .imageCount "$body")"
 # endregion

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,11 +16,27 @@ Image = dict[str, Any]  # the JSON of an image, as /docs has it
 ATTEMPTS = 6
 
 
-def connect(url: str, token: str) -> httpx.Client:
-    """For one user. The service answers an upload within 30 s, so wait longer than that."""
-    return httpx.Client(
-        base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=httpx.Timeout(40)
-    )
+# Gets False for a token that is still good, and True for another one: the last has expired.
+Token = Callable[[bool], str]
+
+
+def connect(url: str, token: Token) -> httpx.Client:
+    """For one user, for as long as `token` has tokens."""
+    return httpx.Client(base_url=url, auth=Bearer(token), timeout=httpx.Timeout(40, connect=10))
+
+
+class Bearer(httpx.Auth):
+    requires_response_body = True
+
+    def __init__(self, token: Token) -> None:
+        self.token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self.token(False)}"
+        response = yield request
+        if error_of(response).get("code") == "TOKEN_EXPIRED":
+            request.headers["Authorization"] = f"Bearer {self.token(True)}"
+            yield request
 
 
 class Refused(Exception):
@@ -64,7 +80,7 @@ def send(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
             if attempt == ATTEMPTS or not is_passing(response):
                 return response
             header = response.headers.get("Retry-After", "")
-            asked = int(header) if header.isdigit() else 0
+            asked = int(header) if header.isdecimal() else 0
         # At least what the service asks for; the random part keeps clients from coming back
         # all at once, and grows from try to try.
         time.sleep(asked + random.uniform(0, min(10, 2**attempt / 4)))
@@ -74,7 +90,7 @@ def send(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
 def is_passing(response: httpx.Response) -> bool:
     # 502 and 504 come from a load balancer. 409 has another meaning, too, that stays.
     in_progress = error_of(response).get("code") == "IDEMPOTENCY_IN_PROGRESS"
-    return response.status_code in {429, 502, 503, 504} or in_progress
+    return response.status_code in {408, 429, 502, 503, 504} or in_progress
 
 
 # endregion
@@ -87,8 +103,10 @@ def upload(client: httpx.Client, photo: Path, key: str | None = None, **fields: 
     form = {"file": (photo.name, photo.read_bytes())}
     # One key a picture, made before the first try. Keep it with the job where you have a queue.
     headers = {"Idempotency-Key": key or str(uuid4())}
-    answer = send(client, "POST", "/images", files=form, data=fields, headers=headers)
-    return accepted(answer).json()
+    # A slow line may take 300 s for it, and the answer is there 30 s later.
+    patience = httpx.Timeout(340, connect=10)
+    request = {"files": form, "data": fields, "headers": headers, "timeout": patience}
+    return accepted(send(client, "POST", "/images", **request)).json()
 
 
 # endregion

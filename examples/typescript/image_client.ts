@@ -17,7 +17,8 @@ const ATTEMPTS = 6;
 
 export interface Service {
   url: string;
-  token: string;
+  /** A token that is still good. `renew`: another one, for the last has expired. */
+  token: (renew: boolean) => Promise<string>;
 }
 
 /** An answer other than success: decide by `code`, report `requestId`. */
@@ -47,15 +48,16 @@ async function accepted(response: Response): Promise<Response> {
 
 // region: send
 /** Repeats the request while it may still help, and returns the last answer. */
-async function send(service: Service, path: string, request: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(request.headers);
-  headers.set("Authorization", `Bearer ${service.token}`);
+async function send(
+  service: Service,
+  path: string,
+  request: RequestInit = {},
+  seconds = 40,
+): Promise<Response> {
   for (let attempt = 1; ; attempt++) {
     let asked = 0;
     try {
-      // The service answers an upload within 30 s, so wait longer than that.
-      const signal = AbortSignal.timeout(40_000);
-      const response = await fetch(service.url + path, { ...request, headers, signal });
+      const response = await signed(service, path, request, seconds);
       if (attempt === ATTEMPTS || !(await isPassing(response))) return response;
       asked = Number(response.headers.get("Retry-After")) || 0;
     } catch (lost) { // no connection, a timeout, or the answer got lost
@@ -68,9 +70,25 @@ async function send(service: Service, path: string, request: RequestInit = {}): 
   }
 }
 
+async function signed(
+  service: Service,
+  path: string,
+  request: RequestInit,
+  seconds: number,
+): Promise<Response> {
+  const ask = async (renew: boolean): Promise<Response> => {
+    const headers = new Headers(request.headers);
+    headers.set("Authorization", `Bearer ${await service.token(renew)}`);
+    const signal = AbortSignal.timeout(1000 * seconds);
+    return fetch(service.url + path, { ...request, headers, signal });
+  };
+  const response = await ask(false);
+  return (await errorOf(response)).code === "TOKEN_EXPIRED" ? ask(true) : response;
+}
+
 async function isPassing(response: Response): Promise<boolean> {
   // 502 and 504 come from a load balancer. 409 has another meaning, too, that stays.
-  if ([429, 502, 503, 504].includes(response.status)) return true;
+  if ([408, 429, 502, 503, 504].includes(response.status)) return true;
   return (await errorOf(response)).code === "IDEMPOTENCY_IN_PROGRESS";
 }
 // endregion
@@ -91,7 +109,8 @@ export async function upload(
   // One key a picture, made before the first try. Keep it with the job where you have a queue.
   // No Content-Type: fetch sets it, with the boundary of the form.
   const headers = { "Idempotency-Key": key };
-  const answer = await send(service, "/images", { method: "POST", body: form, headers });
+  // A slow line may take 300 s for it, and the answer is there 30 s later.
+  const answer = await send(service, "/images", { method: "POST", body: form, headers }, 340);
   return (await accepted(answer)).json();
 }
 // endregion

@@ -202,6 +202,27 @@ run "foreign_setting" {
   expect_failures = [var.extra_environment]
 }
 
+# Alarms that read the log would be quiet for ever.
+run "log_for_people" {
+  command = plan
+
+  variables {
+    extra_environment = { IMAGE_SERVICE_LOG_FORMAT = "console" }
+  }
+
+  expect_failures = [var.extra_environment]
+}
+
+run "log_without_warnings" {
+  command = plan
+
+  variables {
+    extra_environment = { IMAGE_SERVICE_LOG_LEVEL = "error" }
+  }
+
+  expect_failures = [var.extra_environment]
+}
+
 run "secret_in_clear" {
   command = plan
 

@@ -34,7 +34,9 @@ run "telemetry_off" {
 
   assert {
     condition = (
-      !anytrue([for name in ["outbox-age", "telemetry-missing"] : contains(keys(module.observability.resources.alarms), name)]) &&
+      !contains(keys(module.observability.resources.alarms), "telemetry-missing") &&
+      length(module.observability.resources.worker_stalled) == 0 &&
+      alltrue([for alarm in module.observability.resources.alarms : !startswith(alarm.metric_name, "image_service_")]) &&
       length(module.observability.resources.cache_hits) == 0 &&
       !contains(keys(module.observability.resources.log_groups), "telemetry") &&
       !strcontains(module.observability.resources.dashboard.dashboard_body, "image_service_")
@@ -169,7 +171,7 @@ run "telemetry_on" {
   assert {
     condition = alltrue([
       for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations :
-      length(declared.dimensions) == 1 && length(declared.dimensions[0]) <= 2
+      length(declared.dimensions) == 1 && length(declared.dimensions[0]) <= (can(declared.label_matchers) ? 3 : 2)
     ])
     error_message = "Few dimensions."
   }
@@ -184,6 +186,48 @@ run "telemetry_on" {
     error_message = "Work that waits for a quarter of an hour is an alarm."
   }
 
+  # Which call goes wrong is worth a metric, which goes well is not.
+  assert {
+    condition = [
+      for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations :
+      [
+        declared.metric_name_selectors, declared.dimensions[0], declared.label_matchers[0].label_names,
+        [for outcome in ["ok", "refused", "throttled", "failed", "unanswered", "cancelled"] : outcome if can(regex(declared.label_matchers[0].regex, outcome))],
+      ] if can(declared.label_matchers)
+      ] == [[
+        ["^image_service_dependency_call_seconds"], ["service", "operation", "outcome"], ["outcome"],
+        ["refused", "throttled", "failed", "unanswered", "cancelled"],
+    ]]
+    error_message = "Calls that went wrong are told apart by operation and outcome."
+  }
+
+  # What was set aside stays so, whatever five minutes bring.
+  assert {
+    condition = (
+      module.observability.resources.alarms["outbox-set-aside"].metric_name == "image_service_outbox_set_aside" &&
+      module.observability.resources.alarms["outbox-set-aside"].statistic == "Maximum" &&
+      module.observability.resources.alarms["outbox-set-aside"].treat_missing_data == "ignore" &&
+      length(module.observability.resources.alarms["outbox-set-aside"].ok_actions) == 1
+    )
+    error_message = "That nothing is set aside any more is known, and told."
+  }
+
+  # The oldest of all tasks: one that works would hide one that doesn't.
+  assert {
+    condition = (
+      module.observability.resources.worker_stalled[0].threshold == 900 &&
+      module.observability.resources.worker_stalled[0].evaluation_periods == 2 &&
+      module.observability.resources.worker_stalled[0].comparison_operator == "GreaterThanThreshold" &&
+      toset(module.observability.resources.worker_stalled[0].alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) &&
+      { for query in module.observability.resources.worker_stalled[0].metric_query : query.id => coalesce(query.expression, try("${query.metric[0].metric_name} ${query.metric[0].stat} ${query.metric[0].period}", "")) } == {
+        old      = "EPOCH(measured) - MIN([measured, round])"
+        measured = "image_service_outbox_measured_timestamp_seconds Minimum 300"
+        round    = "image_service_outbox_last_round_timestamp_seconds Minimum 300"
+      }
+    )
+    error_message = "A worker that hangs, or can't measure the outbox, is an alarm."
+  }
+
   # The collector isn't essential: nobody else would miss it.
   assert {
     condition     = module.observability.resources.alarms["telemetry-missing"].treat_missing_data == "breaching"
@@ -193,12 +237,15 @@ run "telemetry_on" {
   # What an alarm reads has to be what is sent, under the dimensions it is sent with.
   assert {
     condition = alltrue([
-      for alarm in module.observability.resources.alarms :
+      for metric in concat(
+        [for alarm in module.observability.resources.alarms : alarm.metric_name],
+        flatten([for query in module.observability.resources.worker_stalled[0].metric_query : query.metric[*].metric_name]),
+      ) :
       contains([
         for declared in yamldecode(jsondecode(module.service.resources.task_definition.container_definitions)[1].environment[0].value).exporters.awsemf.metric_declarations :
         declared.metric_name_selectors[0] if length(declared.dimensions[0]) == 0
-      ], "^${alarm.metric_name}")
-      if startswith(alarm.metric_name, "image_service_")
+      ], "^${metric}")
+      if startswith(metric, "image_service_")
     ])
     error_message = "What an alarm reads, the collector sends."
   }
@@ -227,7 +274,7 @@ run "telemetry_on" {
   }
 
   assert {
-    condition     = length(jsondecode(module.observability.resources.dashboard.dashboard_body).widgets) == 19
+    condition     = length(jsondecode(module.observability.resources.dashboard.dashboard_body).widgets) == 21
     error_message = "The dashboard has the collector's graphs too."
   }
 

@@ -45,6 +45,7 @@ run "watching" {
       latency-p95                        = "AWS/ApplicationELB TargetResponseTime p95 > 1 3x300 notBreaching"
       overloaded                         = "ImageService/${var.stage} Overloaded Sum > 10 2x300 notBreaching"
       outbox-set-aside                   = "ImageService/${var.stage} OutboxSetAside Sum > 0 1x300 notBreaching"
+      outbox-age                         = "ImageService/${var.stage} OutboxDelayed Sum > 0 1x3600 notBreaching"
       healthy-tasks                      = "AWS/ApplicationELB HealthyHostCount Minimum < ${var.min_tasks} 5x60 breaching"
       cpu                                = "AWS/ECS CPUUtilization Average > 85 3x300 notBreaching"
       memory                             = "AWS/ECS MemoryUtilization Maximum > 85 2x300 notBreaching"
@@ -61,6 +62,14 @@ run "watching" {
       "redis-memory-image-service-${var.stage}-002" = "AWS/ElastiCache DatabaseMemoryUsagePercentage Average > 85 3x300 notBreaching"
     }
     error_message = "Each alarm, and when it goes off."
+  }
+
+  # A line in the log is an event: five minutes without another one don't undo it.
+  assert {
+    condition = toset([
+      for name, alarm in module.observability.resources.alarms : name if length(alarm.ok_actions) == 0
+    ]) == toset(["outbox-set-aside", "reconcile-findings", "reconcile-not-started"])
+    error_message = "No mail says that it is over where nobody knows."
   }
 
   # An alarm on dimensions nobody sends is quiet for ever.
@@ -98,8 +107,9 @@ run "watching" {
       key => "${filter.pattern} -> ${filter.metric_transformation[0].namespace} ${filter.metric_transformation[0].name} ${filter.metric_transformation[0].value} ${filter.metric_transformation[0].unit}"
       } == {
       service-Errors              = "{ $.level = \"error\" } -> ImageService/${var.stage} Errors 1 Count"
-      service-Overloaded          = "{ ($.event = \"request\") && ($.code = \"OVERLOADED\") } -> ImageService/${var.stage} Overloaded 1 Count"
+      service-Overloaded          = "{ ($.event = \"request\") && ($.route = \"/images\") && ($.code = \"OVERLOADED\") } -> ImageService/${var.stage} Overloaded 1 Count"
       service-UploadTime          = "{ ($.event = \"request\") && ($.method = \"POST\") && ($.route = \"/images\") && ($.status = 201) && ($.duration_ms >= 0) } -> ImageService/${var.stage} UploadTime $.duration_ms Milliseconds"
+      service-OutboxDelayed       = "{ ($.event = \"outbox_entry_failed\") && ($.tries >= 9) } -> ImageService/${var.stage} OutboxDelayed 1 Count"
       service-OutboxSetAside      = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
       reconcile-OutboxSetAside    = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
       reconcile-ReconcileRuns     = "{ $.event = \"reconcile_finished\" } -> ImageService/${var.stage} ReconcileRuns 1 Count"

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
+from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, photo, stored_object, upload
+from tests.fault_proxy import Exchange, FaultProxy, passed_on
 
 from image_service.api.schemas import USAGE_EXAMPLES
 
@@ -80,6 +83,27 @@ async def test_every_change_shows_at_once(client: httpx.AsyncClient):
 
     assert (await client.delete(f"{IMAGES}/{image['id']}")).status_code == 204
     assert await usage(client) == NOTHING
+
+
+async def test_it_asks_for_what_was_written_last(
+    open_app: OpenApp, new_client: NewClient, user: str, emulator: str
+):
+    """By the requests: an emulator always answers with what was written last."""
+    asked: dict[str, dict[str, Any]] = {}
+
+    async def noted(exchange: Exchange) -> None:
+        operation = exchange.described.rsplit(" ", 1)[1]
+        asked[operation] = json.loads(exchange.request.partition(b"\r\n\r\n")[2])
+        await passed_on(exchange)
+
+    async with FaultProxy(emulator).running() as proxy:
+        proxy.add(noted, on="(GetItem|Query)$", holding=user.encode())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+            async with open_app() as app, new_client(user, app=app) as client:
+                await usage(client, by="album")
+    assert asked.keys() == {"GetItem", "Query"}
+    assert all(request["ConsistentRead"] for request in asked.values())
 
 
 async def test_anothers_usage_is_never_visible(

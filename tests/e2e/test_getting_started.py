@@ -18,10 +18,19 @@ from tests import examples
 from tests.api.photos import photo, upload
 from tests.e2e.conftest import Running, started
 from tests.fault_proxy import Exchange, Fault, FaultProxy, answer_lost, passed_on, raw_answer
+from tools import docs
 
 from image_service.api.errors import error_response
 from image_service.devstack import stack
-from image_service.domain.errors import ImageServiceError, Overloaded, RateLimitExceeded
+from image_service.domain.errors import (
+    ImageNotFound,
+    ImageServiceError,
+    Overloaded,
+    RateLimitExceeded,
+    TokenExpired,
+    UploadTimeout,
+)
+from image_service.settings import Settings
 
 pytestmark = pytest.mark.e2e
 in_every_language = pytest.mark.parametrize("language", examples.languages())
@@ -110,6 +119,59 @@ async def test_refused_and_lost_answers_store_nothing_twice(
     (first, key), (second, _), _ = posted
     assert {key for _, key in posted} == {key}
     assert second - first >= RETRY_AFTER
+
+
+@in_every_language
+async def test_what_passes_is_tried_again(language: str, url: str, token: str, picture: Path):
+    # As a load balancer may have it.
+    until = b"Retry-After: Fri, 31 Jan 2031 09:00:00 GMT"
+    full = b"HTTP/1.1 503 Full\r\n" + until + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    expired = error(TokenExpired())
+    async with FaultProxy(url).running() as proxy:
+        rules = [
+            proxy.add(error(UploadTimeout()), on="^POST /images", times=1),
+            proxy.add(expired, on="^POST /images", times=1),
+            proxy.add(raw_answer(full), on=r"^GET /images\?", times=1),
+            proxy.add(expired, on="^PATCH", times=1),
+        ]
+        lines = await examples.tour(language, proxy.url, token, picture)
+    assert [rule.met for rule in rules] == [1] * len(rules)
+    assert lines[-2:] == ["images 1", "images 0"]
+
+
+@in_every_language
+async def test_an_expired_token_is_renewed_once(language: str, url: str, token: str, picture: Path):
+    async with FaultProxy(url).running() as proxy:
+        expired = proxy.add(error(TokenExpired()), on="^POST /images")
+        with pytest.raises(AssertionError, match="TOKEN_EXPIRED"):
+            await examples.tour(language, proxy.url, token, picture)
+    assert expired.met == 2
+
+
+@in_every_language
+async def test_what_fails_ends_the_tour(language: str, url: str, token: str, picture: Path):
+    async with FaultProxy(url).running() as proxy:
+        proxy.add(error(ImageNotFound()), on="^GET /usage")
+        deleted = proxy.add(passed_on, on="^DELETE")
+        with pytest.raises(AssertionError, match="IMAGE_NOT_FOUND"):
+            await examples.tour(language, proxy.url, token, picture)
+    assert deleted.met == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "patience"),
+    [
+        ("curl/tour.sh", r"--max-time (\d+)"),
+        ("python/image_client.py", r"httpx\.Timeout\((\d+)"),
+        ("typescript/image_client.ts", r"headers \}, (\d+)\)"),
+    ],
+)
+def test_an_upload_is_waited_for_as_long_as_it_may_take(file: str, patience: str):
+    text = docs.region((docs.ROOT / "examples" / file).read_text(), "upload")
+    fields = Settings.model_fields
+    longest = fields["upload_timeout"].default + fields["upload_deadline"].default
+    [seconds] = re.findall(patience, text)
+    assert longest < int(seconds) < 2 * longest
 
 
 def error(sample: ImageServiceError) -> Fault:

@@ -71,9 +71,13 @@ def test_metrics_are_on_the_operations_port_alone(
     assert httpx.post(f"{url}/images", headers=bearer, files={"file": PHOTO}).status_code == 201
     assert httpx.get(f"{url}/metrics", headers=bearer).status_code == 404
     assert httpx.get(f"{url}/metrics").status_code == 401
+    with connection(urlsplit(url).netloc) as made:
+        made.sendall(b"\x16\x03\x01 is no HTTP\r\n\r\n")
+        assert receive(made).status == 400
     samples = scrape(ops_port)
     assert samples("uploads_total", outcome="stored") == 1
     assert samples("rejected_total", reason="ROUTE_NOT_FOUND") == 1
+    assert samples("connections_refused_total", code="MALFORMED_BODY") == 1
     assert httpx.get(f"http://127.0.0.1:{ops_port}/images").status_code == 404
     server.wait_for(f"http://127.0.0.1:{ops_port}/metrics")
 

@@ -64,6 +64,7 @@ def metrics() -> dict[str, Metric]:
     seen.requests.ended("GET", "/images", 200, 0.1)
     seen.requests.refused("OVERLOADED")
     seen.requests.upload("stored")
+    seen.connections.connection_refused("OVERLOADED")
     seen.calls("s3", "PutObject", "ok", 0.1, 1)
     seen.cache.read("image", "hit")
     seen.pictures.processed("header", 0.1)
@@ -115,6 +116,7 @@ def allowed_values() -> dict[str, set[str]]:
     paths = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]
     return {
         "reason": codes,
+        "code": codes,
         "result": set(get_args(CacheOutcome)),
         "part": set(get_args(CachePart)),
         "stage": set(get_args(Stage)),
@@ -145,6 +147,56 @@ def test_every_metric_is_on_the_dashboard(metrics: dict[str, Metric]):
 
     shown = {family(s.metric) for target in TARGETS for s in selectors(target["expr"])}
     assert {family(name) for name in metrics if name.startswith("image_service_")} <= shown
+
+
+# What a stage has of it as shipped, and with a collector ------------------------------------
+
+ALSO_IN_CLOUDWATCH = "# also in CloudWatch\n"
+PAGE_QUESTIONS = [
+    (name, question)
+    for name, page in RUNBOOKS.items()
+    for block in BLOCK.findall(page)
+    for question in re.split(r"\n *\n", block)
+]
+
+
+def sent() -> dict[str, set[str]]:
+    """The metrics that the collector sends, with their dimensions."""
+    text = (ROOT / "terraform/modules/service/telemetry.tf").read_text()
+    declared = re.findall(r"^ +(image_service_\w+) += \[(.*)\]$", text, re.MULTILINE)
+    return {name: set(re.findall(r'"(\w+)"', labels)) for name, labels in declared}
+
+
+def is_sent(question: str) -> bool:
+    dimensions = sent()
+    for metric, matchers in selectors(question):
+        name = metric.removesuffix("_count")
+        labels = matchers.keys() | (grouped_by(question) - SCRAPED)
+        known = dimensions.get(name, set())
+        # Only calls that went wrong are sent with what they were.
+        if name == "image_service_dependency_call_seconds" and "outcome" in matchers:
+            known = known | {"operation", "outcome"}
+        if name not in dimensions or not labels <= known:
+            return False
+    return True
+
+
+def test_the_collector_sends_metrics_that_there_are(metrics: dict[str, Metric]):
+    assert len(sent()) > 10
+    for name, labels in sent().items():
+        found = metrics.get(name) or metrics[f"{name}_count"]
+        assert labels <= found.labels, name
+
+
+@pytest.mark.parametrize(("name", "question"), PAGE_QUESTIONS)
+def test_a_page_says_of_a_query_whether_cloudwatch_has_it(name: str, question: str):
+    assert question.startswith(ALSO_IN_CLOUDWATCH) == is_sent(question), name
+
+
+# Where a task doesn't start, what it says is no JSON yet.
+@pytest.mark.parametrize("name", sorted(RUNBOOKS.keys() - {"healthy-tasks"}))
+def test_a_page_helps_without_metrics(name: str):
+    assert "```logs-insights\n" in RUNBOOKS[name]
 
 
 # Alarms and their pages --------------------------------------------------------------------

@@ -6,7 +6,8 @@ locals {
   edge     = { DistributionId = var.watched.distribution_id, Region = "Global" }
 
   # Of one metric each: threshold, seconds a period, periods in a row. `runbook` where the page
-  # has another name.
+  # has another name. `clears = false` where what is counted is an event: that none came after
+  # it doesn't mean that all is well again, and no mail may say so.
   simple_alarms = merge(
     {
       # From the service's log: the balancer has no figure by route, and CloudWatch no
@@ -26,10 +27,20 @@ locals {
         metric    = "Overloaded", namespace = local.namespace, dimensions = {}
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 10, period = 300, periods = 2
       }
+      # With a collector, by how many there are; else by the line that one gets when it is made.
       outbox-set-aside = {
         says      = "Work after a deletion was given up after 16 hours: reconcile --fix tries again"
-        metric    = "OutboxSetAside", namespace = local.namespace, dimensions = {}
-        statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
+        metric    = var.telemetry_enabled ? "image_service_outbox_set_aside" : "OutboxSetAside", namespace = local.namespace, dimensions = {}
+        statistic = var.telemetry_enabled ? "Maximum" : "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
+        missing   = var.telemetry_enabled ? "ignore" : "notBreaching", clears = var.telemetry_enabled
+      }
+      # With a collector, by the age of the oldest; else by the ninth failure, 16 to 27 minutes
+      # after the first. From then on an entry fails every 16 to 38 minutes, or is done.
+      outbox-age = {
+        says      = "Work after a deletion waits for more than a quarter of an hour: pictures may still be at the edge"
+        metric    = var.telemetry_enabled ? "image_service_outbox_oldest_age_seconds" : "OutboxDelayed", namespace = local.namespace, dimensions = {}
+        statistic = var.telemetry_enabled ? "Maximum" : "Sum", compare = "GreaterThanThreshold", threshold = var.telemetry_enabled ? 900 : 0
+        period    = var.telemetry_enabled ? 300 : 3600, periods = var.telemetry_enabled ? 2 : 1
       }
       healthy-tasks = {
         says      = "Fewer healthy tasks than the least there should be"
@@ -61,11 +72,13 @@ locals {
         says      = "Reconcile found objects, items, counters or pointers that don't fit"
         metric    = "ReconcileFindings", namespace = local.namespace, dimensions = {}
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 3600, periods = 1
+        clears    = false
       }
       reconcile-not-started = {
         says      = "EventBridge Scheduler could not start reconcile: its role, the task definition, or ECS"
         metric    = "TargetErrorCount", namespace = "AWS/Scheduler", dimensions = { ScheduleGroup = var.watched.schedule_group }
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
+        clears    = false
       }
       reconcile-missing = {
         says      = "No reconcile has finished for two days"
@@ -84,13 +97,8 @@ locals {
     # What only the service knows, and a collector tells.
     {
       for name, alarm in {
-        outbox-age = {
-          says      = "Work after a deletion waits for more than a quarter of an hour: pictures may still be at the edge"
-          metric    = "image_service_outbox_oldest_age_seconds", namespace = local.namespace, dimensions = {}
-          statistic = "Maximum", compare = "GreaterThanThreshold", threshold = 900, period = 300, periods = 2
-        }
         telemetry-missing = {
-          says      = "No metrics of the service for a quarter of an hour: outbox-age is blind"
+          says      = "No metrics of the service for a quarter of an hour: outbox-age and worker-stalled are blind"
           metric    = "image_service_outbox_depth", namespace = local.namespace, dimensions = {}
           statistic = "SampleCount", compare = "LessThanThreshold", threshold = 1, period = 300, periods = 3
           missing   = "breaching"
@@ -123,7 +131,47 @@ resource "aws_cloudwatch_metric_alarm" "simple" {
   evaluation_periods  = each.value.periods
   treat_missing_data  = try(each.value.missing, "notBreaching")
   alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = try(each.value.clears, true) ? [aws_sns_topic.alarms.arn] : []
+}
+
+# What the outbox's own metrics say of it is worth nothing once they are old. Of the worst task:
+# each has a worker. EPOCH is the time of the data point. A task that has just started says 0.
+resource "aws_cloudwatch_metric_alarm" "worker_stalled" {
+  count = var.telemetry_enabled ? 1 : 0
+
+  alarm_name          = "${var.name}-worker-stalled"
+  alarm_description   = "A task's worker has not gone through the outbox, or not measured it, for a quarter of an hour. docs/runbooks/worker-stalled.md"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 900
+  evaluation_periods  = 2
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "old"
+    label       = "Seconds since the last round, or measurement"
+    expression  = "EPOCH(measured) - MIN([measured, round])"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = {
+      measured = "image_service_outbox_measured_timestamp_seconds"
+      round    = "image_service_outbox_last_round_timestamp_seconds"
+    }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = local.namespace
+        metric_name = metric_query.value
+        stat        = "Minimum"
+        period      = 300
+      }
+    }
+  }
 }
 
 # Redis is worth its price above 50 %. The other way round, with Redis off, the dashboard

@@ -14,8 +14,9 @@ locals {
     { title = "Uploads: p95 (ms)", stat = "p95", metrics = [
       [local.namespace, "UploadTime"],
     ] },
-    { title = "Uploads refused by overload, outbox entries set aside", stat = "Sum", metrics = [
+    { title = "Uploads refused by overload; outbox entries that fail for long, or were set aside", stat = "Sum", metrics = [
       [local.namespace, "Overloaded"],
+      [local.namespace, "OutboxDelayed"],
       [local.namespace, "OutboxSetAside"],
     ] },
     { title = "Tasks: CPU and memory (%)", stat = "Average", metrics = [
@@ -52,6 +53,12 @@ locals {
     { title = "Outbox: age of the oldest (s)", stat = "Maximum", metrics = [
       [local.namespace, "image_service_outbox_oldest_age_seconds"],
     ] },
+    { title = "Outbox: since the last round, and since it was measured (s)", stat = "Minimum", metrics = concat([
+      for id, name in { round = "last_round", measured = "measured" } : [
+        [{ id = "${id}_age", label = id, expression = "EPOCH(${id}) - ${id}" }],
+        [local.namespace, "image_service_outbox_${name}_timestamp_seconds", { id = id, visible = false }],
+      ]
+    ]...) },
     # One pair is there at a time: hits where Redis is on, would-be hits where it is off.
     { title = "Cache: hit rate, or what it would be (%)", stat = "Sum", metrics = concat(
       [[{ id = "rate", label = "%", expression = "100 * (FILL(h, 0) + FILL(wh, 0)) / (FILL(h, 0) + FILL(wh, 0) + FILL(m, 0) + FILL(wm, 0))" }]],
@@ -73,6 +80,9 @@ locals {
     ] },
     { title = "Calls to dependencies, on average (s)", stat = "Average", metrics = [
       [{ expression = "SEARCH('{${local.namespace},service} MetricName=\"image_service_dependency_call_seconds\"', 'Average', 300)" }],
+    ] },
+    { title = "Calls to dependencies that went wrong, by outcome", stat = "SampleCount", metrics = [
+      [{ expression = "SEARCH('{${local.namespace},service,operation,outcome} MetricName=\"image_service_dependency_call_seconds\"', 'SampleCount', 300)" }],
     ] },
     { title = "Answer time by route, on average (s)", stat = "Average", metrics = [
       [{ expression = "SEARCH('{${local.namespace},method,route} MetricName=\"image_service_http_request_duration_seconds\"', 'Average', 300)" }],

@@ -23,6 +23,7 @@ output "resources" {
     alarms         = aws_cloudwatch_metric_alarm.simple
     failures       = aws_cloudwatch_metric_alarm.failures
     cache_hits     = aws_cloudwatch_metric_alarm.cache_hits
+    worker_stalled = aws_cloudwatch_metric_alarm.worker_stalled
     metric_filters = aws_cloudwatch_log_metric_filter.this
     topic_policy   = aws_sns_topic_policy.alarms
     budget         = aws_budgets_budget.this

@@ -49,10 +49,19 @@ locals {
         # A counter that is there for the first time has just counted something rare.
         retain_initial_value_of_delta_metric = true
 
-        metric_declarations = [
-          for name, labels in merge(local.histograms, local.counters, local.gauges) :
-          { metric_name_selectors = ["^${name}"], dimensions = [labels] }
-        ]
+        metric_declarations = concat(
+          [
+            for name, labels in merge(local.histograms, local.counters, local.gauges) :
+            { metric_name_selectors = ["^${name}"], dimensions = [labels] }
+          ],
+          # Which call went wrong, and how. Not of those that went well: two dozen metrics more.
+          # No outcome but ok begins with an o; a dollar sign can't be in here.
+          [{
+            metric_name_selectors = ["^image_service_dependency_call_seconds"]
+            dimensions            = [["service", "operation", "outcome"]]
+            label_matchers        = [{ label_names = ["outcome"], regex = "^[^o]" }]
+          }],
+        )
       }
 
       awsxray = { region = var.region }
@@ -79,16 +88,19 @@ locals {
   }
 
   counters = {
-    image_service_uploads_total        = ["outcome"]
-    image_service_rejected_total       = ["reason"]
-    image_service_cache_requests_total = ["result"]
-    image_service_orphans_found_total  = ["kind"]
+    image_service_uploads_total             = ["outcome"]
+    image_service_rejected_total            = ["reason"]
+    image_service_connections_refused_total = ["code"]
+    image_service_cache_requests_total      = ["result"]
+    image_service_orphans_found_total       = ["kind"]
   }
 
   gauges = {
-    image_service_outbox_depth              = []
-    image_service_outbox_oldest_age_seconds = []
-    image_service_outbox_set_aside          = []
+    image_service_outbox_depth                        = []
+    image_service_outbox_oldest_age_seconds           = []
+    image_service_outbox_set_aside                    = []
+    image_service_outbox_last_round_timestamp_seconds = []
+    image_service_outbox_measured_timestamp_seconds   = []
   }
 
   metric_stream = "metrics"

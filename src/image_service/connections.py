@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from image_service.api.errors import error_response
 from image_service.api.middleware import decorate
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
+from image_service.observers import ConnectionObserver, Nobody
 from image_service.request_head import MAX_HEAD_BYTES, RequestHead, too_much
 
 access = structlog.stdlib.get_logger("image_service.access")
@@ -46,8 +47,11 @@ class Connection(HttpToolsProtocol):
     unread_seconds: float = 20.0
     linger_seconds: float = 2.0
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, observer: ConnectionObserver | None = None, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
+        self._observer = observer or Nobody()
         self._max_connections = self.limit_concurrency or _MAX_CONNECTIONS
         self.limit_concurrency = None  # uvicorn would refuse requests, and in plain text
         self._head = RequestHead()
@@ -279,6 +283,7 @@ class Connection(HttpToolsProtocol):
         if withdrawn:
             state["error_code"] = error.code  # the application is about to log its request
             return
+        self._observer.connection_refused(error.code)
         access.info(
             "request",
             request_id=request_id,

@@ -13,14 +13,17 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from image_service.log_processors import flat_cause, hide_secrets
+
 LogFormat = Literal["json", "console"]
 
 _LEVELS = {
     # They log what requests hold: signed headers, urls, bytes of a malformed body.
     **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
     "python_multipart": "ERROR",
-    # Who changed what is written down at any level of the rest.
-    "image_service.audit": "INFO",
+    # Who changed what is written down at any level of the rest, and so are the requests:
+    # alarms count them.
+    **dict.fromkeys(("image_service.audit", "image_service.access"), "INFO"),
 }
 
 
@@ -83,11 +86,14 @@ def _renderers(log_format: LogFormat) -> list[Processor]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     # Tracebacks without local variables: those hold tokens and file content.
     if log_format == "console":
-        plain = structlog.dev.plain_traceback
-        return [remove_meta, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        text = structlog.processors.ExceptionRenderer()
+        return [remove_meta, flat_cause, text, hide_secrets, plain]
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         remove_meta,
+        flat_cause,
         structlog.processors.ExceptionRenderer(tracebacks),
+        hide_secrets,
         structlog.processors.JSONRenderer(),
     ]

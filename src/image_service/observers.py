@@ -32,6 +32,14 @@ class RequestObserver(Protocol):
         ...
 
 
+class ConnectionObserver(Protocol):
+    """What clients open and send, where it is no request for the service."""
+
+    def connection_refused(self, code: str) -> None:
+        """It was answered with an error, one of `docs/errors.md`, and is being closed."""
+        ...
+
+
 CallOutcome = Literal["ok", "refused", "throttled", "failed", "unanswered", "cancelled"]
 """`refused`: a failed condition, or a fault of ours. `cancelled`: by a deadline of ours."""
 
@@ -124,6 +132,8 @@ class Nobody:
 
     def upload(self, outcome: str) -> None: ...
 
+    def connection_refused(self, code: str) -> None: ...
+
     def __call__(
         self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int = 0
     ) -> None: ...
@@ -154,6 +164,7 @@ class Observers:
     """One for each concern; by default nobody listens."""
 
     requests: RequestObserver = field(default_factory=Nobody)
+    connections: ConnectionObserver = field(default_factory=Nobody)
     calls: CallObserver = field(default_factory=Nobody)
     cache: CacheObserver = field(default_factory=Nobody)
     pictures: PictureObserver = field(default_factory=Nobody)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import io
 import json
 import logging
-import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -18,41 +15,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, upload
+from tests.logs import Log, watched_log
 
 from image_service.domain.errors import DependencyUnavailable
-
-Line = dict[str, Any]
-
-
-class Log:
-    def __init__(self) -> None:
-        self.stream = io.StringIO()
-
-    @property
-    def text(self) -> str:
-        return self.stream.getvalue()
-
-    @property
-    def lines(self) -> list[Line]:
-        return [json.loads(line) for line in self.text.splitlines()]
-
-    def of(self, response: httpx.Response, **facts: Any) -> list[Line]:
-        """The lines of that request that say so."""
-        wanted = facts | {"request_id": response.headers["x-request-id"]}
-        return [line for line in self.lines if wanted.items() <= line.items()]
 
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """As it goes to stdout, from here on."""
-    root = logging.getLogger()
-    ours = next(h for h in root.handlers if type(h) is logging.StreamHandler)
-    written = Log()
-    handler = logging.StreamHandler(written.stream)
-    handler.setFormatter(ours.formatter)
-    root.addHandler(handler)
-    yield written
-    root.removeHandler(handler)
+    with watched_log() as written:
+        yield written
 
 
 async def test_a_request_is_one_line(client: httpx.AsyncClient, log: Log, user: str):
@@ -131,16 +102,51 @@ async def test_changes_and_refusals_are_audited(
         assert line["user_id"].startswith("stranger-")
     [line] = log.of(nobody, event="audit")
     assert (line["action"], line["user_id"], line["outcome"]) == ("read", None, "TOKEN_MISSING")
+    assert line["image_id"] == image_id
 
 
-async def test_audit_lines_are_written_at_any_level(client: httpx.AsyncClient, log: Log):
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("POST", IMAGES, "upload"),
+        ("GET", IMAGES, "list"),
+        ("GET", f"{IMAGES}/any%20text", "read"),  # which is not to be found in an audit
+        ("PATCH", f"{IMAGES}/any-text", "update"),
+        ("DELETE", f"{IMAGES}/any-text", "delete"),
+        ("GET", "/usage", "usage"),
+    ],
+)
+async def test_whoever_has_no_token_is_audited_without_an_image(
+    anonymous: httpx.AsyncClient, log: Log, method: str, path: str, action: str
+):
+    response = await anonymous.request(method, path)
+    [line] = log.of(response, event="audit")
+    assert (line["action"], line["image_id"]) == (action, None)
+    assert line["outcome"] == "TOKEN_MISSING"
+
+
+async def test_what_a_refused_body_is_drained_for_is_no_time_of_the_request(
+    anonymous: httpx.AsyncClient, log: Log
+):
+    async def slow_body() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(0.8)
+        yield b"x"
+
+    response = await anonymous.post(IMAGES, content=slow_body())
+    assert response.status_code == 401
+    [line] = log.of(response, event="request")
+    assert 0 < line["duration_ms"] < 600
+
+
+async def test_audits_and_requests_are_written_at_any_level(client: httpx.AsyncClient, log: Log):
     root = logging.getLogger()
     root.setLevel("ERROR")
     try:
         response = await client.post(IMAGES, files={"file": PHOTO})
     finally:
         root.setLevel("INFO")
-    assert [line["event"] for line in log.of(response)] == ["audit"]
+    assert [line["event"] for line in log.of(response)] == ["audit", "request"]
 
 
 async def test_a_failure_is_logged_once_with_its_cause(
@@ -155,14 +161,15 @@ async def test_a_failure_is_logged_once_with_its_cause(
         except OSError as cause:
             raise DependencyUnavailable from cause
 
-    for failing, event, level, reason in (
-        (broken, "unhandled_error", "error", "a bug"),
-        (down, "request_failed", "warning", "by the peer"),
+    for failing, event, level, kind, reason in (
+        (broken, "unhandled_error", "error", "RuntimeError", "a bug"),
+        (down, "request_failed", "warning", "ConnectionResetError", "by the peer"),
     ):
         monkeypatch.setattr(app.state.services.library, "list", failing)
         response = await client.get(IMAGES)
         failure, request = log.of(response)
         assert (failure["event"], failure["level"]) == (event, level)
+        assert failure["cause"] == f"{kind}: {reason}"
         assert any(reason in raised["exc_value"] for raised in failure["exception"])
         assert request["event"] == "request"
         assert request["status"] == response.status_code >= 500
@@ -294,48 +301,3 @@ async def test_nothing_a_caller_wrote_is_in_it(
     }
     for secret in secrets:
         assert [line for line in log.text.splitlines() if secret in line] == []
-
-
-# What the language of CloudWatch Logs Insights brings along.
-_LANGUAGE = {
-    *("fields", "filter", "stats", "sort", "by", "and", "or", "not", "in"),
-    *("bin", "pct", "max", "count", "latest"),
-}
-_QUERY = re.compile(r"^```logs-insights\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-async def test_the_documented_queries_ask_for_what_is_there(
-    app: FastAPI,
-    client: httpx.AsyncClient,
-    stranger: httpx.AsyncClient,
-    log: Log,
-    repository_root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    async def broken(*_: object) -> None:
-        raise RuntimeError("a bug")
-
-    async def down(*_: object) -> None:
-        raise DependencyUnavailable
-
-    image = await upload(client)
-    await stranger.get(f"{IMAGES}/{image['id']}")
-    for failing in (broken, down):
-        monkeypatch.setattr(app.state.services.library, "list", failing)
-        await client.get(IMAGES)
-    names = {"@timestamp"} | {name for line in log.lines for name in line}
-    names |= {
-        f"exception.{number}.{name}"
-        for line in log.lines
-        for number, raised in enumerate(line.get("exception", ()))
-        for name in raised
-    }
-    values = {str(value) for line in log.lines for value in line.values()}
-
-    queries = _QUERY.findall((repository_root / "docs/operations.md").read_text())
-    assert len(queries) >= 5
-    for query in queries:
-        words = re.sub(r'"[^"]*"|\b\d+m?\b(?!\.)', "", query)
-        asked = set(re.findall(r"@?[a-z_]+(?:\.\d+\.[a-z_]+)?", words)) - _LANGUAGE
-        assert asked <= names, query
-        assert set(re.findall(r'"([^"]*)"', query)) <= values | {"…", "unknown"}, query

@@ -219,6 +219,23 @@ async def test_with_redis_hits_and_its_calls_are_counted(
     assert calls(samples, "redis", "invalidate") == 2
 
 
+async def test_an_invalidation_that_redis_never_heard_of_is_counted(
+    open_app: OpenApp, new_client: NewClient, user: str
+):
+    nobody = "redis://127.0.0.1:9"
+    async with (
+        open_app(redis_url=nobody) as app,
+        new_client(user, app=app) as client,
+        operations_port(app) as scrape,
+    ):
+        assert (await scrape())("cache_invalidations_lost_total") == 0
+        image = await upload(client)
+        once = (await scrape())("cache_invalidations_lost_total")
+        await client.patch(f"{IMAGES}/{image['id']}", json={"title": "x", "version": 1})
+        twice = (await scrape())("cache_invalidations_lost_total")
+    assert (once, twice) == (1, 2)
+
+
 async def test_no_number_of_paths_methods_or_ids_makes_more_series(
     new_client: NewClient, metered: FastAPI, scrape: Scraper
 ):
@@ -269,6 +286,7 @@ async def test_the_process_shows(scrape: Scraper):
     assert ("process_resident_memory_bytes", frozenset()) in samples.values
     assert "image_service_build_info{" in samples.text
     assert samples("outbox_last_round_timestamp_seconds") > 1_700_000_000
+    assert samples("outbox_measured_timestamp_seconds") > 1_700_000_000
 
 
 async def test_two_apps_share_no_figure(open_app: OpenApp, scrape: Scraper):

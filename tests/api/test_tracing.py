@@ -11,10 +11,15 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi import FastAPI
+from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, upload
-from tests.api.test_logs import SECRET, Log, everything, log
+from tests.api.test_logs import SECRET, everything, log
+from tests.logs import Log
 from tests.otlp_receiver import Receiver, attributes, receiving
 
 from image_service import server
@@ -284,6 +289,22 @@ def troubles(log: Log) -> list[dict[str, object]]:
     return [line for line in log.lines if line["event"] == "traces_not_sent"]
 
 
+async def test_headers_that_cannot_be_read_are_not_shown(
+    receiver: Receiver,
+    environment: pytest.MonkeyPatch,
+    open_app: OpenApp,
+    new_client: NewClient,
+    log: Log,
+):
+    environment.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization: Basic {SECRET}")
+    async with open_app() as app, new_client(None, app=app) as client:
+        await client.get(IMAGES)
+    assert server_spans(receiver)  # a collector that needs none is sent everything
+    [line] = troubles(log)
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in str(line["reason"])
+    assert SECRET not in log.text
+
+
 @pytest.mark.parametrize("trouble", ["down", "refuses", "hangs"])
 async def test_without_a_collector_requests_go_on(  # noqa: PLR0917 - fixtures and parameters
     receiver: Receiver,
@@ -371,6 +392,23 @@ async def test_no_secret_no_id_and_no_word_of_a_caller_is_in_it(
         *("GET", "GET /usage", "GET /docs", "GET /redoc", "GET /openapi.json"),
         *("GET /docs/assets/{name}", "HTTP /images/{id}", "OPTIONS"),
     }
+
+
+async def test_the_framework_sends_no_spans_of_its_own(
+    receiver: Receiver,
+    open_app: OpenApp,
+    new_client: NewClient,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """They hold paths and queries. It would, once anybody sets a provider for the process."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    async with open_app() as app, new_client(None, app=app) as client:
+        await client.get(IMAGES, params={"tag": SECRET})
+    assert exporter.get_finished_spans() == ()
+    assert len(server_spans(receiver)) == 1
 
 
 async def test_errors_are_named_and_failures_marked(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -19,6 +21,7 @@ from image_service.devstack.issuer import LocalIssuer
 pytestmark = pytest.mark.e2e
 
 AWS_SECRET = "aws-secret-5d1c"
+SESSION_TOKEN = "FwoGZXIvYXdzEJr/session+token+2c6b=="
 REDIS_PASSWORD = "redis-password-77ab"
 WORDS = "user-words-93fe"
 DEAD = "http://127.0.0.1:9"
@@ -30,6 +33,7 @@ def server(environment: Mapping[str, str], **changes: str) -> Iterator[tuple[str
     environment = {
         **environment,
         "AWS_SECRET_ACCESS_KEY": AWS_SECRET,
+        "AWS_SESSION_TOKEN": SESSION_TOKEN,
         "IMAGE_SERVICE_PORT": str(port),
         "IMAGE_SERVICE_OPS_PORT": "0",
         "IMAGE_SERVICE_LOG_LEVEL": "debug",
@@ -41,6 +45,33 @@ def server(environment: Mapping[str, str], **changes: str) -> Iterator[tuple[str
         running.wait_for("Uvicorn running")
         yield f"http://127.0.0.1:{port}", running
         running.stop()
+
+
+class QuotesTheRequest(http.server.BaseHTTPRequestHandler):
+    """DynamoDB, where the signature is wrong: it says what should have been signed."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        signed = "\n".join(f"{name.lower()}:{value}" for name, value in self.headers.items())
+        message = f"The Canonical String for this request should have been\n'POST\n/\n\n{signed}'"
+        answer = {"__type": "com.amazon.coral.service#InvalidSignatureException"}
+        body = json.dumps(answer | {"message": message}).encode()
+        self.send_response(400)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def quoting() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), QuotesTheRequest) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
 
 
 def use(url: str, token: str) -> set[int]:
@@ -80,7 +111,7 @@ async def provisioned(emulator: str, issuer: LocalIssuer) -> str:
 
 
 def test_no_secret_and_no_users_word_is_in_it(
-    provisioned: str, issuer: LocalIssuer, redis_url: str
+    provisioned: str, issuer: LocalIssuer, redis_url: str, quoting: str
 ):
     token = issuer.token(
         f"user-{secrets.token_hex(4)}", issuer=stack.ISSUER, client_id=stack.CLIENT_ID
@@ -94,6 +125,7 @@ def test_no_secret_and_no_users_word_is_in_it(
         {},
         {"AWS_ENDPOINT_URL_S3": DEAD},
         {"AWS_ENDPOINT_URL_DYNAMODB": DEAD},
+        {"AWS_ENDPOINT_URL_DYNAMODB": quoting},
         {"IMAGE_SERVICE_JWKS_URL": f"{DEAD}/jwks.json"},
     ):
         with server(environment, **changes) as (url, running):
@@ -108,5 +140,9 @@ def test_no_secret_and_no_users_word_is_in_it(
         "image_service.adapters.circuit",
     }
     assert all(line.keys() >= {"event", "level", "timestamp", "stage"} for line in lines)
-    for secret in (token, token.split(".")[2], AWS_SECRET, REDIS_PASSWORD, WORDS):
+    quoted = [line for line in lines if line.get("kind") == "InvalidSignatureException"]
+    assert quoted
+    assert all("x-amz-security-token:[hidden]" in line["cause"] for line in quoted)
+    ours = (AWS_SECRET, SESSION_TOKEN, REDIS_PASSWORD)
+    for secret in (token, token.split(".")[2], *ours, WORDS):
         assert [line for line in output.splitlines() if secret in line] == []

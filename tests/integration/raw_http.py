@@ -90,7 +90,7 @@ class Serving:
 @asynccontextmanager
 async def serving(
     app: App,
-    protocol: type[Connection] = Hurried,
+    protocol: Callable[..., Connection] = Hurried,
     *,
     send_buffer: int | None = None,
     receive_buffer: int | None = None,

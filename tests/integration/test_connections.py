@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.raw_http import CHUNKED, POST, Echo, Serving, answers, get, refusal, serving
+from tests.integration.raw_http import (
+    CHUNKED,
+    POST,
+    Echo,
+    Hurried,
+    Serving,
+    answers,
+    get,
+    refusal,
+    serving,
+)
 
 
 @pytest.fixture
@@ -78,6 +89,31 @@ async def test_a_refusal_is_logged_like_any_request(server: Serving):
         *("event", "log_level", "request_id", "method", "route", "status", "code"),
         *("duration_ms", "bytes_in", "bytes_out", "user_id"),
     }
+
+
+class Refusals:
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def connection_refused(self, code: str) -> None:
+        self.codes.append(code)
+
+
+async def test_what_is_refused_before_there_is_a_request_is_told(echo: Echo):
+    refusals = Refusals()
+    async with serving(echo, partial(Hurried, observer=refusals), max_connections=1) as server:
+        await server.talk(MALFORMED["no host"])
+        await server.talk(b"GET / HTTP/1.1\r\n", pause=0.5)
+        assert refusals.codes == ["MALFORMED_BODY", "UPLOAD_TIMEOUT"]
+        slow = asyncio.create_task(server.talk(get("/slow"), half_close=True))
+        while not server.connections:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert refusal(await server.talk()) == (503, "OVERLOADED")
+        assert len(answers(await slow)) == 1
+        # The application has this one, and will tell of it itself.
+        await server.talk(MALFORMED["chunk longer than it says"])
+    assert refusals.codes == ["MALFORMED_BODY", "UPLOAD_TIMEOUT", "OVERLOADED"]
 
 
 async def test_old_clients_need_no_host(server: Serving):

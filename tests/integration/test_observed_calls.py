@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -16,14 +16,16 @@ from tests.integration.table import Table
 from tests.integration.world import World
 from tests.jwks_server import JwksServer
 from tests.redis_server import redis_proxy
+from tests.scraping import Samples
 
 from image_service.adapters.aws_calls import observe_calls
-from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth
+from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth, keys
 from image_service.adapters.observed_http import ObservedClient
+from image_service.adapters.prometheus import PrometheusMetrics
 from image_service.adapters.redis import RedisWindows, open_redis
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
-from image_service.domain.outbox import CachePurge, OutboxEntry
+from image_service.domain.outbox import CachePurge, Lane, OutboxEntry
 from image_service.observers import CallOutcome
 
 WINDOW = [("requests", 10, 60)]
@@ -94,6 +96,44 @@ async def test_a_call_that_is_given_up(server: FaultyServer, health: DynamoHealt
     assert 0.15 < calls.seconds[0] < 5
 
 
+CANCELLED = "TransactionCanceledException"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "outcome"),
+    [
+        (("None", "ThrottlingError"), "throttled"),
+        (("ProvisionedThroughputExceeded",), "throttled"),
+        (("TransactionConflict", "None"), "refused"),
+        (("None", "ConditionalCheckFailed"), "refused"),
+    ],
+)
+async def test_a_transaction_is_throttled_where_one_of_its_items_is(
+    server: FaultyServer, calls: Calls, reasons: tuple[str, ...], outcome: CallOutcome
+):
+    server.script = [faults.refusal(CANCELLED, reasons=reasons)]
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        observe_calls(client, "dynamodb", calls)
+        put: Any = {"Put": {"TableName": "any", "Item": {"PK": {"S": "A"}}}}
+        with pytest.raises(client.exceptions.TransactionCanceledException):
+            await client.transact_write_items(TransactItems=[put])
+    assert calls.told == [("dynamodb", "TransactWriteItems", outcome, 0)]
+
+
+async def test_all_retries_show(server: FaultyServer):
+    metrics = PrometheusMetrics({})
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        await create_table(client, "ImageMetadata-retried")
+        observe_calls(client, "dynamodb", metrics.observers.calls)
+        for failures in (2, 1):
+            server.script = [faults.refusal("InternalServerError", status=500)] * failures
+            await DynamoHealth(client, "ImageMetadata-retried").ping()
+    samples = Samples(metrics.render("")[0].decode())
+    called = {"service": "dynamodb", "operation": "GetItem"}
+    assert samples("dependency_retries_total", **called) == 3
+    assert samples("dependency_call_seconds_count", **called, outcome="ok") == 2
+
+
 async def test_redis(redis_url: str, unique: str, calls: Calls):
     async with (
         redis_proxy(redis_url) as proxy,
@@ -151,6 +191,43 @@ async def test_an_entry_that_is_put_off_stays_as_old_as_it_is(world: World):
     assert await world.outbox.set_aside(put_off)
     found = await backlog.measure(now)
     assert (found.waiting, found.oldest_age, found.set_aside) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "age"),
+    [
+        ("2026-01-31T09:30:00.000Z#no-ulid", 60),
+        ("2026-01-31T09:30:00.000Z#8ZZZZZZZZZZZZZZZZZZZZZZZZZ", 60),
+        ("2026-01-31T09:30:00.000Z#7ZZZZZZZZZZZZZZZZZZZZZZZZZ", 60),  # in the year 10889
+        ("2026-01-31T09:32:00.000Z#due-later", 0),
+        ("anything", 0),
+        ("anything#no-ulid", 0),
+    ],
+)
+async def test_an_entry_that_nobody_can_read_counts_like_any(world: World, place: str, age: float):
+    table: Table = world.table
+    now = datetime(2026, 1, 31, 9, 31, tzinfo=UTC)
+    for partition in (keys.outbox_partition(Lane.FILES, 0), keys.SET_ASIDE):
+        item = {"PK": {"S": partition}, "SK": {"S": place}}
+        await table.client.put_item(TableName=table.name, Item=item)
+    found = await DynamoBacklog(table.client, table.name).measure(now)
+    assert (found.waiting, found.set_aside) == (1, 1)
+    assert found.oldest_age == age
+
+    older = OutboxEntry.new(CachePurge("alice", frozenset({"image"})), now - timedelta(minutes=5))
+    await world.outbox.add(older)
+    found = await DynamoBacklog(table.client, table.name).measure(now)
+    assert (found.waiting, found.oldest_age) == (2, 300)
+
+
+async def test_a_measurement_that_fails_leaves_no_call_behind(server: FaultyServer, calls: Calls):
+    """It would go on after the client is closed."""
+    server.script = [faults.refusal("AccessDeniedException")] + [faults.silence] * 100
+    async with server.running() as url, engines.dynamodb_client(url, 0.2) as client:
+        observe_calls(client, "dynamodb", calls)
+        with pytest.raises(DependencyUnavailable):
+            await DynamoBacklog(client, "any").measure(datetime.now(UTC))
+        assert len(calls.told) == len(Lane) * keys.SHARDS + 1
 
 
 async def test_measuring_a_long_backlog_is_bounded(world: World):

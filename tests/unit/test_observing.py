@@ -17,10 +17,13 @@ from tests.fakes import (
     FakeTable,
     FakeUploadIntents,
 )
+from tests.scraping import Samples
 from tests.unit.builders import NOW, FakeProcessor, make_image
 
+from image_service.adapters.prometheus import PrometheusMetrics
 from image_service.domain.errors import DependencyUnavailable, InvalidImage, OutcomeUnknown
-from image_service.observers import Backlog, Nobody
+from image_service.domain.uploads import UploadIntent
+from image_service.observers import Backlog, Nobody, WorkerObserver
 from image_service.services.audit_trail import AuditedRepository
 from image_service.services.loop_lag import watched_loop
 from image_service.services.outbox import OutboxProcessor
@@ -62,7 +65,7 @@ class Probe:
         self.asked += 1
         if self.failure:
             raise self.failure
-        return Backlog(waiting=self.asked, oldest_age=1.5, set_aside=0)
+        return Backlog(waiting=self.asked, oldest_age=1.5, set_aside=7)
 
 
 @pytest.fixture
@@ -71,9 +74,10 @@ def notes() -> Notes:
 
 
 class Parts:
-    def __init__(self, notes: Notes, *, measure_every: float) -> None:
+    def __init__(self, observer: WorkerObserver, *, measure_every: float) -> None:
         table = FakeTable()
         self.outbox, self.probe, self.objects = FakeOutbox(table), Probe(), FakeObjectStore()
+        self.intents = FakeUploadIntents(table)
 
         async def no_cache(user_id: str, image_id: str) -> None: ...
 
@@ -86,10 +90,11 @@ class Parts:
         )
         self.worker = Worker(
             processor=processor,
-            sweeper=IntentSweeper(intents=FakeUploadIntents(table), objects=self.objects),
+            sweeper=IntentSweeper(intents=self.intents, objects=self.objects),
             poll=0.01,
+            sweep_every=0.02,
             backlog=self.probe,
-            observer=notes,
+            observer=observer,
             measure_every=measure_every,
         )
 
@@ -100,7 +105,7 @@ async def test_the_backlog_is_measured_at_once_and_then_seldom(notes: Notes):
     await asyncio.sleep(0.2)
     await parts.worker.aclose()
     assert notes.rounds > 3
-    assert notes.backlogs == [Backlog(waiting=1, oldest_age=1.5, set_aside=0)]
+    assert notes.backlogs == [Backlog(waiting=1, oldest_age=1.5, set_aside=7)]
 
 
 async def test_a_backlog_that_cannot_be_measured_stops_nothing(notes: Notes):
@@ -122,6 +127,42 @@ async def test_a_round_that_failed_is_none(notes: Notes):
     await asyncio.sleep(0.1)
     await parts.worker.aclose()
     assert notes.rounds == 0
+
+
+async def test_what_the_worker_tells_is_what_a_scraper_reads():
+    metrics = PrometheusMetrics({})
+
+    def shown(name: str, **labels: str) -> float:
+        return Samples(metrics.render("")[0].decode())(name, **labels)
+
+    parts = Parts(metrics.observers.worker, measure_every=0.01)
+    parts.probe.failure = DependencyUnavailable()
+    image = make_image("alice")
+    await parts.intents.announce(
+        UploadIntent(
+            image_id=image.id, user_id="alice", object_keys=image.object_keys, created_at=NOW
+        )
+    )
+    began = time.time()
+    parts.worker.start()
+    await asyncio.sleep(0.1)
+    assert shown("outbox_last_round_timestamp_seconds") >= began
+    assert shown("orphans_found_total", kind="upload") == 1
+    # While it can't be measured, the time shows how old the figures are.
+    assert (shown("outbox_measured_timestamp_seconds"), shown("outbox_set_aside")) == (0, 0)
+
+    parts.probe.failure = None
+    await asyncio.sleep(0.1)
+    parts.probe.failure = DependencyUnavailable()
+    await asyncio.sleep(0.02)
+    assert shown("outbox_depth") > 1
+    assert (shown("outbox_oldest_age_seconds"), shown("outbox_set_aside")) == (1.5, 7)
+    measured_at = shown("outbox_measured_timestamp_seconds")
+    assert measured_at >= began + 0.1
+    await asyncio.sleep(0.05)
+    await parts.worker.aclose()
+    assert shown("outbox_measured_timestamp_seconds") == measured_at
+    assert shown("outbox_last_round_timestamp_seconds") > measured_at
 
 
 async def test_a_loop_that_is_held_up_shows(notes: Notes):
@@ -201,3 +242,22 @@ async def test_what_may_have_been_committed_is_written_down_as_such(trail: Trail
     with pytest.raises(OutcomeUnknown):
         await audited.add(image)
     assert trail.facts() == [("audit", "upload", "alice", image.id, 1, "unknown")]
+
+
+async def test_a_commit_that_a_deadline_cuts_short_is_written_down_as_unknown(trail: Trail):
+    inner = FakeImageRepository()
+    image = make_image("alice")
+    await inner.add(image)
+    asked = asyncio.Event()
+
+    async def hangs(*_: object) -> None:
+        asked.set()
+        await asyncio.sleep(60)
+
+    inner.mark_deleted = hangs  # type: ignore[assignment, method-assign] # nobody answers
+    deletion = asyncio.create_task(AuditedRepository(inner).mark_deleted(image, NOW))
+    await asked.wait()
+    deletion.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deletion
+    assert trail.facts() == [("audit", "delete", "alice", image.id, 1, "unknown")]

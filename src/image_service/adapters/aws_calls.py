@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from image_service.adapters.aws_errors import cancellation_reasons, error_code
 from image_service.observers import CallObserver, CallOutcome
 
 _SERVER_ERROR: Final = 500
@@ -14,10 +15,12 @@ _TOO_MANY: Final = 429
 _THROTTLED: Final = frozenset(
     {
         "PriorRequestNotComplete",
+        "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "SlowDown",
         "Throttling",
+        "ThrottlingError",
         "ThrottlingException",
         "TooManyInvalidationsInProgress",
         "TooManyRequestsException",
@@ -57,7 +60,9 @@ def observe_calls(client: Any, service: str, observer: CallObserver) -> None:
 
 def _outcome(error: ClientError) -> CallOutcome:
     status = _metadata(error).get("HTTPStatusCode", _SERVER_ERROR)
-    if status == _TOO_MANY or error.response.get("Error", {}).get("Code") in _THROTTLED:
+    # A transaction that is throttled is cancelled, for reasons with names of their own.
+    codes = {error_code(error), *cancellation_reasons(error)}
+    if status == _TOO_MANY or codes & _THROTTLED:
         return "throttled"
     return "failed" if status >= _SERVER_ERROR else "refused"
 

@@ -54,10 +54,12 @@ def translated(operation: str) -> Iterator[None]:
 
 
 def describe(error: BotoCoreError | ClientError) -> dict[str, Any]:
-    """What a log line says about it: the kind, and AWS's own text and request id."""
-    facts: dict[str, Any] = {"kind": error_code(error), "cause": str(error)}
+    """What a log line says about it: the kind, the cause, and what AWS itself tells."""
+    facts: dict[str, Any] = {"kind": error_code(error), "cause": error}
     if isinstance(error, ClientError):
         facts["aws_request_id"] = error.response.get("ResponseMetadata", {}).get("RequestId")
+    if reasons := cancellation_reasons(error):
+        facts["reasons"] = reasons
     return facts
 
 
@@ -66,6 +68,21 @@ def error_code(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "")
     return type(error).__name__
+
+
+def cancellations(error: BotoCoreError | ClientError) -> list[Any]:
+    """What DynamoDB says of each action of a transaction that it cancelled, in their order."""
+    if not isinstance(error, ClientError):
+        return []
+    response: Any = error.response  # CancellationReasons is only in some of them
+    reasons: list[Any] = response.get("CancellationReasons", [])
+    return reasons
+
+
+def cancellation_reasons(error: BotoCoreError | ClientError) -> list[str]:
+    """The codes of those actions that were in the way, such as `TransactionConflict`."""
+    codes = [reason.get("Code", "None") for reason in cancellations(error)]
+    return [code for code in codes if code != "None"]
 
 
 def may_have_happened(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger(__name__)
 
+_OPERATION: Final = "cloudfront:CreateInvalidation"
 _BUSY: Final = frozenset(
     {"TooManyInvalidationsInProgress", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
 )
@@ -36,7 +37,7 @@ class CloudFrontCdn:
         unique = list(dict.fromkeys(paths))  # a deletion that was repaired may be there twice
         if not unique:  # CloudFront refuses an empty list
             return
-        with translated("cloudfront:CreateInvalidation"):
+        with translated(_OPERATION):
             try:
                 await self._client.create_invalidation(
                     DistributionId=self._distribution_id,
@@ -49,7 +50,7 @@ class CloudFrontCdn:
                 if error_code(error) in _BUSY:
                     raise CdnBusy from error
                 if error_code(error) in _REFUSED:
-                    log.warning("invalidation_refused", **describe(error))
+                    log.warning("invalidation_refused", operation=_OPERATION, **describe(error))
                     raise CdnRefused from error
                 raise
 

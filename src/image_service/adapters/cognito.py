@@ -239,7 +239,7 @@ class _KeySet:
             body = await download_keys(self._http, self._url, within=self._within)
             keys = usable_keys(json.loads(body))
         except Exception as error:  # noqa: BLE001  # whatever it was, the old set serves on
-            log.warning("jwks_fetch_failed", reason=repr(error), keys_kept=len(self._keys))
+            log.warning("jwks_fetch_failed", cause=error, keys_kept=len(self._keys))
             return
         self._keys = keys
         self._refresh_at = self._monotonic() + _REFRESH_SECONDS

@@ -45,6 +45,7 @@ class PrometheusMetrics:
         Info("image_service_build", "What runs here.", registry=registry).info(build)
         self._observers = Observers(
             requests=_Requests(registry),
+            connections=_Connections(registry),
             calls=_Calls(registry),
             cache=_Cache(registry),
             pictures=_Pictures(registry),
@@ -107,6 +108,19 @@ class _Requests:
 
     def upload(self, outcome: str) -> None:
         self._uploads.labels(outcome).inc()
+
+
+class _Connections:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "image_service_connections_refused",
+            "Connections closed with an error before there was a request, by its code.",
+            ("code",),
+            registry=registry,
+        )
+
+    def connection_refused(self, code: str) -> None:
+        self._refused.labels(code).inc()
 
 
 class _Calls:
@@ -196,6 +210,10 @@ class _Worker:
         self._aside = gauge(
             "image_service_outbox_set_aside", "Entries given up, for a person to look at."
         )
+        self._measured = gauge(
+            "image_service_outbox_measured_timestamp_seconds",
+            "When depth, age and set aside were last found out.",
+        )
         self._round = gauge(
             "image_service_outbox_last_round_timestamp_seconds",
             "When the worker last went through the outbox.",
@@ -215,6 +233,7 @@ class _Worker:
         self._depth.set(backlog.waiting)
         self._age.set(backlog.oldest_age)
         self._aside.set(backlog.set_aside)
+        self._measured.set_to_current_time()
 
     def swept(self, orphans: int) -> None:
         self._swept.inc(orphans)

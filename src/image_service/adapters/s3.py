@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from image_service.adapters.aws_errors import error_code, translated
 from image_service.domain.audit import FilePage, StoredFile
-from image_service.domain.errors import DependencyUnavailable
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
@@ -59,10 +58,10 @@ class S3ObjectStore:
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
-        # DeleteObjects answers 200 even where it could not delete some of them.
-        if errors := answer.get("Errors"):
-            log.warning("objects_not_deleted", errors=errors)
-            raise DependencyUnavailable
+            # It answers 200 even where it could not delete some of them.
+            if errors := answer.get("Errors"):
+                log.warning("objects_not_deleted", errors=errors)
+                raise ClientError({"Error": errors[0]}, "DeleteObjects")
 
 
 class S3Inventory:

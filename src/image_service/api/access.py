@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _ACTIONS: Final[Mapping[tuple[str, str | None], str]] = {
     ("GET", "/images/{id}"): "read",
     ("PATCH", "/images/{id}"): "update",
     ("DELETE", "/images/{id}"): "delete",
+    ("GET", "/usage"): "usage",
 }
 
 
@@ -90,7 +92,8 @@ class Recorder:
 
     def ended(self, exchange: Exchange) -> None:
         scope, state = exchange.scope, exchange.scope["state"]
-        method, route = scope["method"], self._route(scope)
+        found = self._route(scope)
+        method, route = scope["method"], getattr(found, "path", None)
         code = state.get("error_code")
         principal = state.get("principal")
         user_id = principal.user_id if principal else None
@@ -112,7 +115,7 @@ class Recorder:
                 "audit",
                 action=action,
                 user_id=user_id,
-                image_id=_image_id(scope),
+                image_id=_image_id(found, scope["path"]),
                 outcome=code,
             )
 
@@ -124,24 +127,26 @@ class Recorder:
             self._observer.upload(_upload_outcome(exchange, code))
         self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)
 
-    def _route(self, scope: Scope) -> str | None:
-        """The route's template; never the path, whose parts a caller chooses.
+    def _route(self, scope: Scope) -> Any:
+        """What is told of is its template; never the path, whose parts a caller chooses.
 
         What is answered before it gets to a route is counted for the one it was meant for.
         """
         found: Any = scope.get("route")
         if found is None:
-            found = next((r for r in self._routes if _matches(r, scope["path"])), None)
-        return getattr(found, "path", None)
+            found = next((r for r in self._routes if _match(r, scope["path"])), None)
+        return found
 
 
-def _matches(route: Any, path: str) -> bool:
-    return route.path_regex.match(path) is not None
+def _match(route: Any, path: str) -> re.Match[str] | None:
+    matched: re.Match[str] | None = route.path_regex.match(path)
+    return matched
 
 
-def _image_id(scope: Scope) -> str | None:
+def _image_id(route: Any, path: str) -> str | None:
     """What the path names, if it can be an image at all: else it is any text."""
-    given = scope.get("path_params", {}).get("id", "")
+    match = _match(route, path)
+    given = match.groupdict().get("id", "") if match else ""
     return given if is_image_id(given) else None
 
 

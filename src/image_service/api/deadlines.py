@@ -61,7 +61,7 @@ class Deadlines:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise DependencyUnavailable from None
+            raise DependencyUnavailable from TimeoutError(f"not answered within {seconds:g} s")
 
     def _seconds(self, scope: Scope) -> float:
         if scope["method"] == "POST" and scope["path"] == self._upload_path:

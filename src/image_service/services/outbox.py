@@ -17,11 +17,12 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
 from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
-from image_service.domain.times import floor_to_milliseconds, utc_now
+from image_service.domain.times import floor_to_milliseconds, format_timestamp, utc_now
 from image_service.ports import Cdn, ImageRepository, ObjectStore, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
@@ -143,27 +144,28 @@ class OutboxProcessor:
         work = Clearing(Step.PURGE, tuple(gone for entry in entries for gone in entry.deletions))
         due = max(entry.due_at for entry in entries)
         batch = OutboxEntry.new(work, due, entries[0].lease)
-        try:
-            return batch if await self._outbox.replace(entries, batch) else None
-        except DependencyUnavailable:  # whichever of them is there now is taken again
-            log.warning("outbox_batch_failed", entries=len(entries), exc_info=True)
-            return None
+        with bound_contextvars(entry=batch.id):
+            try:
+                return batch if await self._outbox.replace(entries, batch) else None
+            except DependencyUnavailable:  # whichever of them is there now is taken again
+                log.warning("outbox_batch_failed", entries=len(entries), exc_info=True)
+                return None
 
     async def _drop_from_edges(self, batch: OutboxEntry) -> None:
+        refusal: CdnRefused | None = None
         refused: list[Deletion] = []
         try:
             await self._cdn.invalidate(_paths(batch.deletions), batch.id)
-        except CdnRefused:
+        except CdnRefused as failure:
             if len(batch.deletions) == 1:
                 raise
-            refused = await self._refused_singly(batch)
+            refusal, refused = failure, await self._refused_singly(batch)
         done = [gone for gone in batch.deletions if gone not in refused]
         await _bounded(self._repository.forget(gone) for gone in done)
-        if not refused:
+        if refusal and refused:
+            await self._failed(batch, refusal, Clearing(Step.PURGE, tuple(refused)))
+        else:
             await self._outbox.replace([batch], None)
-            return
-        left = Clearing(Step.PURGE, tuple(refused))
-        await self._put_off(batch, batch.tries + 1, self._backed_off(batch), left)
 
     async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:
         """Those at fault, after one call for each: they are not to keep the others back."""
@@ -179,22 +181,32 @@ class OutboxProcessor:
         self, entry: OutboxEntry, step: Callable[[OutboxEntry], Awaitable[T]]
     ) -> T | None:
         """Whatever fails, a bug included, is put off and holds nobody up."""
-        try:
-            return await step(entry)
-        except CdnBusy:
-            await self._put_off(entry, entry.tries, self._cdn_rest.begin())
-        except Exception as failure:
-            log.warning(
-                "outbox_entry_failed",
-                entry=entry.id,
-                tries=entry.tries + 1,
-                exc_info=not isinstance(failure, DependencyUnavailable),
-            )
-            await self._put_off(entry, entry.tries + 1, self._backed_off(entry))
+        with bound_contextvars(entry=entry.id):
+            try:
+                return await step(entry)
+            except CdnBusy as busy:
+                until = self._cdn_rest.begin()
+                log.warning("cdn_busy", rests_until=format_timestamp(until), cause=busy)
+                await self._put_off(entry, entry.tries, until, busy)
+            except Exception as failure:  # noqa: BLE001 - logged there
+                await self._failed(entry, failure)
         return None
 
+    async def _failed(
+        self, entry: OutboxEntry, failure: Exception, left: Clearing | None = None
+    ) -> None:
+        expected = isinstance(failure, DependencyUnavailable)  # told where it was translated
+        tries = entry.tries + 1
+        log.warning("outbox_entry_failed", tries=tries, cause=failure, exc_info=not expected)
+        await self._put_off(entry, tries, self._backed_off(entry), failure, left)
+
     async def _put_off(
-        self, entry: OutboxEntry, tries: int, until: datetime, left: Clearing | None = None
+        self,
+        entry: OutboxEntry,
+        tries: int,
+        until: datetime,
+        cause: Exception,
+        left: Clearing | None = None,
     ) -> None:
         """Come back to what is `left` of it, or to all."""
         due = floor_to_milliseconds(until)
@@ -204,9 +216,9 @@ class OutboxProcessor:
                 await self._outbox.replace([entry], later)
             elif await self._outbox.set_aside(replace(entry, tries=tries)):
                 self.set_aside += 1
-                log.error("outbox_entry_set_aside", entry=entry.id, work=repr(entry.work))
+                log.error("outbox_entry_set_aside", work=repr(entry.work), cause=cause)
         except DependencyUnavailable:  # its lease will run out
-            log.warning("outbox_entry_not_put_off", entry=entry.id, exc_info=True)
+            log.warning("outbox_entry_not_put_off", exc_info=True)
 
     def _backed_off(self, entry: OutboxEntry) -> datetime:
         seconds = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**entry.tries) * _jitter()

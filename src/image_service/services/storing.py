@@ -59,7 +59,7 @@ class ImageWriter:
                 await self._repository.add(image, intent=intent, claim=claim)
         except ImageServiceError as failure:
             if await self._is_committed(image, intent, failure):
-                log.warning("upload_committed_unanswered", image_id=image.id)
+                log.warning("upload_committed_unanswered", image_id=image.id, cause=failure)
                 return
             await self._discard(intent, claim)
             raise

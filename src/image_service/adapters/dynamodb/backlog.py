@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from image_service.adapters.aws_errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.domain.outbox import Lane
+from image_service.domain.times import parse_timestamp
 from image_service.observers import Backlog
 
 if TYPE_CHECKING:
@@ -34,7 +36,10 @@ class DynamoBacklog:
         shards = [
             keys.outbox_partition(lane, shard) for lane in Lane for shard in range(keys.SHARDS)
         ]
-        *waiting, aside = await asyncio.gather(*map(self._head, (*shards, keys.SET_ASIDE)))
+        looks = map(self._head, (*shards, keys.SET_ASIDE))
+        # All have ended, whatever one says: none outlives the client it asks.
+        heads = await asyncio.gather(*looks, return_exceptions=True)
+        *waiting, aside = [_answer(head) for head in heads]
         ages = [_age(item, now) for items in waiting for item in items]
         return Backlog(waiting=len(ages), oldest_age=max(0.0, *ages, 0.0), set_aside=len(aside))
 
@@ -52,7 +57,23 @@ class DynamoBacklog:
         return [from_wire(item) for item in answer["Items"]]
 
 
+def _answer(head: list[Item] | BaseException) -> list[Item]:
+    if isinstance(head, BaseException):
+        raise head
+    return head
+
+
 def _age(item: Item, now: datetime) -> float:
-    """Seconds since it was written: the time in its id, which putting it off doesn't change."""
-    entry_id = item["SK"].partition("#")[2]
-    return (now - ULID.from_str(entry_id).datetime).total_seconds()
+    """Seconds since it was written: the time in its id, which putting it off doesn't change.
+
+    Whatever nobody can read waits as well: it counts since it was due, or else as new.
+    """
+    due_at, _, entry_id = item["SK"].partition("#")
+    for read, text in ((_written_at, entry_id), (parse_timestamp, due_at)):
+        with suppress(ValueError, OverflowError):
+            return (now - read(text)).total_seconds()
+    return 0.0
+
+
+def _written_at(entry_id: str) -> datetime:
+    return ULID.from_str(entry_id).datetime

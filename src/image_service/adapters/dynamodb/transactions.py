@@ -17,7 +17,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from image_service.adapters.aws_errors import describe, error_code, may_have_happened
+from image_service.adapters.aws_errors import (
+    cancellation_reasons,
+    cancellations,
+    describe,
+    error_code,
+    may_have_happened,
+)
 from image_service.adapters.dynamodb.items import Item, from_wire
 from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
 
@@ -31,6 +37,7 @@ PATIENCE: Final = 9.0  # seconds; contention on one user's counter passes well w
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 0.8
 
+_OPERATION: Final = "dynamodb:TransactWriteItems"
 _FIRST_FAILURE: Final = 300  # of the HTTP status codes
 _CANCELLED: Final = "TransactionCanceledException"
 _PASSING_REASONS: Final = frozenset(
@@ -96,7 +103,7 @@ class Transactions:
             items = _failed_conditions(error)
             if any(item is not None for item in items):
                 raise ConditionFailed(items, in_doubt=attempts.in_doubt) from error
-            log.warning("transaction_failed", reasons=_reasons(error), **describe(error))
+            log.warning("transaction_failed", operation=_OPERATION, **describe(error))
             if attempts.in_doubt or may_have_happened(error):
                 raise OutcomeUnknown from error
             raise DependencyUnavailable from error
@@ -135,14 +142,10 @@ def _is_passing(error: BaseException) -> bool:
     if not isinstance(error, ClientError):
         # Unanswered: the same token finds out what became of it.
         return isinstance(error, BotoCoreError) and may_have_happened(error)
-    reasons = set(_reasons(error)) - {"None"}
+    reasons = set(cancellation_reasons(error))
     if error_code(error) == _CANCELLED:
         return bool(reasons) and reasons <= _PASSING_REASONS
     return error_code(error) in _PASSING_ERRORS or may_have_happened(error)
-
-
-def _reasons(error: BotoCoreError | ClientError) -> list[str]:
-    return [reason.get("Code", "None") for reason in _cancellations(error)]
 
 
 def _failed_conditions(error: BotoCoreError | ClientError) -> list[Item | None]:
@@ -150,13 +153,5 @@ def _failed_conditions(error: BotoCoreError | ClientError) -> list[Item | None]:
         from_wire(reason.get("Item", {}))
         if reason.get("Code") == "ConditionalCheckFailed"
         else None
-        for reason in _cancellations(error)
+        for reason in cancellations(error)
     ]
-
-
-def _cancellations(error: BotoCoreError | ClientError) -> list[Any]:
-    if not isinstance(error, ClientError):
-        return []
-    response: Any = error.response  # CancellationReasons is only in some of them
-    reasons: list[Any] = response.get("CancellationReasons", [])
-    return reasons

@@ -28,6 +28,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 _LAST_SPANS_SECONDS: Final = 3.0
 _TROUBLE_EVERY: Final = 60.0  # seconds
+# Quotes what it can't read of the headers, which hold the collector's password.
+_READER_OF_HEADERS: Final = "opentelemetry.util.re"
+_NO_PAIRS: Final = "OTEL_EXPORTER_OTLP_HEADERS: not all are name=value, so some are left out"
 
 _given_trace: ContextVar[int] = ContextVar("given_trace", default=0)
 
@@ -73,8 +76,8 @@ class OtelTracing:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        exporter = OTLPSpanExporter()
         with _library_muffled():
+            exporter = OTLPSpanExporter()
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
             try:
                 yield
@@ -125,4 +128,5 @@ class _Troubles(logging.Handler):
         now = time.monotonic()
         if now >= self._quiet_until.get(record.name, 0):
             self._quiet_until[record.name] = now + _TROUBLE_EVERY
-            log.warning("traces_not_sent", reason=record.getMessage())
+            quotes = record.name == _READER_OF_HEADERS
+            log.warning("traces_not_sent", reason=_NO_PAIRS if quotes else record.getMessage())

@@ -1,0 +1,49 @@
+"""The log as it goes to stdout, to be looked at."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+Line = dict[str, Any]
+
+
+class Log:
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[Line]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def saying(self, **facts: Any) -> list[Line]:
+        return [line for line in self.lines if facts.items() <= line.items()]
+
+    def of(self, response: httpx.Response, **facts: Any) -> list[Line]:
+        """The lines of that request that say so."""
+        return self.saying(**facts, request_id=response.headers["x-request-id"])
+
+
+@contextmanager
+def watched_log() -> Iterator[Log]:
+    """What is written from here on."""
+    root = logging.getLogger()
+    ours = next(h for h in root.handlers if type(h) is logging.StreamHandler)
+    written = Log()
+    handler = logging.StreamHandler(written.stream)
+    handler.setFormatter(ours.formatter)
+    root.addHandler(handler)
+    try:
+        yield written
+    finally:
+        root.removeHandler(handler)

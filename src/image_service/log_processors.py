@@ -15,16 +15,16 @@ _LONGEST_CAUSE: Final = 500  # characters; queries group by it, the traceback ha
 _LONGEST_CHAIN: Final = 20
 
 # Of nearly all text this finds nothing, at a fifth of the price of looking for the whole.
-_MARK: Final = re.compile("x-amz|X-Amz|X-AMZ|earer|EARER|AKIA|ASIA|://")
+_MARK: Final = re.compile(r"[xX]-[aA][mM][zZ]-|[bB]earer|BEARER|[bB]asic|BASIC|AKIA|ASIA|://")
 # One group each, which stays. What AWS calls a wrong signature quotes all signed headers.
 _SECRET: Final = re.compile(
-    r"""(x-amz-security-token["'\\]*\s*[:=]\s*(?:\\?b?["'])?)[^\s"'\\&,;]+"""
-    r"""|(bearer\s+)[\w.~+/=%-]{8,}"""
+    r"""((?i:x-amz-security-token)(?:["'\\]*\s*[:=]|["'\\]+\s*,)\s*(?:\\{0,3}b?\\{0,3}["'])?)[^\s"'\\&,;)]+"""
+    r"""|((?i:bearer)\s+)[\w.~+/=%-]{8,}"""
+    r"""|((?i:authorization)(?:["'\\]*\s*[:=]|["'\\]+\s*,)\s*(?:\\{0,3}b?\\{0,3}["'])?(?i:basic)\s+)[\w+/=]+"""
     r"""|(\b(?:AKIA|ASIA))[A-Z0-9]{12,}"""
-    r"""|(://[^\s/@:]*:)[^\s/@]+(?=@)""",
-    re.IGNORECASE,
+    r"""|(://[^\s/@:]*:)[^\s/]+(?=@)"""
 )
-_HIDDEN: Final = r"\1\2\3\4[hidden]"
+_HIDDEN: Final = r"\1\2\3\4\5[hidden]"
 
 
 def flat_cause(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -59,8 +59,9 @@ def _cause(error: BaseException) -> str:
     failures = [one for one in foreign if isinstance(one, Exception)]
     telling = [one for one in failures if str(one)]
     cause = (telling or failures or chain)[-1]
-    kind, text = type(cause).__name__, str(cause)
-    return f"{kind}: {text}"[:_LONGEST_CAUSE] if text else kind
+    kind, text = type(cause).__name__, " ".join(str(cause).split())
+    # Hidden before it is cut: half a secret would not be known for one.
+    return _without_secrets(f"{kind}: {text}")[:_LONGEST_CAUSE] if text else kind
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -75,9 +76,13 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
+def _without_secrets(text: str) -> str:
+    return _SECRET.sub(_HIDDEN, text) if _MARK.search(text) else text
+
+
 def _hidden(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET.sub(_HIDDEN, value) if _MARK.search(value) else value
+        return _without_secrets(value)
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, Mapping):

@@ -109,7 +109,7 @@ run "watching" {
       service-Errors              = "{ $.level = \"error\" } -> ImageService/${var.stage} Errors 1 Count"
       service-Overloaded          = "{ ($.event = \"request\") && ($.route = \"/images\") && ($.code = \"OVERLOADED\") } -> ImageService/${var.stage} Overloaded 1 Count"
       service-UploadTime          = "{ ($.event = \"request\") && ($.method = \"POST\") && ($.route = \"/images\") && ($.status = 201) && ($.duration_ms >= 0) } -> ImageService/${var.stage} UploadTime $.duration_ms Milliseconds"
-      service-OutboxDelayed       = "{ ($.event = \"outbox_entry_failed\") && ($.tries >= 9) } -> ImageService/${var.stage} OutboxDelayed 1 Count"
+      service-OutboxDelayed       = "{ $.waited_s > 900 } -> ImageService/${var.stage} OutboxDelayed 1 Count"
       service-OutboxSetAside      = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
       reconcile-OutboxSetAside    = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
       reconcile-ReconcileRuns     = "{ $.event = \"reconcile_finished\" } -> ImageService/${var.stage} ReconcileRuns 1 Count"

@@ -161,10 +161,14 @@ def test_of_overload_only_uploads_are_counted(lines: list[Line]):
     assert values("service", "Overloaded", [json.dumps(line | {"route": None})]) == []
 
 
-def test_work_is_late_when_its_ninth_try_has_failed(lines: list[Line]):
-    tries = [line["tries"] for line in lines if line["event"] == "outbox_entry_failed"]
+def test_work_is_late_when_it_has_waited_a_quarter_of_an_hour(lines: list[Line]):
+    waits = [line["waited_s"] for line in lines if "waited_s" in line]
+    assert {line["event"] for line in lines if "waited_s" in line} == {
+        "outbox_entry_failed",
+        "cdn_busy",
+    }
     assert len(values("service", "OutboxDelayed", map(json.dumps, lines))) == sum(
-        count >= 9 for count in tries
+        waited > 900 for waited in waits
     )
 
 

@@ -179,6 +179,6 @@ def mutant(seed: int, number: int) -> bytes:
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
         try:
             data = dice.choice(MUTATIONS)(dice, data) or b"\0"
-        except (struct.error, IndexError, ValueError):  # too damaged to be taken apart as what it was
+        except (struct.error, IndexError, ValueError):  # too damaged for what it was
             data = bits_flipped(dice, data)
     return data

@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aioboto3
 import pytest
+from aiobotocore.awsrequest import AioAWSResponse
 from tests import engines
 from tests.contract.samples import make_image
 from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 
+from image_service.adapters.aws_clients import aws_client
 from image_service.adapters.dynamodb import DynamoImageRepository
 from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket
 from image_service.domain.errors import DependencyUnavailable
 
+MOVED = b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"
 
-@pytest.mark.parametrize("body", ["<html>proxy</html>", "", "[1]", '"text"', "null"])
+
+class Body:
+    """What aiobotocore reads of an answer that no network gave."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        return self._data
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>proxy</html>", "", "[]", "[1]", '[["Item", {}]]', '""', '"text"', "null"]
+)
 async def test_an_answer_that_is_no_json_object_is_no_missing_image(body: str) -> None:
     """botocore's own parser takes it for an empty answer: a 404 for a live image."""
     server = FaultyServer("http://127.0.0.1:9")
@@ -102,3 +119,29 @@ async def test_endpoints_are_worked_out_once(s3_endpoint: str, unique: str) -> N
             await client.put_object(Bucket=f"once-{unique}", Key=key, Body=b"x")
 
     assert asked == [f"once-{unique}"]
+
+
+async def test_a_bucket_of_another_region_is_followed_there_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As S3 answers: 301 with the region, to every request that goes to the wrong one."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):  # with one, botocore follows nobody
+        monkeypatch.delenv(name, raising=False)
+    asked: list[str] = []
+
+    async def answer(request: Any, **_: Any) -> AioAWSResponse:
+        asked.append(urlsplit(request.url).netloc)
+        if "eu-west-1" in request.url:
+            return AioAWSResponse(request.url, 200, {}, Body(b""))
+        headers = {"x-amz-bucket-region": "eu-west-1", "content-type": "application/xml"}
+        return AioAWSResponse(request.url, 301, headers, Body(MOVED))
+
+    session = aioboto3.Session("local", "local", region_name="us-east-1")
+    async with aws_client(session, "s3", read_timeout=2) as client:
+        client.meta.events.register("before-send.s3", answer)
+        for key in ("a", "b", "c"):
+            await client.put_object(Bucket="far-away", Key=key, Body=b"x")
+
+    assert asked[0] == "far-away.s3.amazonaws.com"
+    assert asked[-3:] == ["far-away.s3.eu-west-1.amazonaws.com"] * 3
+    assert len(asked) <= 5

@@ -111,6 +111,10 @@ GIVEN_AWAY = [
     "key ASIAPLANTED0PLANTED0",
     "redis://:planted@redis:6379/0",
     'rediss://user:plan"tedé@redis',
+    "redis://:pl@n@planted@redis:6379",
+    f"('X-Amz-Security-Token', '{SECRET}')",
+    f"[(b'X-amz-security-token', b'{SECRET}')]",
+    "Authorization: Basic cGxhbjpwbGFudGVk/planted==",
 ]
 
 

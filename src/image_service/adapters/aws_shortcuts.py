@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 _READS: Final = ("GetItem", "Query", "BatchGetItem")
 _OK: Final = 200
+_ASKED: Final = "image_service_asked_for_endpoint"
 
 
 class UnreadableAnswer(BotoCoreError):
@@ -37,9 +38,12 @@ def _parse(
     if response_dict["status_code"] != _OK:
         return
     try:
-        customized_response_dict.update(json.loads(response_dict["body"]))
-    except (ValueError, TypeError) as error:
+        answer = json.loads(response_dict["body"])
+    except ValueError as error:
         raise UnreadableAnswer from error
+    if not isinstance(answer, dict):
+        raise UnreadableAnswer
+    customized_response_dict.update(answer)
     response_dict["body"] = b""
 
 
@@ -61,19 +65,17 @@ class _Remembering:
     async def construct_endpoint(
         self, operation_model: Any, call_args: dict[str, Any], request_context: dict[str, Any]
     ) -> Any:
-        # A bucket of another region: where it lies is only known of this very request.
-        redirected = request_context.get("s3_redirect", {}).get("redirected", False)
         bucket = call_args.get("Bucket")
-        if bucket in self._found and not redirected:
-            return self._found[bucket]
-        endpoint = await self._resolver.construct_endpoint(
-            operation_model=operation_model,
-            call_args=call_args,
-            request_context=request_context,
-        )
-        if not redirected:
-            self._found[bucket] = endpoint
-        return endpoint
+        # A request that asks again was sent on: its bucket lies in another region.
+        asks_again = request_context.get(_ASKED, False)
+        request_context[_ASKED] = True
+        if asks_again or bucket not in self._found:
+            self._found[bucket] = await self._resolver.construct_endpoint(
+                operation_model=operation_model,
+                call_args=call_args,
+                request_context=request_context,
+            )
+        return self._found[bucket]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._resolver, name)

@@ -73,6 +73,14 @@ class OutboxEntry:
     tries: int = 0
     lease: Lease | None = None
 
+    @property
+    def written_at(self) -> datetime:
+        """As its id says; where that is none of ours, when it is due."""
+        try:
+            return ULID.from_str(self.id).datetime
+        except ValueError:
+            return self.due_at
+
     @classmethod
     def new(cls, work: Clearing | CachePurge, at: datetime, lease: Lease | None = None) -> Self:
         return cls(id=str(ULID.from_datetime(at)), due_at=at, work=work, lease=lease)

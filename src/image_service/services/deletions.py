@@ -13,15 +13,15 @@ from datetime import datetime
 from typing import Final
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
-from image_service.domain.errors import ImageServiceError
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.times import utc_now
 from image_service.ports import ObjectStore, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
 
-_AT_ONCE: Final = 100  # a store that is slow to delete must not pile up work behind answers
+_AT_ONCE: Final = 20  # of the connections to S3; uploads are to have the most
 _PATIENCE: Final = 1.0  # seconds that what is under way is given at the end
 
 
@@ -60,14 +60,15 @@ class DeletionService:
         `entry` is the one that was written with the deletion. What fails, the worker does
         again: the entry is still there.
         """
-        try:
-            await self._objects.delete(entry.object_keys)
-            following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
-            await self._outbox.replace([entry], following)
-        except ImageServiceError:
-            log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)
-        else:
-            self._nudge()
+        with bound_contextvars(entry=entry.id):
+            try:
+                await self._objects.delete(entry.object_keys)
+                following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
+                await self._outbox.replace([entry], following)
+            except Exception:  # nobody waits for it who could be told
+                log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)
+            else:
+                self._nudge()
 
     async def aclose(self) -> None:
         """Leave what `patience` seconds do not end to the worker of another task."""

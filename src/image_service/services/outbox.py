@@ -186,7 +186,12 @@ class OutboxProcessor:
                 return await step(entry)
             except CdnBusy as busy:
                 until = self._cdn_rest.begin()
-                log.warning("cdn_busy", rests_until=format_timestamp(until), cause=busy)
+                log.warning(
+                    "cdn_busy",
+                    rests_until=format_timestamp(until),
+                    waited_s=self._waited(entry),
+                    cause=busy,
+                )
                 await self._put_off(entry, entry.tries, until, busy)
             except Exception as failure:  # noqa: BLE001 - logged there
                 await self._failed(entry, failure)
@@ -197,7 +202,13 @@ class OutboxProcessor:
     ) -> None:
         expected = isinstance(failure, DependencyUnavailable)  # told where it was translated
         tries = entry.tries + 1
-        log.warning("outbox_entry_failed", tries=tries, cause=failure, exc_info=not expected)
+        log.warning(
+            "outbox_entry_failed",
+            tries=tries,
+            waited_s=self._waited(entry),
+            cause=failure,
+            exc_info=not expected,
+        )
         await self._put_off(entry, tries, self._backed_off(entry), failure, left)
 
     async def _put_off(
@@ -223,6 +234,10 @@ class OutboxProcessor:
     def _backed_off(self, entry: OutboxEntry) -> datetime:
         seconds = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**entry.tries) * _jitter()
         return self._now() + timedelta(seconds=seconds)
+
+    def _waited(self, entry: OutboxEntry) -> int:
+        """Seconds since it was written, for the alarm that reads the log."""
+        return max(0, int((self._now() - entry.written_at).total_seconds()))
 
     def _new_lease(self) -> Lease:
         return Lease(str(uuid.uuid4()), self._now() + LEASE)

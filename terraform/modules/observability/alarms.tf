@@ -34,8 +34,8 @@ locals {
         statistic = var.telemetry_enabled ? "Maximum" : "Sum", compare = "GreaterThanThreshold", threshold = 0, period = 300, periods = 1
         missing   = var.telemetry_enabled ? "ignore" : "notBreaching", clears = var.telemetry_enabled
       }
-      # With a collector, by the age of the oldest; else by the ninth failure, 16 to 27 minutes
-      # after the first. From then on an entry fails every 16 to 38 minutes, or is done.
+      # With a collector, by the age of the oldest; else by the lines of work that has waited so
+      # long. It fails again every 16 to 38 minutes, or CloudFront is busy every minute.
       outbox-age = {
         says      = "Work after a deletion waits for more than a quarter of an hour: pictures may still be at the edge"
         metric    = var.telemetry_enabled ? "image_service_outbox_oldest_age_seconds" : "OutboxDelayed", namespace = local.namespace, dimensions = {}

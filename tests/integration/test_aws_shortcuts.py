@@ -76,9 +76,10 @@ async def test_answers_are_what_botocore_makes_of_them(
             assert {k: v for k, v in got.items() if k in expected} == expected
 
 
+# On the emulator alone: SeaweedFS has room for a few buckets only.
 @pytest.fixture
-async def two_stores(s3_endpoint: str, unique: str) -> AsyncIterator[list[S3ObjectStore]]:
-    async with engines.s3_client(s3_endpoint) as client:
+async def two_stores(emulator: str, unique: str) -> AsyncIterator[list[S3ObjectStore]]:
+    async with engines.s3_client(emulator) as client:
         buckets = [f"first-{unique}", f"second-{unique}"]
         for bucket in buckets:
             await create_bucket(client, bucket)
@@ -89,23 +90,23 @@ async def two_stores(s3_endpoint: str, unique: str) -> AsyncIterator[list[S3Obje
 
 
 async def test_each_bucket_keeps_an_endpoint_of_its_own(
-    two_stores: list[S3ObjectStore], s3_endpoint: str, unique: str
+    two_stores: list[S3ObjectStore], emulator: str, unique: str
 ) -> None:
     first, second = two_stores
     for key in ("a.webp", "b.webp"):
         await first.put(key, b"first", "image/webp")
         await second.put(key, b"second", "image/webp")
 
-    async with engines.s3_client(s3_endpoint) as client:
+    async with engines.s3_client(emulator) as client:
         for bucket in ("first", "second"):
             for key in ("a.webp", "b.webp"):
                 answer = await client.get_object(Bucket=f"{bucket}-{unique}", Key=key)
                 assert await answer["Body"].read() == bucket.encode()
 
 
-async def test_endpoints_are_worked_out_once(s3_endpoint: str, unique: str) -> None:
+async def test_endpoints_are_worked_out_once(emulator: str, unique: str) -> None:
     asked: list[str] = []
-    async with engines.s3_client(s3_endpoint) as client:
+    async with engines.s3_client(emulator) as client:
         resolver = client._ruleset_resolver._resolver
         worked_out = resolver.construct_endpoint
 

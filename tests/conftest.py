@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import examples, redis_server
+from tests import engines, examples, redis_server
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -52,6 +52,24 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> LocalIssuer:
 def emulator() -> Iterator[str]:
     """The endpoint of a fresh emulator."""
     with running_emulator() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    with engines.moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[str]:
+    with engines.dynamodb_local() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[str]:
+    with engines.seaweedfs() as endpoint:
         yield endpoint
 
 

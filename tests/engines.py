@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import pytest
+from tests.ports import free_port
 
 from image_service.adapters.aws_clients import aws_client
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_s3.client import S3Client
 
+# Each is the name of the fixture that starts it, once a run, or once a worker of it.
 EMULATOR = "emulator"
 MOTO = "moto"
-DYNAMODB_LOCAL = "dynamodb-local"
+DYNAMODB_LOCAL = "dynamodb_local"
 SEAWEEDFS = "seaweedfs"
 
 _JAR_DIRECTORY = Path(__file__).parent.parent / ".cache" / "dynamodb-local"
 _START_SECONDS = 60
-_STOP_SECONDS = 10
 
 
 def engines(real: str) -> list[str]:
@@ -52,7 +52,7 @@ def engines(real: str) -> list[str]:
 @contextmanager
 def moto_server() -> Iterator[str]:
     """moto, a second opinion on S3 and CloudFront; yields its endpoint URL."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, f"http://127.0.0.1:{port}/moto-api/", cwd=Path.cwd()) as url:
         yield url.removesuffix("/moto-api/")
@@ -67,7 +67,7 @@ def dynamodb_local() -> Iterator[str]:
     java = _require("java", shutil.which("java"), "install a Java runtime, 17 or newer")
     jar = _JAR_DIRECTORY / "DynamoDBLocal.jar"
     _require(jar.name, str(jar) if jar.is_file() else None, "run tests/fetch_dynamodb_local.sh")
-    port = _free_port()
+    port = free_port()
     command = [java, "-Djava.library.path=./DynamoDBLocal_lib", "-jar", jar.name]
     options = ["-inMemory", "-disableTelemetry", "-port", str(port)]
     with _running([*command, *options], f"http://127.0.0.1:{port}", cwd=_JAR_DIRECTORY) as url:
@@ -80,11 +80,11 @@ def seaweedfs() -> Iterator[str]:
     beside_python = str(Path(sys.executable).parent)
     weed = shutil.which("weed", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}")
     weed = _require("weed", weed, "install requirements/integration.txt")
-    port = _free_port()
+    port = free_port()
     ports = {
         "s3.port": port,
         **{
-            f"{part}.port{kind}": _free_port()
+            f"{part}.port{kind}": free_port()
             for part in ("master", "volume", "filer", "s3")
             for kind in ("", ".grpc")
             if (part, kind) != ("s3", "")
@@ -95,11 +95,19 @@ def seaweedfs() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory:
         options = [f"-{name}={value}" for name, value in ports.items()]
         address = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={directory}", "-s3"]
-        small = ["-volume.max=8", "-master.volumeSizeLimitMB=64", "-s3.iam=false"]
+        # A bucket takes up to seven volumes as it gets its first object.
+        small = ["-volume.max=32", "-master.volumeSizeLimitMB=64", "-s3.iam=false"]
         command = [weed, "-logtostderr", "server", *address, *small, *options]
         secret = os.environ | {"WEED_S3_SSE_KEY": "without-one-it-encrypts-nothing"}
-        with _running(command, f"http://127.0.0.1:{port}", cwd=Path(directory), env=secret) as url:
-            yield url
+        try:
+            with _running(
+                command, f"http://127.0.0.1:{port}", cwd=Path(directory), env=secret
+            ) as url:
+                yield url
+        finally:
+            for used in ports.values():  # its sockets are there, wherever its data are
+                for left in Path("/tmp").glob(f"seaweedfs-*-{used}.sock"):
+                    left.unlink()
 
 
 @asynccontextmanager
@@ -144,12 +152,8 @@ def _running(
             tail = output.read().decode(errors="replace")[-2_000:]
             pytest.fail(f"{Path(command[0]).name} did not start:\n{tail}", pytrace=False)
         finally:
-            process.terminate()  # first, so that it can take its socket files along
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # nothing of it is kept, and SeaweedFS takes 15 s to say goodbye
+            process.wait()
 
 
 class _NotStarted(Exception):
@@ -170,13 +174,6 @@ def _wait_until_answering(process: subprocess.Popen[bytes], url: str) -> None:
             return
         time.sleep(0.1)
     raise _NotStarted
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 _CONFIG = """
 daemon off;
@@ -47,8 +48,7 @@ def nginx(upstream: str, *, request_buffering: bool) -> Iterator[str]:
     command = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if command is None:
         pytest.fail("these tests need nginx: install it (Debian: nginx-light)", pytrace=False)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)  # started by root, nginx works as somebody else
         config = Path(directory, "nginx.conf")

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import fakeredis
 import redis
+from tests.ports import free_port
 
 from image_service.adapters.redis import scripts
 
@@ -98,9 +99,7 @@ class OwnRedis:
 
 @contextmanager
 def own_redis() -> Iterator[OwnRedis]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        server = OwnRedis(probe.getsockname()[1])
+    server = OwnRedis(free_port())
     server.start()
     try:
         yield server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import IO
 
 import httpx
 from tests.chaos.audit import Place
+from tests.ports import free_port
 
 from image_service.devstack import stack
 
@@ -38,19 +38,12 @@ def environment(place: Place, **settings: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass
 class RealServer:
     """Started and killed any number of times, on one port."""
 
     env: dict[str, str]
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 

@@ -5,8 +5,7 @@ Stores live as long as the run; tests keep apart by users nobody else has.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,40 +81,23 @@ class Purges:
     read: Callable[[], Any]
 
 
-@contextmanager
-def _endpoint(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    match request.param:
-        case engines.EMULATOR:
-            yield request.getfixturevalue("emulator")
-        case engines.MOTO:
-            with engines.moto_server() as url:
-                yield url
-        case engines.DYNAMODB_LOCAL:
-            with engines.dynamodb_local() as url:
-                yield url
-        case engines.SEAWEEDFS:
-            with engines.seaweedfs() as url:
-                yield url
-        case _:
-            yield None
+def _endpoint(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == FAKE else request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session", params=[FAKE, *engines.engines(engines.DYNAMODB_LOCAL)])
-def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    with _endpoint(request) as url:
-        yield url
+def dynamodb_endpoint(request: pytest.FixtureRequest) -> str | None:
+    return _endpoint(request)
 
 
 @pytest.fixture(scope="session", params=[FAKE, engines.MOTO, *engines.engines(engines.SEAWEEDFS)])
-def s3_endpoint(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    with _endpoint(request) as url:
-        yield url
+def s3_endpoint(request: pytest.FixtureRequest) -> str | None:
+    return _endpoint(request)
 
 
 @pytest.fixture(scope="session", params=[FAKE, engines.MOTO, engines.EMULATOR])
-def cloudfront_endpoint(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    with _endpoint(request) as url:
-        yield url
+def cloudfront_endpoint(request: pytest.FixtureRequest) -> str | None:
+    return _endpoint(request)
 
 
 @pytest.fixture(scope="session")

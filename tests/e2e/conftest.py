@@ -63,9 +63,13 @@ class Running:
 
 @contextmanager
 def started(*arguments: str, **environment: str) -> Iterator[Running]:
+    """Without an operations port, unless one is asked for: "" is the default one.
+
+    For that, servers that run side by side would contend.
+    """
     process = subprocess.Popen(
         [COMMAND, *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, "IMAGE_SERVICE_OPS_PORT": "0", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

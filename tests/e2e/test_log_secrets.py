@@ -13,7 +13,8 @@ import httpx
 import pytest
 from tests.api.photos import IMAGES, PHOTO
 from tests.e2e.conftest import Running, started
-from tests.e2e.test_operations import free_port, stack_environment
+from tests.e2e.test_operations import stack_environment
+from tests.ports import free_port
 
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer

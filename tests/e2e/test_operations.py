@@ -17,6 +17,7 @@ from tests.api.photos import PHOTO, raw_form
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import connection, receive, request_head
 from tests.e2e.test_dev import token
+from tests.ports import free_port
 from tests.scraping import Samples
 
 from image_service.devstack import stack
@@ -24,13 +25,6 @@ from image_service.devstack import stack
 pytestmark = pytest.mark.e2e
 
 DEFAULT_PORT = 9090
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def scrape(port: int) -> Samples:
@@ -120,7 +114,8 @@ def test_metrics_are_read_to_the_last_while_it_goes(
 
 def serving(port: int, emulator: str, **settings: str):
     environment = stack_environment(emulator)
-    return started("serve", **environment, IMAGE_SERVICE_PORT=str(port), **settings)
+    at_once = {"IMAGE_SERVICE_DRAIN_SECONDS": "0"}
+    return started("serve", **environment, **at_once, IMAGE_SERVICE_PORT=str(port), **settings)
 
 
 def stack_environment(emulator: str) -> dict[str, str]:
@@ -163,7 +158,7 @@ def test_without_the_default_port_it_starts_all_the_same(emulator: str):
 
 def starts_with_a_warning(emulator: str) -> None:
     port = free_port()
-    with serving(port, emulator) as server:
+    with serving(port, emulator, IMAGE_SERVICE_OPS_PORT="") as server:
         server.wait_for("Uvicorn running")
         assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
         [told] = [line for line in events(server) if line["event"] == "no_operations_port"]

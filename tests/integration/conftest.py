@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,22 +21,17 @@ BUCKET = "images-lego-moc-integration"
 
 
 @pytest.fixture(scope="session", params=engines.engines(engines.DYNAMODB_LOCAL))
-def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == engines.EMULATOR:
-        yield request.getfixturevalue("emulator")
-        return
-    with engines.dynamodb_local() as url:
-        yield url
+def dynamodb_endpoint(request: pytest.FixtureRequest) -> str:
+    endpoint: str = request.getfixturevalue(request.param)
+    return endpoint
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint(dynamodb_endpoint: str, emulator: str) -> Iterator[str]:
+def s3_endpoint(dynamodb_endpoint: str, emulator: str, request: pytest.FixtureRequest) -> str:
     """The emulator beside the emulator, a real engine beside a real one."""
-    if dynamodb_endpoint == emulator:
-        yield emulator
-        return
-    with engines.seaweedfs() as url:
-        yield url
+    beside = engines.EMULATOR if dynamodb_endpoint == emulator else engines.SEAWEEDFS
+    endpoint: str = request.getfixturevalue(beside)
+    return endpoint
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests import engines
+from tests.ports import free_port
 
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.devstack.emulator import running_emulator
@@ -114,8 +115,7 @@ def test_it_listens_on_loopback_and_is_gone_afterwards() -> None:
 
 
 def test_it_takes_the_port_it_is_given() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with running_emulator(port) as endpoint:
         assert endpoint == f"http://127.0.0.1:{port}"
 

@@ -3,12 +3,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Tests run side by side, more of them than there are cores, because they wait more than they
+# work; WORKERS=0 runs them one by one. A file stays together, and so do the servers it starts.
+WORKERS ?= 4
 
 BIN := $(VENV)/bin
 TYPESCRIPT := examples/typescript
 INSTALLED := $(VENV)/.installed
 INTEGRATION := $(VENV)/.integration
 BENCH := $(VENV)/.bench
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
@@ -27,15 +31,15 @@ run: $(INSTALLED) ## Run the whole service on embedded parts; ARGS="--port 9000"
 	@exec $(BIN)/image-service dev $(ARGS)
 
 test: $(INSTALLED) ## Run all tests on the embedded emulator; ARGS="-k tags" selects
-	$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 test-unit: $(INSTALLED) ## Run the tests that need no server; seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
 test-integration: $(INTEGRATION) ## Run the storage suites on real engines, and behind nginx (needs Java, npm, nginx)
 	tests/fetch_dynamodb_local.sh
-	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest tests/contract tests/integration \
-		tests/e2e/test_early_answers.py $(ARGS)
+	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest $(SIDE_BY_SIDE) \
+		tests/contract tests/integration tests/e2e/test_early_answers.py $(ARGS)
 
 test-proof: $(INSTALLED) ## Faults, kills, races, Schemathesis and fuzzing, a few minutes of each
 	$(BIN)/pytest tests/chaos tests/fuzz $(ARGS)

@@ -20,6 +20,9 @@ class FaultyServer:
         self._server: asyncio.Server | None = None
         self.script: list[Fault] = []
         self.bodies: list[dict[str, Any]] = []
+        # Held, for asyncio does not: one that waits for an engine, when its client has given
+        # up, would be garbage.
+        self._serving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -29,12 +32,19 @@ class FaultyServer:
             yield f"http://127.0.0.1:{port}"
         finally:
             self.stop_listening()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
 
     def stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             request = await _read_message(reader)
             body = request.partition(b"\r\n\r\n")[2]

@@ -31,10 +31,10 @@ def server(dynamodb_endpoint: str) -> FaultyServer:
 
 
 @pytest.fixture
-async def table(server: FaultyServer) -> AsyncIterator[Table]:
+async def table(server: FaultyServer, dynamodb_endpoint: str) -> AsyncIterator[Table]:
+    async with engines.dynamodb_client(dynamodb_endpoint) as patient:
+        await create_table(patient, TABLE_NAME)
     async with server.running() as url, engines.dynamodb_client(url, 1) as client:
-        await create_table(client, TABLE_NAME)
-        server.bodies.clear()
         yield Table(client, TABLE_NAME)
 
 

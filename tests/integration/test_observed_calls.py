@@ -54,9 +54,13 @@ def server(dynamodb_endpoint: str) -> FaultyServer:
 
 
 @pytest.fixture
-async def health(server: FaultyServer, calls: Calls) -> AsyncIterator[DynamoHealth]:
-    async with server.running() as url, engines.dynamodb_client(url, 0.5) as client:
-        await create_table(client, "ImageMetadata-observed")
+async def health(
+    server: FaultyServer, dynamodb_endpoint: str, calls: Calls
+) -> AsyncIterator[DynamoHealth]:
+    async with engines.dynamodb_client(dynamodb_endpoint) as patient:
+        await create_table(patient, "ImageMetadata-observed")
+        await DynamoHealth(patient, "ImageMetadata-observed").ping()
+    async with server.running() as url, engines.dynamodb_client(url, 1) as client:
         observe_calls(client, "dynamodb", calls)
         yield DynamoHealth(client, "ImageMetadata-observed")
 

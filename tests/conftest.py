@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from tests import engines, examples, redis_server
+from hypothesis import HealthCheck, settings
+from tests import engines, examples, redis_server, turns
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
 from image_service.observability import configure_logging
+
+
+def pytest_configure() -> None:
+    """By itself Hypothesis gives an example 200 ms, which is little on a busy machine."""
+    settings.register_profile("tests", deadline=5_000, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of the time a test has
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

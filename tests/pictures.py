@@ -196,7 +196,10 @@ def _filtered_rows(
         row = bytearray((picture.width - left + step_x - 1) // step_x * bands)
         for band in range(bands):
             row[band::bands] = line[left * bands + band :: step_x * bands]
-        rows.append(b"\0" + (bytes(value for value in row for _ in range(2)) if deep else row))
+        if deep:
+            row, narrow = bytearray(2 * len(row)), row
+            row[::2] = row[1::2] = narrow
+        rows.append(b"\0" + row)
     return b"".join(rows)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from tests import engines
 from tests.integration import faults
 from tests.integration.faults import FaultyServer
@@ -51,6 +52,7 @@ class Contended(FaultyServer):
             self._busy = False
 
 
+@pytest.mark.alone
 async def test_contention_is_waited_out(world: World, s3: S3Client, dynamodb_endpoint: str) -> None:
     server = Contended(dynamodb_endpoint)
     async with server.running() as url, engines.dynamodb_client(url) as client:

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from image_service.adapters.circuit import CircuitBreaker
+from image_service.adapters.redis.batches import Argument, ScriptBatches
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
 from image_service.observers import CallObserver, CallOutcome, Nobody
@@ -21,11 +22,9 @@ from image_service.observers import CallObserver, CallOutcome, Nobody
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 _MAX_CONNECTIONS: Final = 50
 
-Argument = str | bytes | int
-
 
 class RedisLink:
-    """Runs Lua scripts, each in one round trip.
+    """Runs Lua scripts, each in one round trip, which others may share.
 
     Raises DependencyUnavailable where Redis fails, takes longer than `timeout` seconds, or
     is being left alone. A call that timed out may still be carried out.
@@ -40,7 +39,7 @@ class RedisLink:
         observer: CallObserver | None = None,
     ) -> None:
         self._client = client
-        self._scripts = {text: client.register_script(text) for text in NAMES}
+        self._batches = ScriptBatches(client)
         self._breaker = breaker
         self._timeout = timeout
         self._observer = observer or Nobody()
@@ -52,7 +51,7 @@ class RedisLink:
         outcome: CallOutcome = "cancelled"
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._scripts[script](keys, arguments)
+                answer = await self._batches.run(script, keys, arguments)
             outcome = "ok"
         except Exception as error:  # whatever the client makes of a broken server
             outcome = "failed" if isinstance(error, ResponseError) else "unanswered"
@@ -69,6 +68,10 @@ class RedisLink:
         """Past the breaker: to find out is what it is for."""
         async with asyncio.timeout(self._timeout):
             await self._client.ping()
+
+    async def aclose(self) -> None:
+        """Wait for what is on its way; the client is the caller's to close."""
+        await self._batches.aclose()
 
     async def _reconnect(self) -> None:
         """After a failover the name leads to the new primary, the open connections do not."""
@@ -98,11 +101,11 @@ async def open_redis(
         protocol=2,  # no greeting, no push messages: nothing here needs the third
     )
     client = Redis.from_pool(pool)
+    link = RedisLink(client, breaker or CircuitBreaker("redis"), timeout=within, observer=observer)
     try:
-        yield RedisLink(
-            client, breaker or CircuitBreaker("redis"), timeout=within, observer=observer
-        )
+        yield link
     finally:
+        await link.aclose()
         await client.aclose()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from image_service.api.dependencies import ServicesDep
+from image_service.api.dependencies import services_of
 from image_service.api.schemas import Check, Health, Probe
 
 router = APIRouter(prefix="/health", tags=["Health"])
@@ -18,9 +18,9 @@ _NO_STORE = {"Cache-Control": "no-store"}
     response_model=Health,
     responses={503: {"model": Health, "description": "A required system is down."}},
 )
-async def health(response: Response, services: ServicesDep) -> Health:
+async def health(request: Request, response: Response) -> Health:
     """Asks each system, at most once a second. `degraded` when only Redis is down."""
-    report = await services.health.report()
+    report = await services_of(request).health.report()
     response.headers.update(_NO_STORE)
     response.status_code = 503 if report.status == "unhealthy" else 200
     return Health(

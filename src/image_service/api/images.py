@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response, Security
-from fastapi.security import HTTPBearer
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from image_service.api import openapi, schemas
 from image_service.api.bodies import read_changes, read_upload, upload_bytes
 from image_service.api.dependencies import (
     ENTITY_TAGS_PATTERN,
-    CallerId,
     ListQueryParameters,
-    ServicesDep,
+    caller_of,
     expected_version,
     not_modified,
     query_given_once,
+    services_of,
 )
 from image_service.api.idempotency import (
     KEY_PARAMETER,
@@ -32,17 +31,7 @@ from image_service.services import Services
 
 COLLECTION = "/images"
 
-# Only for the document: the authentication middleware has checked the token by now.
-bearer = HTTPBearer(
-    bearerFormat="JWT",
-    scheme_name="Cognito",
-    description=(
-        "A Cognito ID or access token, without the word `Bearer`. "
-        "Of a local stack: `image-service token --user alice`."
-    ),
-    auto_error=False,
-)
-router = APIRouter(prefix=COLLECTION, tags=["Images"], dependencies=[Security(bearer)])
+router = APIRouter(prefix=COLLECTION, tags=["Images"])
 
 ImageId = Annotated[
     str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])
@@ -88,9 +77,7 @@ _IF_NONE_MATCH = {
     },
     openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
 )
-async def upload_image(
-    request: Request, response: Response, caller: CallerId, services: ServicesDep
-) -> schemas.Image:
+async def upload_image(request: Request, response: Response) -> schemas.Image:
     """Send one JPEG, PNG or WebP file (up to 10 MiB, 100x100 to 8000x8000 pixels).
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
@@ -98,6 +85,7 @@ async def upload_image(
 
     Send an `Idempotency-Key` to be able to repeat the request safely when no answer came.
     """
+    caller, services = caller_of(request), services_of(request)
     key = idempotency_key(request)
     with services.admission.receiving(caller, upload_bytes(request)):
         uploaded = await services.uploads.upload(caller, await read_upload(request), key)
@@ -116,10 +104,7 @@ async def upload_image(
     responses=openapi.error_responses(*openapi.INVALID_QUERY),
 )
 async def list_images(
-    parameters: ListQueryParameters,
-    response: Response,
-    caller: CallerId,
-    services: ServicesDep,
+    parameters: ListQueryParameters, request: Request, response: Response
 ) -> schemas.ImagePage:
     """Filters combine: an album's images with all of the given tags, within the dates.
 
@@ -127,6 +112,7 @@ async def list_images(
     unless it is the last; the exception is a filtered page that looked at 1,000 images
     without filling up, which comes short, with `hasMore` true and a cursor.
     """
+    caller, services = caller_of(request), services_of(request)
     query = parameters.to_query(caller)
     response.headers["Cache-Control"] = "private, no-cache"
     async with services.admission.listing(caller):
@@ -146,11 +132,10 @@ async def list_images(
     },
     openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
-async def get_image(
-    image_id: ImageId, request: Request, response: Response, caller: CallerId, services: ServicesDep
-) -> Any:
+async def get_image(image_id: ImageId, request: Request, response: Response) -> Any:
     """Strongly consistent: right after an upload or an edit it shows the result."""
-    image = await services.library.get(caller, image_id)
+    services = services_of(request)
+    image = await services.library.get(caller_of(request), image_id)
     full = _full(image, response, services)
     response.headers["Cache-Control"] = "private, no-cache"
     if not_modified(request, image.version):
@@ -178,18 +163,17 @@ async def get_image(
     },
     openapi_extra={**PATCH_BODY, "parameters": [_IF_MATCH]},
 )
-async def edit_image(
-    image_id: ImageId, request: Request, response: Response, caller: CallerId, services: ServicesDep
-) -> schemas.Image:
+async def edit_image(image_id: ImageId, request: Request, response: Response) -> schemas.Image:
     """Change title, description, alt text, tags or album; null clears, absent stays.
 
     Say which version you are changing, by `version` in the body or by `If-Match`. Where
     somebody was faster, a stale `version` is 409 and a stale `If-Match` 412, both with
     `currentVersion`: read the image again and repeat your change.
     """
+    services = services_of(request)
     changes, body_version = await read_changes(request)
     expected = expected_version(request, body_version)
-    image = await services.library.update(caller, image_id, changes, expected)
+    image = await services.library.update(caller_of(request), image_id, changes, expected)
     return _full(image, response, services)
 
 
@@ -203,11 +187,10 @@ async def edit_image(
     ),
     openapi_extra={"parameters": [_IF_MATCH]},
 )
-async def delete_image(
-    image_id: ImageId, request: Request, caller: CallerId, services: ServicesDep
-) -> None:
+async def delete_image(image_id: ImageId, request: Request) -> None:
     """Removes the image, its pictures, and their copies at the CDN. A second time is 404."""
-    await services.library.delete(caller, image_id, expected_version(request))
+    library = services_of(request).library
+    await library.delete(caller_of(request), image_id, expected_version(request))
 
 
 def _full(image: Image, response: Response, services: Services) -> schemas.Image:

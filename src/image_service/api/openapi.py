@@ -45,6 +45,17 @@ repository's `docs/getting-started.md` has clients in curl, Python and TypeScrip
   `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every answer.
 """
 
+_SECURITY_SCHEMES = {
+    "Cognito": {
+        "type": "http",
+        "description": (
+            "A Cognito ID or access token, without the word `Bearer`. "
+            "Of a local stack: `image-service token --user alice`."
+        ),
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+}
 _ENVELOPE = ("error", "message", "code", "details", "requestId")
 _WITH_RETRY_AFTER = (errors.Unavailable, errors.RateLimitExceeded, errors.IdempotencyInProgress)
 _EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
@@ -147,11 +158,21 @@ def document(app: FastAPI) -> dict[str, Any]:
         components.update(deepcopy(REQUEST_SCHEMAS))  # is tidied below
         components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
         components["Usage"]["examples"] = schemas.USAGE_EXAMPLES
+        _name_token(schema)
         _restore_nulls(schema)
         _drop_framework_validation_error(schema)
         _tidy_properties(schema)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _name_token(schema: dict[str, Any]) -> None:
+    """The authentication middleware asks for it, of which FastAPI knows nothing."""
+    schema["components"]["securitySchemes"] = deepcopy(_SECURITY_SCHEMES)
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
 
 
 def _restore_nulls(schema: dict[str, Any]) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from image_service.api import openapi, schemas
 from image_service.api.dependencies import (
-    CallerId,
     OptionalText,
-    ServicesDep,
+    caller_of,
     not_modified,
     query_given_once,
+    services_of,
 )
-from image_service.api.images import bearer
 from image_service.domain.errors import InvalidCursor, ValidationFailed
 from image_service.domain.listing import DEFAULT_LIMIT, MAX_LIMIT
 from image_service.domain.usage import AlbumQuery, decode_album_cursor, encode_album_cursor
 from image_service.services.usage import Usage
 
-router = APIRouter(prefix="/usage", tags=["Usage"], dependencies=[Security(bearer)])
+router = APIRouter(prefix="/usage", tags=["Usage"])
 
 _ETAG = openapi.header("ETag", "Quoted; another one as soon as a count changes.")
 _IF_NONE_MATCH = {
@@ -85,11 +84,7 @@ class UsageParameters(BaseModel):
     openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
 async def get_usage(
-    parameters: Annotated[UsageParameters, Query()],
-    request: Request,
-    response: Response,
-    caller: CallerId,
-    services: ServicesDep,
+    parameters: Annotated[UsageParameters, Query()], request: Request, response: Response
 ) -> Any:
     """The number of your images and the bytes of their stored files.
 
@@ -102,6 +97,7 @@ async def get_usage(
 
     Strongly consistent: right after an upload or a deletion the counts show it.
     """
+    caller, services = caller_of(request), services_of(request)
     query = parameters.to_query(caller)
     usage = _shown(await services.usage.of(caller, query), query, caller)
     tag = hashlib.blake2b(usage.model_dump_json().encode(), digest_size=12).hexdigest()

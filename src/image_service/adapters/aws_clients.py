@@ -11,6 +11,7 @@ from aiobotocore.config import AioConfig
 
 from image_service import __version__
 from image_service.adapters.aws_shortcuts import parse_plainly, resolve_once
+from image_service.adapters.aws_signing import POST_SIGNATURE
 
 CONNECT_TIMEOUT: Final = 1.0  # seconds; within a region a connection takes milliseconds
 POOL_CONNECTIONS: Final = 50
@@ -37,6 +38,7 @@ async def aws_client(
 
 
 def _config(service: str, read_timeout: float) -> AioConfig:
+    dynamodb = service == "dynamodb"
     return AioConfig(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=read_timeout,
@@ -47,5 +49,6 @@ def _config(service: str, read_timeout: float) -> AioConfig:
         user_agent=_USER_AGENT,
         # DynamoDB checks them, too, at no cost of ours. S3 stays checked: there an empty key
         # would make the deletion of an object one of the bucket.
-        parameter_validation=service != "dynamodb",
+        parameter_validation=not dynamodb,
+        signature_version=POST_SIGNATURE if dynamodb else None,
     )

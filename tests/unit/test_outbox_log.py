@@ -13,6 +13,7 @@ from tests.unit.builders import NOW
 from tests.unit.test_outbox_service import Parts
 
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
+from image_service.services.deletions import DeletionService
 from image_service.services.outbox import BATCH
 
 
@@ -56,6 +57,24 @@ async def test_every_line_of_a_step_names_its_entry_and_failures_their_cause(
         assert "exception" not in line  # it is no bug, and there may be thousands
     adapter.info("afterwards")
     assert "entry" not in log.lines[-1]
+
+
+async def test_files_that_cannot_be_deleted_behind_the_answer_are_told_of_under_their_entry(
+    parts: Parts, log: Log
+):
+    parts.objects.delete = failing(PermissionError("says S3"))  # type: ignore[method-assign] # for its line
+    await parts.deleted()
+    ((entry_id, entry),) = parts.table.outbox.items()
+    deletions = DeletionService(objects=parts.objects, outbox=parts.outbox)
+    with structlog.contextvars.bound_contextvars(request_id="of the DELETE"):
+        deletions.begin(entry)
+    await deletions.aclose()
+    for event in ("aws_call_failed", "deletion_unfinished"):
+        [line] = log.saying(event=event)
+        assert (line["entry"], line["request_id"]) == (entry_id, "of the DELETE")
+    assert line["cause"] == "PermissionError: says S3"
+    assert line["image_id"] == entry.work.deletions[0].image_id
+    assert entry_id in parts.table.outbox  # the worker does it again
 
 
 async def test_a_bug_is_told_with_its_trace(parts: Parts, log: Log):

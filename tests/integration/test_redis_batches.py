@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 from tests.redis_server import RedisProxy, redis_proxy
 
-from image_service.adapters.redis import RedisLink, RedisWindows, keys, open_redis
+from image_service.adapters.redis import RedisLink, RedisWindows, keys, open_redis, scripts
 from image_service.domain.errors import DependencyUnavailable
 
 MINUTE = [("requests", 1000, 60)]
@@ -73,6 +75,63 @@ async def test_scripts_redis_has_forgotten_run_once(
     assert [count for [(count, _)] in counts] == [2, 3, 4, 5, 6]
 
 
+async def test_known_and_forgotten_scripts_in_one_batch_each_run_once(
+    link: RedisLink, redis_url: str, unique: str
+) -> None:
+    windows = RedisWindows(link)
+    async with Redis.from_url(redis_url) as client:
+        await client.script_flush()
+    await windows.hit(unique, MINUTE)
+    key, state = keys.image(unique), keys.state(unique)
+    read = [scripts.READ, [key, state], ["a fresh token", "image", 0, 60_000]]
+    answers = await asyncio.gather(
+        windows.hit(unique, MINUTE), link.run(*read), windows.hit(unique, MINUTE), link.run(*read)
+    )
+    assert [answers[at][0][0] for at in (0, 2)] == [2, 3]
+    assert [answers[at] for at in (1, 3)] == [[None, b"a fresh token"]] * 2
+    [(count, _)] = await windows.hit(unique, MINUTE)
+    assert count == 4
+
+
+async def test_what_is_answered_is_answered_where_the_rest_breaks_off(
+    link: RedisLink, proxy: RedisProxy, redis_url: str, unique: str
+) -> None:
+    windows = RedisWindows(link)
+    async with Redis.from_url(redis_url) as client:
+        await client.script_flush()
+    await windows.hit(unique, MINUTE)
+    proxy.cut_at = b"$4\r\nEVAL\r\n"
+    answers = await asyncio.gather(
+        windows.hit(unique, MINUTE),
+        link.run(scripts.READ, [unique, unique], ["token", "image", 0, 60_000]),
+        return_exceptions=True,
+    )
+    assert answers[0][0][0] == 2
+    assert isinstance(answers[1], DependencyUnavailable)
+
+
+async def test_a_batch_whose_answers_trickle_in_is_given_up() -> None:
+    """Each comes in time; all together don't."""
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read(1 << 16)
+            for _ in range(20):
+                await asyncio.sleep(0.15)
+                writer.write(b"*1\r\n*2\r\n:1\r\n:1\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    started = time.perf_counter()
+    async with server, open_redis(f"redis://127.0.0.1:{port}", within=0.2) as link:
+        windows = RedisWindows(link)
+        hits = (windows.hit("user", MINUTE) for _ in range(20))
+        answers = await asyncio.gather(*hits, return_exceptions=True)
+    assert all(isinstance(one, DependencyUnavailable) for one in answers)
+    assert time.perf_counter() - started < 1.5
+
+
 async def test_who_gives_up_leaves_the_others_their_answers(
     link: RedisLink, proxy: RedisProxy, unique: str
 ) -> None:
@@ -101,6 +160,28 @@ async def test_a_connection_cut_fails_all_it_carried_and_no_later_one(
     proxy.heal()
     [(count, _)] = await windows.hit(unique, MINUTE)
     assert count >= 2  # what was lost on its way may have been counted
+
+
+async def test_who_has_given_up_before_is_not_sent(
+    link: RedisLink, proxy: RedisProxy, unique: str
+) -> None:
+    windows = RedisWindows(link)
+    await windows.hit(unique, MINUTE)
+    call = asyncio.create_task(windows.hit(unique, MINUTE))
+    await asyncio.sleep(0)
+    call.cancel()
+    [(count, _)] = await windows.hit(unique, MINUTE)
+    assert count == 2
+
+
+async def test_closing_sends_what_waits(proxy: RedisProxy, unique: str) -> None:
+    async with open_redis(proxy.own_url, within=10) as link:
+        await RedisWindows(link).hit(unique, MINUTE)
+        call = asyncio.create_task(RedisWindows(link).hit(unique, MINUTE))
+        await asyncio.sleep(0)
+    [(count, _)] = await call
+    assert count == 2
+    assert proxy.connections == 1
 
 
 async def test_closing_waits_for_what_is_on_its_way(proxy: RedisProxy, unique: str) -> None:

@@ -36,7 +36,7 @@ class PostSigner(SigV4Auth):
         for name, value in request.headers.items():
             lower = name.lower()
             if lower == "content-type" or lower.startswith("x-amz-"):
-                signed.append((lower, value))
+                signed.append((lower, " ".join(value.split())))
         return dict(sorted(signed))
 
     def signed_headers(self, headers_to_sign: Any) -> str:
@@ -69,5 +69,5 @@ def _key(secret: str, *scope: str) -> bytes:
     return key
 
 
-# Where botocore looks names of signatures up.
+# Where botocore looks names of signatures up; there is no other way to give it one.
 AUTH_TYPE_MAPS[POST_SIGNATURE] = PostSigner

@@ -168,7 +168,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _name_token(schema: dict[str, Any]) -> None:
     """The authentication middleware asks for it, of which FastAPI knows nothing."""
-    schema["components"]["securitySchemes"] = deepcopy(_SECURITY_SCHEMES)
+    schema["components"]["securitySchemes"] = _SECURITY_SCHEMES
     for path in schema["paths"].values():
         for operation in path.values():
             if "401" in operation["responses"]:

@@ -19,7 +19,10 @@ from image_service.adapters.redis.scripts import NAMES
 
 Argument = str | bytes | int
 
-_HASHES: Final = {script: hashlib.sha1(script.encode()).hexdigest() for script in NAMES}  # noqa: S324 - Redis' own name for it
+# Redis' own names for them, which it knows once it has run them.
+_HASHES: Final = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest() for script in NAMES
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +38,24 @@ class _Call:
 
 
 class ScriptBatches:
-    """Runs Lua scripts. Who stops waiting leaves the others of the batch undisturbed."""
+    """Runs Lua scripts; a batch takes `timeout` seconds at most.
 
-    def __init__(self, client: Redis) -> None:
+    Who stops waiting leaves the others of the batch undisturbed.
+    """
+
+    def __init__(self, client: Redis, timeout: float) -> None:
         self._client = client
+        self._timeout = timeout
         self._waiting: list[_Call] = []
         self._sending: set[asyncio.Task[None]] = set()
 
     def run(
         self, script: str, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:
-        """What the script answers. Raises what redis-py does, of this call or of its batch."""
+        """What the script answers.
+
+        Raises what redis-py does, of this call or of its batch, and TimeoutError.
+        """
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._send)
@@ -54,39 +64,45 @@ class ScriptBatches:
         return call.answer
 
     async def aclose(self) -> None:
-        """Wait for what is on its way."""
+        """Send what waits, and wait for what is on its way."""
+        self._send()
         await asyncio.gather(*self._sending)
 
     def _send(self) -> None:
-        batch, self._waiting = self._waiting, []
-        sending = asyncio.create_task(self._answer(batch))
-        self._sending.add(sending)  # the loop itself keeps only a weak reference
-        sending.add_done_callback(self._sending.discard)
+        waiting, self._waiting = self._waiting, []
+        batch = [call for call in waiting if not call.answer.done()]
+        if batch:
+            sending = asyncio.create_task(self._answer(batch))
+            self._sending.add(sending)  # the loop itself keeps only a weak reference
+            sending.add_done_callback(self._sending.discard)
 
     async def _answer(self, batch: list[_Call]) -> None:
         try:
-            answers = await self._ask("EVALSHA", batch)
-            unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-            if unknown:  # a new Redis, or one that has restarted
-                again = await self._ask("EVAL", [batch[at] for at in unknown])
-                for at, answer in zip(unknown, again, strict=True):
-                    answers[at] = answer
+            async with asyncio.timeout(self._timeout):
+                unknown = await self._ask("EVALSHA", batch)
+                if unknown and await self._ask("EVAL", unknown):
+                    raise NoScriptError
         except Exception as error:  # noqa: BLE001 - handed on to those who wait
-            answers = [error] * len(batch)
-        for call, answer in zip(batch, answers, strict=True):
-            _settle(call.answer, answer)
+            for call in batch:
+                _settle(call.answer, error)
 
-    async def _ask(self, command: str, batch: list[_Call]) -> list[Any]:
+    async def _ask(self, command: str, batch: list[_Call]) -> list[_Call]:
+        """Settle what Redis answers; what is left are the scripts it does not know."""
         pipeline = self._client.pipeline(transaction=False)
         for call in batch:
-            text = _HASHES[call.script] if command == "EVALSHA" else call.script
-            pipeline.execute_command(command, text, *call.operands)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        return answers
+            script = _HASHES[call.script] if command == "EVALSHA" else call.script
+            pipeline.execute_command(command, script, *call.operands)
+        unknown = []
+        for call, answer in zip(batch, await pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(answer, NoScriptError):
+                unknown.append(call)
+            else:
+                _settle(call.answer, answer)
+        return unknown
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
-    if future.done():  # nobody waits any more
+    if future.done():  # or nobody waits any more
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

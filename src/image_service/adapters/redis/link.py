@@ -27,7 +27,8 @@ class RedisLink:
     """Runs Lua scripts, each in one round trip, which others may share.
 
     Raises DependencyUnavailable where Redis fails, takes longer than `timeout` seconds, or
-    is being left alone. A call that timed out may still be carried out.
+    is being left alone. A call that timed out may still be carried out. Where a round trip
+    breaks off, each call it carried is a failure: five of them, and Redis is left alone.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class RedisLink:
         observer: CallObserver | None = None,
     ) -> None:
         self._client = client
-        self._batches = ScriptBatches(client)
+        self._batches = ScriptBatches(client, timeout)
         self._breaker = breaker
         self._timeout = timeout
         self._observer = observer or Nobody()
@@ -50,8 +51,7 @@ class RedisLink:
         started = perf_counter()
         outcome: CallOutcome = "cancelled"
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._batches.run(script, keys, arguments)
+            answer = await self._batches.run(script, keys, arguments)
             outcome = "ok"
         except Exception as error:  # whatever the client makes of a broken server
             outcome = "failed" if isinstance(error, ResponseError) else "unanswered"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,13 @@ def redis_url() -> Iterator[str]:
     """A Redis that is shared by the run; tests keep apart by users nobody else has."""
     with redis_server.running_redis() as url:
         yield url
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[redis_server.RedisProxy]:
+    """Before that Redis, to make it fail."""
+    async with redis_server.redis_proxy(redis_url) as running:
+        yield running
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ for tool in npm openssl tar; do
 done
 
 mkdir -p .cache
-work=$(mktemp -d .cache/fetch.XXXXXX)
+work=$(mktemp -d -p .cache)
 trap 'rm -rf "$work"' EXIT
 (cd "$work" && npm pack --silent "$package" >/dev/null)
 

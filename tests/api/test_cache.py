@@ -11,13 +11,7 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from tests.api.photos import IMAGES, upload
-from tests.redis_server import RedisProxy, redis_proxy
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[RedisProxy]:
-    async with redis_proxy(redis_url) as running:
-        yield running
+from tests.redis_server import RedisProxy
 
 
 @pytest.fixture

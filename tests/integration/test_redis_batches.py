@@ -9,18 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from tests.redis_server import RedisProxy, redis_proxy
+from tests.redis_server import RedisProxy
 
 from image_service.adapters.redis import RedisLink, RedisWindows, keys, open_redis, scripts
 from image_service.domain.errors import DependencyUnavailable
 
 MINUTE = [("requests", 1000, 60)]
-
-
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[RedisProxy]:
-    async with redis_proxy(redis_url) as running:
-        yield running
 
 
 @pytest.fixture

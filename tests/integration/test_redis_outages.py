@@ -79,12 +79,6 @@ class Task:
         return time.perf_counter() - started
 
 
-@pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[RedisProxy]:
-    async with redis_proxy(redis_url) as running:
-        yield running
-
-
 def impatient_breaker() -> CircuitBreaker:
     """One that soon tries again."""
     return CircuitBreaker("redis", threshold=THRESHOLD, rest=REST)

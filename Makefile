@@ -14,7 +14,7 @@ INTEGRATION := $(VENV)/.integration
 BENCH := $(VENV)/.bench
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes \
+LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes --no-strip-extras \
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help

@@ -24,8 +24,11 @@ _WORKER = """
 import re, sys
 from pathlib import Path
 from tests import pictures
-from image_service.adapters.vips import EncodingOptions, PictureLimits, library, pipeline, probe
-from image_service.adapters.vips.steps import Steps
+from image_service.pictures import EncodingOptions, PictureLimits
+from image_service.pictures import library
+from image_service.pictures import pipeline
+from image_service.pictures import probe
+from image_service.pictures.steps import Steps
 
 def status(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

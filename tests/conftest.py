@@ -14,7 +14,7 @@ from tests import engines, examples, redis_server, turns
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
-from image_service.observability import configure_logging
+from image_service.telemetry.logging import configure_logging
 
 
 def pytest_configure() -> None:

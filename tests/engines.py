@@ -24,7 +24,7 @@ import aioboto3
 import pytest
 from tests.ports import free_port
 
-from image_service.adapters.aws_clients import aws_client
+from image_service.adapters.aws.clients import aws_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudfront.client import CloudFrontClient

@@ -9,7 +9,7 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from image_service import operations
+from image_service.server import operations_port as operations
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 

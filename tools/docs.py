@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
-from image_service.api.catalogue import CATALOGUE
+from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import MethodNotAllowed, RouteNotFound, answer_for, envelope
 from image_service.cli import cli
 

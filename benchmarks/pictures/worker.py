@@ -25,7 +25,7 @@ import pyvips
 from PIL import features
 
 from benchmarks.pictures import bound, rivals, thumbor
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
 
 
 class Made(NamedTuple):

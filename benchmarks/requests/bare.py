@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
 
 
 async def pictures_per_second(data: bytes, seconds: float) -> float:

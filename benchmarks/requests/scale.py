@@ -22,7 +22,7 @@ from tests.engines import dynamodb_local
 
 from benchmarks import documents, results
 from benchmarks.requests import canned
-from image_service.adapters.aws_clients import aws_client
+from image_service.adapters.aws.clients import aws_client
 from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
 from image_service.adapters.dynamodb.items import image_item, tag_pointers, to_wire
 from image_service.devstack.aws import create_table

@@ -15,29 +15,30 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from image_service import __version__
-from image_service.api import docs, health, images, openapi, usage
-from image_service.api.compression import Compression
-from image_service.api.cors import Cors
-from image_service.api.deadlines import AnswerTimes, Deadlines
+from image_service.api.bodies.pace import Pace
+from image_service.api.document import openapi
 from image_service.api.errors import (
     error_response,
     from_http_exception,
     from_request_validation,
 )
-from image_service.api.middleware import (
+from image_service.api.middleware.compression import Compression
+from image_service.api.middleware.cors import Cors
+from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
+from image_service.api.middleware.request import (
     Authentication,
     EarlyAnswer,
     ErrorBoundary,
     HeadAsGet,
     RequestContext,
 )
-from image_service.api.pace import Pace
-from image_service.api.tracing import Traces
+from image_service.api.middleware.tracing import Traces
+from image_service.api.routes import docs, health, images, usage
 from image_service.bootstrap import new_metrics, new_tracing, open_services
 from image_service.domain.errors import ImageServiceError
-from image_service.observers import Metrics, Observers, Tracing
 from image_service.services import Services
 from image_service.settings import Settings
+from image_service.telemetry.observers import Metrics, Observers, Tracing
 
 OpenServices = Callable[[Settings, Observers], AbstractAsyncContextManager[Services]]
 

@@ -7,16 +7,18 @@ import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
 from botocore.exceptions import ProfileNotFound
 
 from image_service import __version__
-from image_service.adapters.aws_calls import observe_calls
-from image_service.adapters.aws_clients import aws_client
-from image_service.adapters.cloudfront import CloudFrontCdn, NullCdn
-from image_service.adapters.cognito import CognitoVerifier
+from image_service.adapters.aws.clients import aws_client
+from image_service.adapters.aws.cloudfront import CloudFrontCdn, NullCdn
+from image_service.adapters.aws.observed import observe_calls
+from image_service.adapters.aws.s3 import S3Health, S3ObjectStore
+from image_service.adapters.cognito.observed_http import ObservedClient
+from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.adapters.dynamodb import (
     DynamoBacklog,
     DynamoHealth,
@@ -24,15 +26,10 @@ from image_service.adapters.dynamodb import (
     DynamoImageLists,
     DynamoImageRepository,
     DynamoOutbox,
-    DynamoTableAudit,
     DynamoUploadIntents,
     DynamoUsageCounters,
 )
 from image_service.adapters.machine import available_cpus
-from image_service.adapters.null_cache import NullCache
-from image_service.adapters.observed_http import ObservedClient
-from image_service.adapters.prometheus import PrometheusMetrics
-from image_service.adapters.rate_limit import LimitsRateLimiter
 from image_service.adapters.redis import (
     RedisHealth,
     RedisImageCache,
@@ -40,15 +37,15 @@ from image_service.adapters.redis import (
     RedisWindows,
     open_redis,
 )
-from image_service.adapters.s3 import S3Health, S3Inventory, S3ObjectStore
-from image_service.adapters.vips import (
+from image_service.adapters.redis.counting import NullCache
+from image_service.adapters.redis.rate_limit import LimitsRateLimiter
+from image_service.domain.images import CdnUrls
+from image_service.pictures import (
     EncodingOptions,
     PictureLimits,
     VipsProcessor,
     check_vips,
 )
-from image_service.domain.images import CdnUrls
-from image_service.observers import CallObserver, Metrics, Observers, StepObserver, Tracing
 from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
@@ -56,17 +53,27 @@ from image_service.services.audit_trail import AuditedRepository
 from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
-from image_service.services.loop_lag import watched_loop
 from image_service.services.outbox import OutboxProcessor, PurgeCache
 from image_service.services.pictures import TimedProcessor
-from image_service.services.reconcile import Care, Reconciler
-from image_service.services.repairs import Stores
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
 from image_service.settings import Settings, SettingsError, load_trace_settings
+from image_service.telemetry.loop_lag import watched_loop
+from image_service.telemetry.observers import (
+    CallObserver,
+    Metrics,
+    Observers,
+    StepObserver,
+    Tracing,
+)
+from image_service.telemetry.prometheus import PrometheusMetrics
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_s3.client import S3Client
 
 # Seconds to wait for an answer: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
@@ -86,7 +93,7 @@ def new_tracing(stage: str) -> Tracing | None:
     if settings is None:
         return None
     # Takes a tenth of a second and 20 MB, of those who use it.
-    from image_service.adapters.tracing import OtelTracing, new_sampler  # noqa: PLC0415
+    from image_service.telemetry.tracing import OtelTracing, new_sampler  # noqa: PLC0415
 
     return OtelTracing(
         new_sampler(settings.traces_sampler, settings.traces_sampler_arg),
@@ -106,10 +113,10 @@ async def open_services(
     observers = observers or Observers()
     check_vips()
     async with AsyncExitStack() as stack:
-        stores = await _open_stores(settings, stack, observers.calls)
+        stores = await open_stores(settings, stack, observers.calls)
         repository = AuditedRepository(stores.repository)
-        redis = await _redis(settings, stack, observers.calls)
-        cache = await _cache(redis, stores.outbox, stack, observers.cache)
+        redis = await open_redis_link(settings, stack, observers.calls)
+        cache = await open_cache(redis, stores.outbox, stack, observers.cache)
         processor = _processor(settings, observers.steps)
         stack.callback(processor.close)
         admission = Admission(_admission_limits(settings), observer=observers.pictures)
@@ -167,9 +174,11 @@ async def open_services(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stores:
-    """What lies on AWS, behind its ports."""
+class Stores:
+    """The stores on AWS, behind their ports, and the clients that reach them."""
 
+    dynamodb: DynamoDBClient
+    s3: S3Client
     repository: DynamoImageRepository
     lists: DynamoImageLists
     usage: DynamoUsageCounters
@@ -178,8 +187,6 @@ class _Stores:
     outbox: DynamoOutbox
     backlog: DynamoBacklog
     objects: S3ObjectStore
-    audit: DynamoTableAudit
-    inventory: S3Inventory
     cdn: Cdn
     health: Sequence[HealthProbe]
 
@@ -197,7 +204,7 @@ class _Stores:
         )
 
 
-async def _open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObserver) -> _Stores:
+async def open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObserver) -> Stores:
     session = aws_session()
 
     async def client(service: str) -> Any:
@@ -212,7 +219,9 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObs
     cdn: Cdn = NullCdn()
     if settings.cloudfront_distribution_id:
         cdn = CloudFrontCdn(await client("cloudfront"), settings.cloudfront_distribution_id)
-    return _Stores(
+    return Stores(
+        dynamodb=dynamodb,
+        s3=s3,
         repository=DynamoImageRepository(dynamodb, table),
         lists=DynamoImageLists(dynamodb, table),
         usage=DynamoUsageCounters(dynamodb, table),
@@ -226,29 +235,9 @@ async def _open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObs
             cache_control=settings.object_cache_control,
             storage_class=settings.storage_class,
         ),
-        audit=DynamoTableAudit(dynamodb, table),
-        inventory=S3Inventory(s3, bucket=bucket),
         cdn=cdn,
         health=(DynamoHealth(dynamodb, table), S3Health(s3, bucket)),
     )
-
-
-@asynccontextmanager
-async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Reconciler]:
-    """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
-    async with AsyncExitStack() as stack:
-        nobody = Observers()
-        stores = await _open_stores(settings, stack, nobody.calls)
-        redis = await _redis(settings, stack, nobody.calls)
-        cache = await _cache(redis, stores.outbox, stack, nobody.cache)
-        compared = Stores(
-            audit=stores.audit,
-            inventory=stores.inventory,
-            objects=stores.objects,
-            intents=stores.intents,
-            outbox=stores.outbox,
-        )
-        yield Reconciler(compared, stores.outbox_processor(cache.purge), care)
 
 
 def aws_session() -> aioboto3.Session:
@@ -263,7 +252,7 @@ def aws_session() -> aioboto3.Session:
     return session
 
 
-async def _redis(
+async def open_redis_link(
     settings: Settings, stack: AsyncExitStack, calls: CallObserver
 ) -> RedisLink | None:
     if settings.redis_url is None:
@@ -273,7 +262,7 @@ async def _redis(
     return await stack.enter_async_context(link)
 
 
-async def _cache(
+async def open_cache(
     redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack, observer: CacheObserver
 ) -> ImageCache:
     if redis is None:

@@ -13,15 +13,16 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from image_service import doctoring, reconciling
-from image_service.api.openapi import document
+from image_service.api.document.openapi import document
 from image_service.app import create_app
 from image_service.bootstrap import aws_session
 from image_service.domain.errors import DependencyUnavailable
-from image_service.observability import configure_logging
-from image_service.server import serve as run_server
-from image_service.services.reconcile import Audit, Care, TooManyOrphans
+from image_service.server.uvicorn_server import serve as run_server
 from image_service.settings import Settings, SettingsError, load_settings
+from image_service.telemetry.logging import configure_logging
+from image_service.tools.doctor import terminal as doctoring
+from image_service.tools.reconcile import terminal as reconciling
+from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
 
 cli = typer.Typer(
     help="A self-hosted image service.",

@@ -19,8 +19,8 @@ from tests.integration.faults import FaultyServer
 from tests.logs import Line, watched_log
 from tests.unit.test_outbox_service import Parts
 
-from image_service.adapters.circuit import CircuitBreaker
 from image_service.adapters.dynamodb.transactions import Transactions
+from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.domain.errors import CdnBusy, DependencyUnavailable
 
 ROOT = Path(__file__).parents[2]

@@ -22,11 +22,11 @@ from tests.api.test_logs import SECRET, everything, log
 from tests.logs import Log
 from tests.otlp_receiver import Receiver, attributes, receiving
 
-from image_service import server
 from image_service.bootstrap import new_tracing
 from image_service.devstack import stack
-from image_service.observers import CallOutcome, Nobody, Observers
+from image_service.server import uvicorn_server as server
 from image_service.settings import Settings, SettingsError, load_trace_settings
+from image_service.telemetry.observers import CallOutcome, Nobody, Observers
 
 __all__ = ["log"]  # a fixture
 
@@ -276,7 +276,7 @@ async def test_switched_off_nothing_is_sent(
 
 def test_switched_off_nothing_is_imported():
     code = (
-        "import sys; from image_service.server import create_app;"
+        "import sys; from image_service.server.uvicorn_server import create_app;"
         "from image_service.bootstrap import new_tracing; assert new_tracing('test') is None;"
         "wanted = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'requests', 'google');"
         "sys.exit(str([name for name in sys.modules if name.startswith(wanted)] or 0))"

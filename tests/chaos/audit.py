@@ -9,22 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from image_service.adapters.cloudfront import NullCdn
+from image_service.adapters.aws.cloudfront import NullCdn
+from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
     DynamoImageRepository,
     DynamoOutbox,
-    DynamoTableAudit,
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
-from image_service.adapters.s3 import S3Inventory, S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.domain.fields import tag_key
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.reconcile import Audit, Care, Reconciler
-from image_service.services.repairs import Stores
 from image_service.services.sweeping import IntentSweeper
+from image_service.tools.reconcile.bucket import S3Inventory
+from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
+from image_service.tools.reconcile.stores import Stores
+from image_service.tools.reconcile.table import DynamoTableAudit
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

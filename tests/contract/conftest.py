@@ -24,7 +24,8 @@ from tests.fakes import (
     StoredObject,
 )
 
-from image_service.adapters.cloudfront import CloudFrontCdn
+from image_service.adapters.aws.cloudfront import CloudFrontCdn
+from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
     DynamoIdempotencyRecords,
     DynamoImageLists,
@@ -33,7 +34,6 @@ from image_service.adapters.dynamodb import (
     DynamoUploadIntents,
     DynamoUsageCounters,
 )
-from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.ports import (
     Cdn,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tests.contract.conftest import Purges
 
-from image_service.adapters.cloudfront import NullCdn
+from image_service.adapters.aws.cloudfront import NullCdn
 
 
 async def test_paths_are_dropped_under_their_reference(purges: Purges, unique: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from tests.contract.samples import make_image, moment
 
-from image_service.adapters.null_cache import CacheCounts, NullCache
 from image_service.adapters.redis import RedisImageCache, open_redis
+from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.errors import DependencyUnavailable, VersionMismatch
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page

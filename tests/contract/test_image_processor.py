@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from tests import pictures
 
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
 from image_service.domain.errors import (
     AnimatedImage,
     InvalidDimensions,
@@ -20,6 +19,7 @@ from image_service.domain.errors import (
     InvalidImage,
     ProcessingFailed,
 )
+from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
 from image_service.ports import ImageProcessor, SourceInfo
 
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_service.adapters.rate_limit import LimitsRateLimiter, MemoryWindows, Windows
 from image_service.adapters.redis import RedisWindows, open_redis
+from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows, Windows
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.jwks_server import JwksServer
 
-from image_service.adapters.cognito import CognitoVerifier
+from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.devstack.issuer import LocalIssuer
 from image_service.domain.errors import AuthUnavailable, TokenExpired, TokenInvalid
 from image_service.ports import Principal
@@ -481,7 +481,9 @@ async def test_one_broken_key_does_not_spoil_the_others(
 async def test_a_hanging_endpoint_is_given_up(
     server: JwksServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("image_service.adapters.cognito._FETCH_TIMEOUT", httpx.Timeout(0.05))
+    monkeypatch.setattr(
+        "image_service.adapters.cognito.verifier._FETCH_TIMEOUT", httpx.Timeout(0.05)
+    )
     server.delay = 0.5
     async with httpx.AsyncClient() as http:
         with pytest.raises(AuthUnavailable):
@@ -506,7 +508,7 @@ class TestCache:
     @pytest.fixture
     def checks(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The tokens whose signature was looked at."""
-        from image_service.adapters import cognito  # noqa: PLC0415
+        from image_service.adapters.cognito import verifier as cognito  # noqa: PLC0415 - patched
 
         seen: list[str] = []
         real = cognito._signed_claims

@@ -11,7 +11,7 @@ import pytest
 
 START_AND_TELL = """
 import gc, os
-from image_service.server import serve
+from image_service.server.uvicorn_server import serve
 from image_service.settings import Settings
 
 def listening(url):

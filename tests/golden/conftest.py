@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import _libvips
 import pytest
 
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -6,10 +6,10 @@ import pytest
 from tests import pictures
 from tests.golden.comparing import run
 
-from image_service.adapters.vips import VipsProcessor
 from image_service.domain.errors import (
     InvalidImage,
 )
+from image_service.pictures import VipsProcessor
 
 SCENE = pictures.textured()
 WHOLE: dict[str, bytes] = {

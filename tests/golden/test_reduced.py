@@ -13,7 +13,7 @@ from tests import pictures
 from tests.golden.comparing import assert_looks_like, run
 from tests.golden.files import JPEGS, WHOLE, refuse
 
-from image_service.adapters.vips import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
 
 
 def processor_for(width: int, reduction: int) -> Iterator[VipsProcessor]:

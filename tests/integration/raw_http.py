@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from image_service.connections import Connection
+from image_service.server.connection import Connection
 
 App = Callable[..., Awaitable[None]]
 _LENGTH = re.compile(rb"^content-length: (\d+)\r?$", re.IGNORECASE | re.MULTILINE)

@@ -15,9 +15,9 @@ from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 
-from image_service.adapters.aws_clients import aws_client
+from image_service.adapters.aws.clients import aws_client
+from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import DynamoImageRepository
-from image_service.adapters.s3 import S3ObjectStore
 from image_service.devstack.aws import create_bucket
 from image_service.domain.errors import DependencyUnavailable
 

@@ -18,8 +18,8 @@ import pytest
 from redis.asyncio import Redis
 from tests.contract.samples import make_image
 
-from image_service.adapters.null_cache import CacheCounts
 from image_service.adapters.redis import RedisImageCache, open_redis
+from image_service.adapters.redis.counting import CacheCounts
 from image_service.adapters.redis.link import RedisLink
 from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
 from image_service.domain.images import Image

@@ -21,8 +21,8 @@ from tests.integration.raw_http import (
     serving,
 )
 
-from image_service.api.deadlines import AnswerTimes, Deadlines
-from image_service.api.middleware import EarlyAnswer
+from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
+from image_service.api.middleware.request import EarlyAnswer
 
 GARBAGE = b"GARBAGE\r\n\r\n"
 BAD_CHUNK = b"zz\r\n"

@@ -9,9 +9,9 @@ from tests import engines
 from tests.integration.doctor_runs import doctor, local_stack
 from tests.jwks_server import JwksServer
 
-from image_service.adapters.s3_checks import BucketCheck
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.diagnosis import Stakes, Verdict
+from image_service.tools.doctor.bucket import BucketCheck
+from image_service.tools.doctor.diagnosis import Stakes, Verdict
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import redis
 from tests import redis_server
 from tests.integration.doctor_runs import doctor, local_stack
 
-from image_service.adapters.redis.checks import RedisCheck, RedisWriteCheck
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.diagnosis import Diagnosis, Verdict
+from image_service.tools.doctor.diagnosis import Diagnosis, Verdict
+from image_service.tools.doctor.redis import RedisCheck, RedisWriteCheck
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from tests import engines
 from tests.integration.doctor_runs import NOBODY, doctor, local_stack
 from tests.jwks_server import JwksServer
 
-from image_service.adapters.cdn_check import CdnCheck, PictureCheck, PublicAddress
-from image_service.adapters.cloudfront_check import DistributionCheck
-from image_service.adapters.cognito_check import SigningKeysCheck
-from image_service.adapters.s3_probes import ClockCheck
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.diagnosis import Stakes
+from image_service.tools.doctor.bucket_probes import ClockCheck
+from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress
+from image_service.tools.doctor.cloudfront import DistributionCheck
+from image_service.tools.doctor.cognito import SigningKeysCheck
+from image_service.tools.doctor.diagnosis import Stakes
 
 STRICT = Stakes(production=True, emulated=False)
 

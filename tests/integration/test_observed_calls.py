@@ -18,15 +18,15 @@ from tests.jwks_server import JwksServer
 from tests.redis_server import redis_proxy
 from tests.scraping import Samples
 
-from image_service.adapters.aws_calls import observe_calls
+from image_service.adapters.aws.observed import observe_calls
+from image_service.adapters.cognito.observed_http import ObservedClient
 from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth, keys
-from image_service.adapters.observed_http import ObservedClient
-from image_service.adapters.prometheus import PrometheusMetrics
 from image_service.adapters.redis import RedisWindows, open_redis
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.outbox import CachePurge, Lane, OutboxEntry
-from image_service.observers import CallOutcome
+from image_service.telemetry.observers import CallOutcome
+from image_service.telemetry.prometheus import PrometheusMetrics
 
 WINDOW = [("requests", 10, 60)]
 

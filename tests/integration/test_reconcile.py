@@ -15,16 +15,16 @@ from tests.integration.table import Table
 from tests.integration.world import DAY, World
 from tests.unit.builders import NEW
 
-from image_service.adapters.dynamodb import DynamoTableAudit
 from image_service.adapters.dynamodb.items import to_wire
 from image_service.devstack.aws import create_table
-from image_service.domain.audit import FaultKind
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.outbox import Lane, Lease
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
-from image_service.services.reconcile import Audit, Care, Reconciler, TooManyOrphans
+from image_service.tools.reconcile.findings import FaultKind
+from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler, TooManyOrphans
+from image_service.tools.reconcile.table import DynamoTableAudit
 
 USER = "auth0|a.b@c:d"
 

@@ -16,11 +16,11 @@ from tests.contract.samples import make_image
 from tests.integration.test_reconcile import plant_missing_pointer, plant_orphaned_pointers
 from tests.integration.world import DAY, World
 
-from image_service.domain.audit import FaultKind
 from image_service.domain.images import Image
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.times import utc_now
 from image_service.services.outbox import MAX_TRIES
+from image_service.tools.reconcile.findings import FaultKind
 
 USER = "auth0|a.b@c:d"
 

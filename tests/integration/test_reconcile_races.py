@@ -20,12 +20,12 @@ from tests.integration.test_reconcile import (
 from tests.integration.world import World
 
 from image_service.adapters.dynamodb.items import to_wire
-from image_service.domain.audit import FaultKind
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
 from image_service.domain.usage import Amount
+from image_service.tools.reconcile.findings import FaultKind
 
 HOUR = timedelta(hours=1)
 Happening = Callable[[], Awaitable[object]]

@@ -14,9 +14,6 @@ from tests import redis_server
 from tests.contract.samples import make_image
 from tests.redis_server import RedisProxy, redis_proxy
 
-from image_service.adapters.circuit import CircuitBreaker
-from image_service.adapters.null_cache import CacheCounts
-from image_service.adapters.rate_limit import LimitsRateLimiter
 from image_service.adapters.redis import (
     RedisHealth,
     RedisImageCache,
@@ -24,7 +21,10 @@ from image_service.adapters.redis import (
     RedisWindows,
     open_redis,
 )
+from image_service.adapters.redis.breaker import CircuitBreaker
+from image_service.adapters.redis.counting import CacheCounts
 from image_service.adapters.redis.link import TIMEOUT
+from image_service.adapters.redis.rate_limit import LimitsRateLimiter
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page

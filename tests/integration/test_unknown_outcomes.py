@@ -14,7 +14,7 @@ from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 from tests.integration.world import DAY, World
 
-from image_service.adapters.aws_clients import ATTEMPTS
+from image_service.adapters.aws.clients import ATTEMPTS
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
 from image_service.domain.outbox import CachePurge, Lane, Lease

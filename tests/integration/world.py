@@ -10,24 +10,25 @@ from tests.fakes import FakeCdn
 from tests.integration.table import Table
 from tests.unit.builders import NEW, FakeProcessor
 
+from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
     DynamoIdempotencyRecords,
     DynamoOutbox,
-    DynamoTableAudit,
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import from_wire, to_wire
-from image_service.adapters.null_cache import CacheCounts, NullCache
-from image_service.adapters.s3 import S3Inventory, S3ObjectStore
+from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.reconcile import Audit, Care, Reconciler
-from image_service.services.repairs import Stores
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
+from image_service.tools.reconcile.bucket import S3Inventory
+from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
+from image_service.tools.reconcile.stores import Stores
+from image_service.tools.reconcile.table import DynamoTableAudit
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client

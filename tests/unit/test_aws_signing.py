@@ -15,8 +15,8 @@ from botocore.exceptions import NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_service.adapters.aws_clients import aws_client
-from image_service.adapters.aws_signing import PostSigner
+from image_service.adapters.aws.clients import aws_client
+from image_service.adapters.aws.signing import PostSigner
 
 NOW = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
 TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)

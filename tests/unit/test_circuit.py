@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_service.adapters.circuit import CircuitBreaker
+from image_service.adapters.redis.breaker import CircuitBreaker
 
 
 class Clock:

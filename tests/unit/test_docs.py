@@ -9,7 +9,7 @@ import pytest
 from tests.unit.test_errors import kinds
 from tools import docs
 
-from image_service.api.catalogue import CATALOGUE
+from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import answer_for
 
 GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from image_service.adapters.dynamodb.checks import _index
 from image_service.adapters.dynamodb.partitions import USER_INDEX
-from image_service.adapters.machine import MemoryCheck, WorkersCheck
-from image_service.adapters.s3_protections import (
+from image_service.tools.doctor import vips as vips_checks
+from image_service.tools.doctor.bucket_settings import (
     cors_fault,
     expiry_fault,
     lifecycle_fault,
     public_fault,
     tls_fault,
 )
-from image_service.adapters.vips import checks as vips_checks
-from image_service.domain.diagnosis import Diagnosis, Stakes, Verdict, well
-from image_service.services.doctor import Doctor
+from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, Verdict, well
+from image_service.tools.doctor.machine import MemoryCheck, WorkersCheck
+from image_service.tools.doctor.service import Doctor
+from image_service.tools.doctor.table import _index
 
 MIB = 2**20
 
@@ -58,7 +58,7 @@ async def test_no_check_holds_up_or_ends_another():
     ]
     assert "no answer within 0.05 s" in found[0].detail
     # Where, to be reported; there is no log.
-    where = r"the check itself failed \(RuntimeError at test_doctor.py:\d+ < doctor.py:\d+\)"
+    where = r"the check itself failed \(RuntimeError at test_doctor.py:\d+ < service.py:\d+\)"
     assert re.fullmatch(where, found[1].detail)
     assert "a secret" not in found[1].detail
 

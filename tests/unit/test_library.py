@@ -14,7 +14,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import LATER, make_image
 
-from image_service.adapters.null_cache import CacheCounts, NullCache
+from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
     ImageNotFound,

@@ -139,7 +139,7 @@ def test_no_secret_is_written(log: Log, text: str):
 
 def test_on_a_terminal_there_is_none_either():
     code = (
-        "from image_service.observability import configure_logging\n"
+        "from image_service.telemetry.logging import configure_logging\n"
         "import structlog\n"
         "configure_logging('info', 'console', 'test')\n"
         "try:\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from image_service.api.multipart import (
+from image_service.api.bodies.multipart import (
     FormLimits,
     UploadForm,
     check_content_length,

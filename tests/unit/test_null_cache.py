@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.builders import make_image
 
-from image_service.adapters.null_cache import CacheCounts, NullCache
+from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.listing import Listing, ListQuery, Page
 
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from image_service.adapters.prometheus import PrometheusMetrics
-from image_service.api.catalogue import CATALOGUE
-from image_service.observers import CallOutcome, Stage
+from image_service.api.document.catalogue import CATALOGUE
 from image_service.ports import CacheOutcome, CachePart
+from image_service.telemetry.observers import CallOutcome, Stage
+from image_service.telemetry.prometheus import PrometheusMetrics
 
 ROOT = Path(__file__).parents[2]
 OBSERVABILITY = ROOT / "docker/observability"

@@ -20,16 +20,16 @@ from tests.fakes import (
 from tests.scraping import Samples
 from tests.unit.builders import NOW, FakeProcessor, make_image
 
-from image_service.adapters.prometheus import PrometheusMetrics
 from image_service.domain.errors import DependencyUnavailable, InvalidImage, OutcomeUnknown
 from image_service.domain.uploads import UploadIntent
-from image_service.observers import Backlog, Nobody, WorkerObserver
 from image_service.services.audit_trail import AuditedRepository
-from image_service.services.loop_lag import watched_loop
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.pictures import TimedProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
+from image_service.telemetry.loop_lag import watched_loop
+from image_service.telemetry.observers import Backlog, Nobody, WorkerObserver
+from image_service.telemetry.prometheus import PrometheusMetrics
 
 
 class Notes(Nobody):

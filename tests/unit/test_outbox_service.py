@@ -17,7 +17,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import NOW, make_image
 
-from image_service.adapters.aws_clients import ATTEMPTS, CONNECT_TIMEOUT
+from image_service.adapters.aws.clients import ATTEMPTS, CONNECT_TIMEOUT
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
 from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from image_service.api.deadlines import AnswerTimes, Deadlines
-from image_service.api.pace import Pace, paced
+from image_service.api.bodies.pace import Pace, paced
+from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
 from image_service.domain.errors import DependencyUnavailable, UploadTimeout
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_service.api.part_headers import filename, parse_header
+from image_service.api.bodies.part_headers import filename, parse_header
 
 
 def name_of(parameters: str | bytes) -> str | None:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from image_service.adapters.rate_limit import LimitsRateLimiter, MemoryWindows
+from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows
 from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import RateLimit
 

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from image_service import cli as cli_module
-from image_service import reconciling
 from image_service.cli import cli
-from image_service.services.reconcile import Audit, Care, TooManyOrphans
 from image_service.settings import Settings
+from image_service.tools.reconcile import terminal as reconciling
+from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
 
 ENVIRONMENT = {
     "IMAGE_SERVICE_STAGE": "test",

@@ -18,7 +18,7 @@ from tests.fakes import (
 from tests.unit.builders import NEW, NOW, FakeProcessor
 
 from image_service.adapters.dynamodb.transactions import PATIENCE
-from image_service.adapters.null_cache import CacheCounts, NullCache
+from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,

@@ -9,10 +9,10 @@ import pytest
 import pyvips
 from PIL import Image
 
-from image_service.adapters.vips.encoding import encode
-from image_service.adapters.vips.geometry import Size
-from image_service.adapters.vips.raster import Raster
 from image_service.domain.errors import ProcessingFailed
+from image_service.pictures.encoding import encode
+from image_service.pictures.plan import Size
+from image_service.pictures.raster import Raster
 
 COLOUR = [10, 200, 90]
 SIZE = Size(30, 20)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import pictures
 
-from image_service.adapters.vips import jpeg, png, webp
-from image_service.adapters.vips.geometry import Size
-from image_service.adapters.vips.signatures import detect
 from image_service.domain.errors import InvalidFileType, InvalidImage
+from image_service.pictures.formats import jpeg, png, webp
+from image_service.pictures.formats.signatures import detect
+from image_service.pictures.plan import Size
 
 JPEG = pictures.jpeg(320, 200)
 PROGRESSIVE = pictures.jpeg(320, 200, progressive=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_service.adapters.vips.geometry import Plan, Size, plan_sizes
+from image_service.pictures.plan import Plan, Size, plan_sizes
 
 sizes = st.builds(Size, st.integers(1, 8000), st.integers(1, 8000))
 

@@ -10,9 +10,9 @@ import pytest
 import pyvips
 from tests import pictures
 
-from image_service.adapters.vips import PictureLimits, check_vips, library
-from image_service.adapters.vips.steps import Steps
 from image_service.domain.errors import InvalidDimensions, ProcessingFailed
+from image_service.pictures import PictureLimits, check_vips, library
+from image_service.pictures.steps import Steps
 
 
 def test_this_libvips_passes_the_self_test() -> None:
@@ -22,7 +22,7 @@ def test_this_libvips_passes_the_self_test() -> None:
 def test_the_self_test_proves_something() -> None:
     """Without `configure` every forbidden sample loads."""
     program = (
-        "from image_service.adapters.vips import library\n"
+        "from image_service.pictures import library\n"
         "assert library.FORBIDDEN_SAMPLES\n"
         "print([n for n, s in library.FORBIDDEN_SAMPLES.items() if not library.loads(s)])"
     )

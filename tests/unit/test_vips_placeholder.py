@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 from tests import pictures
 
-from image_service.adapters.vips import thumbhash
-from image_service.adapters.vips.geometry import Size
-from image_service.adapters.vips.placeholder import TinyPicture, dominant_color, likeness
+from image_service.pictures import thumbhash
+from image_service.pictures.placeholder import TinyPicture, dominant_color, likeness
+from image_service.pictures.plan import Size
 
 
 def tiny(picture: Image.Image) -> TinyPicture:

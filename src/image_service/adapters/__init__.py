@@ -1,0 +1,1 @@
+"""Adapters: one package an outside system, each behind the ports it implements."""

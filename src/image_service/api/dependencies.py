@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from image_service.api.faults import collected_faults
+from image_service.api.bodies.faults import collected_faults
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import MAX_TAGS, clean_album_id, clean_tags
 from image_service.domain.images import ExpectedVersion

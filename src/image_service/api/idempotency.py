@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from image_service.api import openapi
+from image_service.api.document import openapi
 from image_service.domain.errors import ValidationFailed
 
 MAX_KEY: Final = 255

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from image_service.api.catalogue import CODES
+from image_service.api.document.catalogue import CODES
 from image_service.domain import images as domain
 from image_service.domain.fields import MAX_DESCRIPTION, MAX_SHORT_TEXT, MAX_TAG, MAX_TAGS
 from image_service.domain.listing import MAX_LIMIT

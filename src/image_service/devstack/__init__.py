@@ -1,0 +1,1 @@
+"""The local stack: embedded AWS, its provisioning, and the local token issuer."""

@@ -25,7 +25,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from image_service.domain.errors import Overloaded
-from image_service.observers import Load, Nobody, PictureObserver
+from image_service.telemetry.observers import Load, Nobody, PictureObserver
 
 # A page of a hundred fully described images takes 30 ms of the event loop.
 _LISTS_AT_ONCE: Final = 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from image_service.observers import PictureObserver
 from image_service.ports import ImageProcessor, ProcessedImage, SourceInfo
+from image_service.telemetry.observers import PictureObserver
 
 
 class TimedProcessor:

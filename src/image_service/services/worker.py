@@ -11,9 +11,9 @@ from typing import Final, Protocol
 import structlog
 
 from image_service.domain.times import utc_now
-from image_service.observers import Backlog, Nobody, WorkerObserver
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER, IntentSweeper
+from image_service.telemetry.observers import Backlog, Nobody, WorkerObserver
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -1,6 +1,5 @@
 """Images, their indexes and counters, and the work around them, in one DynamoDB table."""
 
-from image_service.adapters.dynamodb.audit import DynamoTableAudit
 from image_service.adapters.dynamodb.backlog import DynamoBacklog
 from image_service.adapters.dynamodb.health import DynamoHealth
 from image_service.adapters.dynamodb.idempotency import DynamoIdempotencyRecords
@@ -17,7 +16,6 @@ __all__ = [
     "DynamoImageLists",
     "DynamoImageRepository",
     "DynamoOutbox",
-    "DynamoTableAudit",
     "DynamoUploadIntents",
     "DynamoUsageCounters",
 ]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ulid import ULID
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.domain.outbox import Lane
 from image_service.domain.times import parse_timestamp
-from image_service.observers import Backlog
+from image_service.telemetry.observers import Backlog
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

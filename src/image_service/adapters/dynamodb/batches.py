@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.domain.errors import DependencyUnavailable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from ulid import ULID
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, to_wire

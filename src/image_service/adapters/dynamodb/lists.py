@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import from_wire, to_image, to_wire
 from image_service.adapters.dynamodb.partitions import (

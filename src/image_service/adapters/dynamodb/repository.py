@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from image_service.adapters.aws_errors import translated
+from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import idempotency, intents, keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.entries import entry_item

@@ -17,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from image_service.adapters.aws_errors import (
+from image_service.adapters.aws.errors import (
     cancellation_reasons,
     cancellations,
     describe,

@@ -13,11 +13,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from image_service.adapters.circuit import CircuitBreaker
 from image_service.adapters.redis.batches import Argument, ScriptBatches
+from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
-from image_service.observers import CallObserver, CallOutcome, Nobody
+from image_service.telemetry.observers import CallObserver, CallOutcome, Nobody
 
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 _MAX_CONNECTIONS: Final = 50

@@ -1,0 +1,1 @@
+"""Verification of Cognito's tokens against the pool's keys."""

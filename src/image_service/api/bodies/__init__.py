@@ -1,0 +1,1 @@
+"""Request bodies: reading and bounding them, and the multipart form."""

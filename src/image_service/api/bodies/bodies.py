@@ -1,0 +1,170 @@
+"""Request bodies: bounded, read here, handed on as clean domain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from image_service.api.bodies.faults import Faults, collected_faults
+from image_service.api.bodies.multipart import (
+    FormLimits,
+    check_content_length,
+    read_form,
+    tags_from,
+)
+from image_service.api.bodies.pace import paced
+from image_service.api.schemas import ImagePatch
+from image_service.domain.errors import (
+    FileRequired,
+    FileTooLarge,
+    MalformedBody,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from image_service.domain.fields import (
+    MAX_DESCRIPTION,
+    MAX_SHORT_TEXT,
+    clean_album_id,
+    clean_filename,
+    clean_tags,
+    clean_text,
+)
+from image_service.domain.images import ImageChanges
+from image_service.services.uploads import NewImage
+
+# All fields at their limits, every character as a 12-byte JSON escape, come to 80 KB.
+MAX_JSON_BYTES = 128 * 1024
+_MAX_FIELDS = 50
+
+
+def upload_bytes(request: Request) -> int:
+    """The most its body will take; told by the headers alone.
+
+    Raises FileTooLarge, UnsupportedMediaType.
+    """
+    limits = _form_limits(request)
+    _refuse_content_encoding(request)
+    length = _content_length(request)
+    check_content_length(length, limits)
+    return limits.max_body_bytes if length is None else length
+
+
+async def read_upload(request: Request) -> NewImage:
+    """Raises the errors of `read_form`, FileRequired, ValidationFailed for all bad fields."""
+    form = await read_form(
+        request.headers.get("content-type"),
+        paced(request.stream(), request.app.state.pace),
+        _form_limits(request),
+    )
+    if form.file is None:
+        raise FileRequired
+    given = {name: form.fields[name][0] for name in _CLEANERS if form.fields.get(name)}
+    with collected_faults() as faults:
+        fields = _clean(given, faults)
+        tags = faults.check("tags", lambda: clean_tags(tags_from(form.fields)))
+    return NewImage(
+        data=form.file.data,
+        checksum=form.file.sha256,
+        filename=clean_filename(form.file.filename),
+        album_id=fields.get("album_id"),
+        title=fields.get("title"),
+        description=fields.get("description"),
+        alt_text=fields.get("alt_text"),
+        tags=tags or (),
+    )
+
+
+async def read_changes(request: Request) -> tuple[ImageChanges, int | None]:
+    """The changes of a PATCH, and the `version` beside them.
+
+    Raises UnsupportedMediaType, FileTooLarge, MalformedBody, ValidationFailed.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Send the changes as JSON, with Content-Type: application/json.")
+    _refuse_content_encoding(request)
+    patch = _parse_patch(await _read_bounded(request, MAX_JSON_BYTES))
+    given = patch.model_dump(by_alias=True, exclude_unset=True)
+    with collected_faults() as faults:
+        changes = _clean(given, faults)
+        if "tags" in given:
+            changes["tags"] = faults.check("tags", lambda: clean_tags(given["tags"] or ())) or ()
+    return changes, patch.version
+
+
+_clean_short = partial(clean_text, limit=MAX_SHORT_TEXT)
+_CLEANERS: Mapping[str, tuple[str, Callable[[str | None], str | None]]] = {
+    "title": ("title", _clean_short),
+    "description": (
+        "description",
+        partial(clean_text, limit=MAX_DESCRIPTION, keep_newlines=True),
+    ),
+    "altText": ("alt_text", _clean_short),
+    "albumId": ("album_id", clean_album_id),
+}
+
+
+def _clean(given: Mapping[str, Any], faults: Faults) -> ImageChanges:
+    """The text fields among `given`, by their domain names; absent ones stay absent."""
+    cleaned: dict[str, str | None] = {}
+    for name, (domain_name, clean) in _CLEANERS.items():
+        if name in given:
+            cleaned[domain_name] = faults.check(name, partial(clean, given[name]))
+    return cast("ImageChanges", cleaned)
+
+
+def _parse_patch(body: bytes) -> ImagePatch:
+    _refuse_countless_fields(body)
+    try:
+        return ImagePatch.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        raise MalformedBody("The body is not valid JSON; send one object of changes.")
+    raise ValidationFailed(
+        [(".".join(map(str, fault["loc"])) or "body", fault["msg"]) for fault in faults]
+    )
+
+
+def _refuse_countless_fields(body: bytes) -> None:
+    """Each unknown field is a fault of its own; thousands would take a tenth of a second."""
+    try:
+        fields = from_json(body)
+    except ValueError:
+        return  # the model says what is wrong
+    if isinstance(fields, dict) and len(fields) > _MAX_FIELDS:
+        fault = f"has {len(fields)} fields; the limit is {_MAX_FIELDS}, send those you change"
+        raise ValidationFailed([("body", fault)])
+
+
+async def _read_bounded(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in paced(request.stream(), request.app.state.pace):
+        body += chunk
+        if len(body) > limit:
+            raise FileTooLarge(
+                f"The body has more than {limit:,} bytes, the limit; send less.",
+                details={"measured": len(body), "limit": limit},
+            )
+    return bytes(body)
+
+
+def _form_limits(request: Request) -> FormLimits:
+    return FormLimits(max_file_bytes=request.app.state.settings.max_file_bytes)
+
+
+def _content_length(request: Request) -> int | None:
+    value = request.headers.get("content-length", "")
+    # Python refuses to read numbers of thousands of digits.
+    return int(value[:20]) if value.isascii() and value.isdigit() else None
+
+
+def _refuse_content_encoding(request: Request) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedMediaType("Compressed request bodies are not supported; send it plain.")

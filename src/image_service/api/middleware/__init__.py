@@ -1,0 +1,1 @@
+"""What wraps each request: its context, access log, deadlines and CORS."""

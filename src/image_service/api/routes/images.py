@@ -1,0 +1,212 @@
+"""The five routes: parse, one service call, shape the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from image_service.api import schemas
+from image_service.api.bodies.bodies import read_changes, read_upload, upload_bytes
+from image_service.api.dependencies import (
+    ENTITY_TAGS_PATTERN,
+    ListQueryParameters,
+    caller_of,
+    expected_version,
+    not_modified,
+    query_given_once,
+    services_of,
+)
+from image_service.api.document import openapi
+from image_service.api.idempotency import (
+    KEY_PARAMETER,
+    REPLAYED,
+    REPLAYED_HEADER,
+    idempotency_key,
+)
+from image_service.api.request_schemas import PATCH_BODY, UPLOAD_BODY
+from image_service.domain import errors
+from image_service.domain.images import Image
+from image_service.domain.listing import Listing, ListQuery, encode_cursor
+from image_service.services import Services
+
+COLLECTION = "/images"
+
+router = APIRouter(prefix=COLLECTION, tags=["Images"])
+
+ImageId = Annotated[
+    str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])
+]
+
+_ETAG = openapi.header("ETag", 'The version, quoted: `"3"`.')
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": ENTITY_TAGS_PATTERN},
+    "description": 'The ETag of the version you are changing, such as `"3"`; or `*` for any.',
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": 'An ETag you hold, such as `"3"`; 304 if it is still the current one.',
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload a picture",
+    response_model=schemas.Image,
+    response_description="Stored: the full image, its pictures ready to load.",
+    responses={
+        201: {
+            "headers": {**openapi.header("Location", "`/images/{id}`"), **_ETAG, **REPLAYED_HEADER}
+        },
+        **openapi.error_responses(
+            *openapi.INVALID_UPLOAD,
+            openapi.TOO_LARGE,
+            errors.UnsupportedMediaType("Send multipart/form-data, not application/json."),
+            errors.IdempotencyInProgress(retry_after=2),
+            errors.IdempotencyKeyReused(),
+            errors.UploadTimeout(),
+            errors.ProcessingFailed(),
+            errors.Overloaded(),
+        ),
+    },
+    openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
+)
+async def upload_image(request: Request, response: Response) -> schemas.Image:
+    """Send one JPEG, PNG or WebP file (up to 10 MiB, 100x100 to 8000x8000 pixels).
+
+    It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
+    2048x2048 and stored as WebP, with a square thumbnail of up to 400x400.
+
+    Send an `Idempotency-Key` to be able to repeat the request safely when no answer came.
+    """
+    caller, services = caller_of(request), services_of(request)
+    key = idempotency_key(request)
+    with services.admission.receiving(caller, upload_bytes(request)):
+        uploaded = await services.uploads.upload(caller, await read_upload(request), key)
+    response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
+    if uploaded.replayed:
+        response.headers[REPLAYED] = "true"
+    return _full(uploaded.image, response, services)
+
+
+@router.get(
+    "",
+    summary="List your images",
+    response_model=schemas.ImagePage,
+    response_description="A page, newest first unless asked otherwise.",
+    dependencies=[Depends(query_given_once)],
+    responses=openapi.error_responses(*openapi.INVALID_QUERY),
+)
+async def list_images(
+    parameters: ListQueryParameters, request: Request, response: Response
+) -> schemas.ImagePage:
+    """Filters combine: an album's images with all of the given tags, within the dates.
+
+    Follow `nextCursor`, with the same filters, until `hasMore` is false. A page is full
+    unless it is the last; the exception is a filtered page that looked at 1,000 images
+    without filling up, which comes short, with `hasMore` true and a cursor.
+    """
+    caller, services = caller_of(request), services_of(request)
+    query = parameters.to_query(caller)
+    response.headers["Cache-Control"] = "private, no-cache"
+    async with services.admission.listing(caller):
+        listing = await services.library.list(caller, query)
+        return _page(caller, query, listing, services)
+
+
+@router.get(
+    "/{id}",
+    summary="Get one image",
+    response_model=schemas.Image,
+    response_description="The full image.",
+    responses={
+        200: {"headers": _ETAG},
+        304: {"description": "Unchanged since the ETag in `If-None-Match`.", "headers": _ETAG},
+        **openapi.error_responses(*openapi.IMAGE_ACCESS),
+    },
+    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+)
+async def get_image(image_id: ImageId, request: Request, response: Response) -> Any:
+    """Strongly consistent: right after an upload or an edit it shows the result."""
+    services = services_of(request)
+    image = await services.library.get(caller_of(request), image_id)
+    full = _full(image, response, services)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not_modified(request, image.version):
+        return Response(status_code=304, headers=dict(response.headers))
+    return full
+
+
+@router.patch(
+    "/{id}",
+    summary="Edit an image",
+    response_model=schemas.Image,
+    response_description="The full image, at its new version.",
+    responses={
+        200: {"headers": _ETAG},
+        **openapi.error_responses(
+            *openapi.INVALID_JSON,
+            *openapi.IMAGE_ACCESS,
+            errors.VersionMismatch(4),
+            errors.PreconditionMismatch(4),
+            errors.FileTooLarge("The body has more than 131,072 bytes, the limit."),
+            errors.UnsupportedMediaType("Send application/json, not text/plain."),
+            errors.UploadTimeout(),
+            errors.VersionRequired(),
+        ),
+    },
+    openapi_extra={**PATCH_BODY, "parameters": [_IF_MATCH]},
+)
+async def edit_image(image_id: ImageId, request: Request, response: Response) -> schemas.Image:
+    """Change title, description, alt text, tags or album; null clears, absent stays.
+
+    Say which version you are changing, by `version` in the body or by `If-Match`. Where
+    somebody was faster, a stale `version` is 409 and a stale `If-Match` 412, both with
+    `currentVersion`: read the image again and repeat your change.
+    """
+    services = services_of(request)
+    changes, body_version = await read_changes(request)
+    expected = expected_version(request, body_version)
+    image = await services.library.update(caller_of(request), image_id, changes, expected)
+    return _full(image, response, services)
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    summary="Delete an image",
+    response_description="Deleted, for good.",
+    responses=openapi.error_responses(
+        *openapi.INVALID_FIELDS, *openapi.IMAGE_ACCESS, errors.PreconditionMismatch(4)
+    ),
+    openapi_extra={"parameters": [_IF_MATCH]},
+)
+async def delete_image(image_id: ImageId, request: Request) -> None:
+    """Removes the image, its pictures, and their copies at the CDN. A second time is 404."""
+    library = services_of(request).library
+    await library.delete(caller_of(request), image_id, expected_version(request))
+
+
+def _full(image: Image, response: Response, services: Services) -> schemas.Image:
+    response.headers["ETag"] = f'"{image.version}"'
+    return schemas.Image.of(image, services.urls)
+
+
+def _page(caller: str, query: ListQuery, listing: Listing, services: Services) -> schemas.ImagePage:
+    following = listing.page.next_position
+    return schemas.ImagePage(
+        images=[schemas.Image.of(image, services.urls) for image in listing.page.images],
+        pagination=schemas.Pagination(
+            limit=query.limit,
+            has_more=following is not None,
+            next_cursor=following and encode_cursor(following, caller, query),
+        ),
+        total_count=listing.total,
+    )

@@ -1,0 +1,122 @@
+"""The structure of a JPEG file: marker segments, as in ITU-T T.81, annex B.
+
+Nothing here decodes a pixel. Sizes are in bytes, offsets from the start of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from image_service.pictures.plan import Size
+
+_SOI: Final = b"\xff\xd8"
+_SOF0, _SOF1, _SOS, _EOI, _APP0 = 0xC0, 0xC1, 0xDA, 0xD9, 0xE0
+_SEQUENTIAL: Final = frozenset({_SOF0, _SOF1, 0xC9})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those are DHT, JPG, DAC
+_BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, RSTn, SOI, EOI: no length follows
+_SCAN_DATA: Final = 0  # not a marker: the entropy-coded bytes behind an SOS
+
+_MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
+# Within entropy-coded data FF00 is a stuffed FF, and RSTn markers belong to the data.
+_MARKER_AFTER_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+# Real files have tens, the longest ICC profiles and EXIF blocks make it hundreds.
+_MAX_SEGMENTS: Final = 10_000
+# Between segments, filling included: a search through megabytes would hold up everybody.
+_MAX_STRAY_BYTES: Final = 2**16
+_MOST_HELD: Final = 8.0  # four components, none subsampled
+
+
+class _Segment(NamedTuple):
+    marker: int
+    start: int
+    end: int
+
+
+def declared_size(data: bytes) -> Size | None:
+    """Width and height as the frame header has them; None if there is none to be found."""
+    for segment in _segments(data):
+        if segment.marker in _FRAMES:
+            height = int.from_bytes(data[segment.start + 5 : segment.start + 7], "big")
+            width = int.from_bytes(data[segment.start + 7 : segment.start + 9], "big")
+            return Size(width, height)
+    return None
+
+
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture, while it decodes.
+
+    Of a picture in one scan it keeps a few rows: 0. Of one in several scans, progressive or
+    not, all coefficients, 2 bytes each: 6 for colour that is not subsampled. Where its
+    frame and scan are not found the most is assumed.
+    """
+    frame = None
+    for segment in _segments(data):
+        if segment.marker in _FRAMES:
+            frame = segment
+        elif segment.marker == _SOS and frame is not None:
+            components = data[frame.start + 9]
+            in_one_scan = data[segment.start + 4] == components
+            if frame.marker in _SEQUENTIAL and in_one_scan:
+                return 0
+            return _coefficient_bytes(data[frame.start + 10 : frame.end][: 3 * components])
+    return _MOST_HELD
+
+
+def _coefficient_bytes(components: bytes) -> float:
+    """For a pixel of the frame; three bytes a component, the second its sampling factors."""
+    factors = [(factor >> 4, factor & 0x0F) for factor in components[1::3]]
+    largest = max((h for h, _ in factors), default=1) * max((v for _, v in factors), default=1)
+    return 2 * sum(h * v for h, v in factors) / max(largest, 1)
+
+
+def without_oddities(data: bytes) -> bytes:
+    """The first picture of `data`, freed of what decoders warn of and browsers pass over.
+
+    - Scan parameters of sequential frames are set to the only values they can have: some
+      Samsung phones write others.
+    - Stray and filling bytes between segments go, as does all that follows the picture.
+    - The major version of a JFIF header becomes 1, the only one there is.
+
+    Entropy-coded data is kept byte for byte, damage included; where the end of the picture
+    is missing it stays missing.
+    """
+    parts = [_SOI]
+    sequential = False
+    for segment in _segments(data):
+        body = data[segment.start : segment.end]
+        if segment.marker in (_SOF0, _SOF1):
+            sequential = True
+        elif segment.marker == _SOS and sequential:
+            body = body[:-3] + b"\x00\x3f\x00"  # Ss 0, Se 63, Ah and Al 0
+        elif segment.marker == _APP0 and body[4:9] == b"JFIF\0":
+            body = body[:9] + b"\x01" + body[10:]
+        parts.append(body)
+    return b"".join(parts)
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """The segments of the first picture, EOI included; ends early where they make no sense."""
+    return islice(_walk(data), _MAX_SEGMENTS)
+
+
+def _walk(data: bytes) -> Iterator[_Segment]:
+    position = len(_SOI)
+    while found := _MARKER.search(data, position, position + _MAX_STRAY_BYTES):
+        marker, start, position = found[1][0], found.start(), found.end()
+        if marker not in _BARE:
+            length = int.from_bytes(data[position : position + 2], "big")
+            position += max(length, 2)
+            if length < 2 or position > len(data):  # noqa: PLR2004 - a length counts itself: 2 bytes
+                return
+        yield _Segment(marker, start, position)
+        if marker == _EOI:
+            return
+        if marker == _SOS:
+            after = _MARKER_AFTER_SCAN.search(data, position)
+            end = after.start() if after else len(data)
+            yield _Segment(_SCAN_DATA, position, end)
+            position = end

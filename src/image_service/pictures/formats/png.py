@@ -1,0 +1,131 @@
+"""The structure of a PNG file: its chunks (PNG specification, third edition, section 5)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from image_service.domain.errors import InvalidImage
+from image_service.pictures.plan import Size
+
+_FIRST_CHUNK: Final = 8
+_OVERHEAD: Final = 12  # length, type and checksum
+# 500 bytes a chunk in the largest file that is taken; encoders write 8 KiB and more.
+_MAX_CHUNKS: Final = 20_000
+
+# Of the chunks a decoder may pass over, those that say how the pixels are seen.
+_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+_PASSED_OVER: Final = 0x20  # a small first letter: not needed for the picture
+_MAX_EXIF: Final = 2**16  # as much as a JPEG can hold
+_MAX_PROFILE: Final = 4 * 2**20  # inflated; the longest in use have 2 MB
+
+_COLOUR_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, palettes looked up
+_WITH_ALPHA: Final = frozenset({4, 6})
+_DEEP: Final = 16  # bits a channel; all others become 8
+
+
+def declared_size(data: bytes) -> Size | None:
+    """Width and height as the IHDR has them; None if it is not where it must be."""
+    if data[12:16] != b"IHDR":
+        return None
+    return Size(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+
+
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture: nothing, or all of it if it is interlaced."""
+    depth, colour_type, interlaced = data[24], data[25], data[28]
+    if not interlaced:
+        return 0
+    channels = _COLOUR_CHANNELS.get(colour_type, 3) + has_alpha(data)
+    return channels * (2 if depth == _DEEP else 1)
+
+
+def has_alpha(data: bytes) -> bool:
+    """Whether decoding it gives an alpha channel."""
+    if data[25] in _WITH_ALPHA:
+        return True
+    for kind in _chunk_types(data):
+        if kind == b"tRNS":
+            return True
+        if kind == b"IDAT":
+            return False
+    return False
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether `data` is an APNG: it has an `acTL` ahead of the pixels."""
+    for kind in _chunk_types(data):
+        if kind == b"acTL":
+            return True
+        if kind == b"IDAT":
+            return False
+    return False
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether the closing IEND is there. What follows it does not matter."""
+    return any(kind == b"IEND" for kind in _chunk_types(data))
+
+
+def without_extras(data: bytes) -> bytes:
+    """`data` without the chunks that no pixel needs: texts, times, previews.
+
+    libspng inflates every compressed text, of up to 50 MB each, whenever a file is opened,
+    and keeps them all. A colour profile that inflates to more than 4 MiB goes, too.
+    """
+    kept, start = [], 0
+    for chunk in _chunks(data):
+        if not _is_of_use(data, chunk):
+            kept.append(data[start : chunk.start])
+            start = chunk.end
+    return b"".join((*kept, data[start:])) if kept else data
+
+
+def _is_of_use(data: bytes, chunk: _Chunk) -> bool:
+    if not chunk.kind[0] & _PASSED_OVER:
+        return True
+    if chunk.kind == b"iCCP":
+        return _inflates_within(data[chunk.start + 8 : chunk.end - 4], _MAX_PROFILE)
+    if chunk.kind == b"eXIf":
+        return chunk.end - chunk.start <= _MAX_EXIF
+    return chunk.kind in _OF_THE_PIXELS
+
+
+def _inflates_within(profile: bytes, limit: int) -> bool:
+    """Whether the profile behind its name and method is sound, and not longer than `limit`."""
+    stream = profile.partition(b"\0")[2][1:]
+    inflating = zlib.decompressobj()
+    try:
+        return len(inflating.decompress(stream, limit + 1)) <= limit and inflating.eof
+    except zlib.error:
+        return False
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    start: int
+    end: int
+
+
+def _chunk_types(data: bytes) -> Iterator[bytes]:
+    return (chunk.kind for chunk in _chunks(data))
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """The chunks that are there from end to end, up to IEND.
+
+    Raises InvalidImage past 20,000: nobody knows what follows.
+    """
+    start = _FIRST_CHUNK
+    for _ in range(_MAX_CHUNKS):
+        length = int.from_bytes(data[start : start + 4], "big")
+        end = start + _OVERHEAD + length
+        if end > len(data):
+            return
+        chunk = _Chunk(data[start + 4 : start + 8], start, end)
+        yield chunk
+        if chunk.kind == b"IEND":
+            return
+        start = end
+    raise InvalidImage

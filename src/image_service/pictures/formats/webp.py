@@ -1,0 +1,64 @@
+"""The header of a WebP file (RFC 9649)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from image_service.pictures.plan import Size
+
+_ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
+_ALPHA: Final = 0x10  # of the same
+_LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
+_MAX_CHUNKS: Final = 1_000  # real files have up to ten
+_MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
+
+
+def declared_size(data: bytes) -> Size | None:
+    """Width and height as the first chunk has them; None if that is not a known one."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return Size(_little(data[24:27]) + 1, _little(data[27:30]) + 1)
+    if kind == b"VP8L":
+        bits = _little(data[21:25])
+        return Size((bits & _MASK) + 1, (bits >> 14 & _MASK) + 1)
+    if kind == b"VP8 ":
+        return Size(_little(data[26:28]) & _MASK, _little(data[28:30]) & _MASK)
+    return None
+
+
+def held_bytes_a_pixel(data: bytes) -> float:
+    """What the decoder keeps of the whole picture: RGBA if lossless, else a plane of alpha.
+
+    The most where it is not found among the first thousand chunks.
+    """
+    kinds = set(islice(_chunk_types(data), _MAX_CHUNKS))
+    if b"VP8L" in kinds or b"VP8 " not in kinds:
+        return 4
+    return 2 if b"ALPH" in kinds else 0
+
+
+def has_alpha(data: bytes) -> bool:
+    """Whether decoding it gives an alpha channel."""
+    if data[12:16] == b"VP8L":
+        return bool(_little(data[21:25]) & _LOSSLESS_ALPHA)
+    return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ALPHA)
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether the header announces frames. Frames it does not announce, no decoder takes."""
+    return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ANIMATION)
+
+
+def _chunk_types(data: bytes) -> Iterator[bytes]:
+    """The types of all chunks, those of an extended file's picture included."""
+    position = 12
+    while kind := data[position : position + 4]:
+        yield kind
+        length = _little(data[position + 4 : position + 8])
+        position += 8 + length + length % 2
+
+
+def _little(raw: bytes) -> int:
+    return int.from_bytes(raw, "little")

@@ -1,0 +1,45 @@
+"""An upload's way from bytes to finished files, step by step, with a single decode."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from image_service.pictures.decoding import decode
+from image_service.pictures.encoding import encode
+from image_service.pictures.limits import EncodingOptions
+from image_service.pictures.placeholder import dominant_color, likeness
+from image_service.pictures.plan import Size, plan_sizes
+from image_service.pictures.steps import Steps, cut_square, fit, shrink_to_tiny
+from image_service.ports import ProcessedImage, SourceInfo
+
+_FORMAT: Final = "webp"
+
+
+def process(
+    data: bytes, source: SourceInfo, options: EncodingOptions, steps: Steps
+) -> ProcessedImage:
+    """Both pictures and the placeholders of `data`. Blocks; call it from a worker thread.
+
+    Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
+    """
+    plan = plan_sizes(
+        Size(source.width, source.height),
+        main_size=options.main_size,
+        thumbnail_size=options.thumbnail_size,
+    )
+    with steps:
+        raster = steps.run(decode, data, source.mime_type, plan.decoded, steps.stoppable)
+        main = steps.run(fit, raster, plan.main, steps.stoppable)
+        covering = steps.run(fit, raster, plan.covering, steps.stoppable)
+        thumbnail = steps.run(cut_square, covering, plan.thumbnail_side, steps.stoppable)
+        tiny = steps.run(shrink_to_tiny, covering, steps.stoppable)
+        return ProcessedImage(
+            main=steps.run(encode, main, options.main_quality, options.effort),
+            thumbnail=steps.run(
+                encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort
+            ),
+            format=_FORMAT,
+            quality=options.main_quality,
+            placeholder=steps.run(likeness, tiny),
+            dominant_color=steps.run(dominant_color, tiny),
+        )

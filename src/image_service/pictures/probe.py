@@ -1,0 +1,86 @@
+"""What a file is and measures, before any pixel is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from image_service.domain.errors import AnimatedImage, InvalidImage
+from image_service.pictures.decoding import oriented_size
+from image_service.pictures.formats import jpeg, png, webp
+from image_service.pictures.formats.signatures import detect
+from image_service.pictures.limits import PictureLimits
+from image_service.pictures.plan import Size
+from image_service.ports import MimeType, SourceInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    declared_size: Callable[[bytes], Size | None]
+    held_bytes_a_pixel: Callable[[bytes], float]
+    has_alpha: Callable[[bytes], bool] = lambda _: False
+    is_animated: Callable[[bytes], bool] = lambda _: False
+    is_whole: Callable[[bytes], bool] = lambda _: True
+
+
+_FORMATS: Final[dict[MimeType, _Format]] = {
+    "image/jpeg": _Format(jpeg.declared_size, jpeg.held_bytes_a_pixel),
+    "image/png": _Format(
+        png.declared_size, png.held_bytes_a_pixel, png.has_alpha, png.is_animated, png.is_whole
+    ),
+    "image/webp": _Format(
+        webp.declared_size, webp.held_bytes_a_pixel, webp.has_alpha, webp.is_animated
+    ),
+}
+
+_LEAST_BYTES: Final = 8 * 2**20
+# A pixel of the main picture, decoded and while it is encoded; alpha has an encoder of its own.
+_OPAQUE_BYTES, _ALPHA_BYTES = 16, 36
+# libwebp gives the decoded picture whole, at about the size of the main picture.
+_WEBP_FRAME_BYTES: Final = 12
+
+
+def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
+    """The header of `data`, found acceptable.
+
+    Raises InvalidFileType, AnimatedImage, InvalidDimensions, InvalidImage, in this order.
+    """
+    mime_type = detect(data)
+    file_format = _FORMATS[mime_type]
+    if file_format.is_animated(data):
+        raise AnimatedImage
+    _check_declared(file_format.declared_size(data), limits)
+    size = oriented_size(data, mime_type)
+    limits.check(size.width, size.height)
+    if not file_format.is_whole(data):
+        raise InvalidImage
+    decode_bytes = _decode_bytes(data, mime_type, size, limits)
+    limits.check_memory(decode_bytes)
+    return SourceInfo(mime_type, size.width, size.height, decode_bytes)
+
+
+def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureLimits) -> int:
+    """What processing takes at its peak, from above: `python -m benchmarks.memory` measures.
+
+    The sizes that are made, which grow with the picture up to those of the largest main
+    picture; and what the decoder holds, all of the picture or some of its rows.
+    """
+    file_format = _FORMATS[mime_type]
+    pixels = size.width * size.height
+    an_output_pixel = _ALPHA_BYTES if file_format.has_alpha(data) else _OPAQUE_BYTES
+    if mime_type == "image/webp":
+        an_output_pixel += _WEBP_FRAME_BYTES
+    held = file_format.held_bytes_a_pixel(data) or 1
+    outputs = min(pixels, limits.max_output_pixels) * an_output_pixel
+    return _LEAST_BYTES + outputs + int(held * pixels)
+
+
+def _check_declared(declared: Size | None, limits: PictureLimits) -> None:
+    """Hold the size the header declares to the limits, before libvips sees the file.
+
+    It sets memory aside for some headers (1 GB for a WebP of 16383 x 16383), and takes
+    others for corrupt (a PNG of 2^31 - 1). Sizes of zero are left for it to refuse.
+    """
+    if declared is not None and 0 not in declared:
+        limits.check(*declared)

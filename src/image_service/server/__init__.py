@@ -1,0 +1,1 @@
+"""The HTTP server: uvicorn's set-up, the connection, and the port of the metrics."""

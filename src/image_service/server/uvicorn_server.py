@@ -1,0 +1,182 @@
+"""uvicorn, set up for production: one process, one event loop, behind a load balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from image_service.app import create_app
+from image_service.server import operations_port as operations
+from image_service.server.connection import Connection
+from image_service.settings import Settings, SettingsError
+
+log = structlog.stdlib.get_logger(__name__)
+
+# Longer than the load balancer's 60 s, so that it is never the one to find a dead connection.
+_KEEP_ALIVE_SECONDS: Final = 75
+_CANNOT_START: Final = 3
+# For those who are then told to come again: longer than `EarlyAnswer` lingers.
+_LAST_ANSWERS_SECONDS: Final = 3
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens, and where; and goes in steps, so that no request is lost.
+
+    At the first SIGTERM or SIGINT it is no longer ready, but serves on until the load
+    balancer has noticed; then it takes no more requests and finishes those it has. What it
+    can't finish in `shutdown_seconds` is cancelled, and answered so by the application. A second
+    signal cuts the serving short, a further SIGINT the finishing. Metrics are served from
+    before the start to the end.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        *,
+        drain_seconds: float,
+        shutdown_seconds: float,
+        on_listening: Callable[[str], None],
+        operations_listener: socket.socket | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._application = app
+        self._drain_seconds = drain_seconds
+        self._shutdown_seconds = shutdown_seconds
+        self._drained_at: float | None = None
+        self._on_listening = on_listening
+        self._operations_listener = operations_listener
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._operations_listener is None:
+            await super().serve(sockets)
+            return
+        metrics = self._application.state.metrics
+        async with operations.serving(metrics, self._operations_listener):
+            await super().serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What there is now stays: with it left out, a full collection no longer holds every
+        # request up for a tenth of a second.
+        gc.collect()
+        gc.freeze()
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_listening(f"http://{_bracketed(host)}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Runs between any two instructions of the event loop: it only leaves a note.
+        if self._drained_at is None and self.started and self._drain_seconds:
+            self._drained_at = time.monotonic() + self._drain_seconds
+            self._application.state.ready = False
+            self._captured_signals.append(sig)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drained_at is not None and time.monotonic() >= self._drained_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._application.state.ready = False
+        loop = asyncio.get_running_loop()
+        cutting_short = loop.call_later(self._shutdown_seconds, self._cut_short)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting_short.cancel()
+
+    def _cut_short(self) -> None:
+        running = list(self.server_state.tasks)
+        if running:
+            log.warning("requests_cut_short", number=len(running))
+        for task in running:
+            task.cancel()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url: None) -> None:
+    """Serve until SIGTERM or SIGINT. Exits with 3 where it can't start.
+
+    Logging is expected to be configured.
+    """
+    operations_listener = _operations_listener(settings)
+    try:
+        app = create_app(settings)
+    except SettingsError as error:
+        log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
+        sys.exit(_CANNOT_START)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http=partial(Connection, observer=app.state.metrics.observers.connections),  # type: ignore[arg-type]  # it is only called
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_seconds + _LAST_ANSWERS_SECONDS,
+        limit_concurrency=settings.max_connections,
+    )
+    server = _Server(
+        config,
+        app,
+        drain_seconds=settings.drain_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+        on_listening=on_listening,
+        operations_listener=operations_listener,
+    )
+    # uvicorn shuts down cleanly, then raises the signal again for whoever was there before.
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return
+    if not server.started:
+        sys.exit(_CANNOT_START)
+
+
+def _operations_listener(settings: Settings) -> socket.socket | None:
+    """None where there is to be none, or where nobody asked for the port and it is taken."""
+    host, port = settings.ops_host, settings.ops_port
+    if port == 0:
+        return None
+    try:
+        if port == settings.port:
+            raise OSError(errno.EADDRINUSE, "the service itself is to listen there")
+        listener = operations.listen(host, port)
+    except OSError as error:
+        asked_for = "ops_port" in settings.model_fields_set
+        tell = log.error if asked_for else log.warning
+        tell("no_operations_port", host=host, port=port, reason=error.strerror)
+        if asked_for:
+            sys.exit(_CANNOT_START)
+        return None
+    log.info("operations_port", url=f"http://{_bracketed(host)}:{port}/metrics")
+    return listener
+
+
+def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)

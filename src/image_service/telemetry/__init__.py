@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: the signals of the running service, and their redaction."""

@@ -1,0 +1,99 @@
+"""Structured logs on stdout: a JSON object a line, or coloured text on a terminal.
+
+Everything goes through one chain, the logs of uvicorn and of the libraries included, so
+that every line has the same shape and carries the id of the request it belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from typing import Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from image_service.telemetry.log_processors import flat_cause, hide_secrets
+
+LogFormat = Literal["json", "console"]
+
+_LEVELS = {
+    # They log what requests hold: signed headers, urls, bytes of a malformed body.
+    **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
+    "python_multipart": "ERROR",
+    # Who changed what is written down at any level of the rest, and so are the requests:
+    # alarms count them.
+    **dict.fromkeys(("image_service.audit", "image_service.access"), "INFO"),
+}
+
+
+def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
+    """Set up structlog and the standard library's logging; call once, at start."""
+
+    def add_stage(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {"stage": stage, **event}
+
+    shared: list[Processor] = [
+        add_stage,
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        _drop_color_message,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "structured": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": _renderers(log_format),
+                }
+            },
+            "handlers": {
+                "stdout": {
+                    "class": "logging.StreamHandler",
+                    "stream": "ext://sys.stdout",
+                    "formatter": "structured",
+                }
+            },
+            "root": {"handlers": ["stdout"], "level": level.upper()},
+            "loggers": {name: {"level": least} for name, least in _LEVELS.items()},
+        }
+    )
+
+
+def _drop_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn says everything twice, the second time in colour."""
+    event.pop("color_message", None)
+    return event
+
+
+def _renderers(log_format: LogFormat) -> list[Processor]:
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    # Tracebacks without local variables: those hold tokens and file content.
+    if log_format == "console":
+        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        text = structlog.processors.ExceptionRenderer()
+        return [remove_meta, flat_cause, text, hide_secrets, plain]
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [
+        remove_meta,
+        flat_cause,
+        structlog.processors.ExceptionRenderer(tracebacks),
+        hide_secrets,
+        structlog.processors.JSONRenderer(),
+    ]

@@ -1,0 +1,1 @@
+"""Commands for operators. Nothing but the command line imports them."""

@@ -1,0 +1,170 @@
+"""Whether Redis is there, and as it is needed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from image_service.adapters.redis import keys
+from image_service.adapters.redis.scripts import COUNT, FILL, INVALIDATE, READ
+from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
+
+_TIMEOUT: Final = 5.0  # seconds; to tell a slow Redis from a dead one
+_LIFE: Final = 5_000  # milliseconds; should the deletion fail
+
+_URL: Final = "IMAGE_SERVICE_REDIS_URL"
+_PRIMARY: Final = f"name the primary endpoint in {_URL}"
+_RIGHTS: Final = "+@scripting +@read +@write +time +ping +select +info, on user:* and image:*"
+_REMEDIES: Final[Mapping[type[ResponseError], str]] = {
+    NoPermissionError: f"allow its user what the service does: {_RIGHTS}",
+    OutOfMemoryError: "give it more memory, or a maxmemory-policy that evicts",
+    ReadOnlyError: _PRIMARY,
+}
+
+_Look = Callable[[Redis, str], Awaitable[Diagnosis]]
+
+
+class RedisCheck:
+    """A `SystemCheck` that changes no key; without a URL, of nothing.
+
+    `within` is how many seconds the service gives it for a call.
+    """
+
+    name = "redis"
+
+    def __init__(self, url: str | None, *, within: float) -> None:
+        self._url = url
+        self._within = within
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        if self._url is None:
+            return [well(self.name, "disabled: no cache, and rate limits a task")]
+        return [await _looked_at(self.name, self._url, self._look)]
+
+    async def _look(self, client: Redis, place: str) -> Diagnosis:
+        await client.ping()  # connects
+        started = time.perf_counter()
+        await client.ping()
+        seconds = time.perf_counter() - started
+        about = await _info(client)
+        if about.get("role") == "slave":
+            return failed(self.name, f"{place} is a replica, which takes no writes", _PRIMARY)
+        if about.get("redis_mode") == "cluster":
+            remedy = "use one node with replicas, cluster mode off"
+            return failed(self.name, f"{place} runs in cluster mode", remedy)
+        await _run(client, FILL, _Names().of_page, "of nobody", "", _LIFE, "page", 1, _LIFE)
+        return self._told(place, seconds, about)
+
+    def _told(self, place: str, seconds: float, about: Mapping[str, Any]) -> Diagnosis:
+        version = about.get("redis_version", "of unknown version")
+        detail = f"{place} is {version}, a ping takes {seconds * 1000:.1f} ms"
+        if seconds > self._within:
+            remedy = "bring it nearer, or raise IMAGE_SERVICE_REDIS_TIMEOUT"
+            return warning(self.name, f"{detail}; calls end after {self._within:g} s", remedy)
+        if not about:
+            remedy = "allow its user +info, or try with --write"
+            return warning(self.name, f"{detail}; it may be a replica, for all it says", remedy)
+        return well(self.name, detail)
+
+
+class RedisWriteCheck:
+    """A `SystemCheck` that runs each of the service's scripts, on keys it then deletes."""
+
+    name = "redis write"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        return [await _looked_at(self.name, self._url, self._look)]
+
+    async def _look(self, client: Redis, place: str) -> Diagnosis:
+        names = _Names()
+        kept = await self._kept(client, names)
+        await client.delete(*names.all)
+        if not kept:
+            remedy = "this is no Redis to rely on: use another"
+            return failed(self.name, f"{place} does not give back what was just put", remedy)
+        return well(self.name, "an entry was put, read, dropped; a request was counted")
+
+    async def _kept(self, client: Redis, names: _Names) -> bool:
+        """Whether a page came back, and was gone once it was invalidated."""
+        read = (READ, [names.page, names.state], "first", "page", 0, _LIFE)
+        _, token = await _run(client, *read)
+        token = token or b""  # where none is given, the page isn't kept
+        page = token + b"doctor"
+        await _run(client, FILL, names.of_page, token, page, _LIFE, "page", 1, _LIFE)
+        filled, _ = await _run(client, *read)
+        await _run(client, INVALIDATE, names.of_image, "second", "doctor", 0, 0, _LIFE)
+        dropped, _ = await _run(client, *read)
+        [[count, _]] = await _run(client, COUNT, [names.counter], 1, _LIFE)
+        return (filled, dropped, count) == (page, None, 1)
+
+
+class _Names:
+    """Keys nobody else has, of the kinds the service's user may use."""
+
+    def __init__(self) -> None:
+        unique = f"doctor-{uuid.uuid4()}"
+        self.page = keys.page(unique, "doctor")
+        self.state = keys.state(unique)
+        self.counter = keys.counter(unique, "doctor", 1)
+        self.of_page = [self.page, self.state, keys.page_set(unique)]
+        self.of_image = [keys.image(unique), self.state, keys.page_set(unique)]
+        self.all = {*self.of_page, *self.of_image, self.counter}
+
+
+async def _run(
+    client: Redis, script: str, names: Sequence[str], *arguments: str | bytes | int
+) -> Any:
+    return await client.register_script(script)(names, arguments)
+
+
+async def _looked_at(check: str, url: str, look: _Look) -> Diagnosis:
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{parts.port or 6379}"
+    client = Redis.from_url(
+        url,
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        driver_info=None,
+        protocol=2,
+    )
+    try:
+        return await look(client, place)
+    except AuthenticationError:
+        return failed(check, f"{place} refuses the password", f"check user and password in {_URL}")
+    except ResponseError as error:
+        detail = f"{place} refuses what the service does ({type(error).__name__})"
+        remedy = _REMEDIES.get(type(error), f"allow scripts, and its user {_RIGHTS}")
+        return failed(check, f"{detail}; it runs without", remedy)
+    except (RedisError, OSError) as error:
+        remedy = f"check {_URL} (rediss:// for TLS) and security groups"
+        detail = f"{place} does not answer ({type(error).__name__}); the service runs without"
+        return failed(check, detail, remedy)
+    finally:
+        await client.aclose()
+
+
+async def _info(client: Redis) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = await client.info()
+    except ResponseError:  # may be forbidden to this user; all else can work
+        return {}
+    return found

@@ -1,0 +1,156 @@
+"""What the table does when it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
+from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
+from image_service.tools.doctor.aws_faults import AwsFault, cleared_away, diagnosed
+from image_service.tools.doctor.diagnosis import Diagnosis, failed, well
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_TABLE: Final = Index("", "PK", "SK")
+_PROBE_SECONDS: Final = 3600
+_THERE: Final = Condition("attribute_exists(PK)")
+_NOT_THERE: Final = Condition("attribute_not_exists(PK)")
+_TRANSACTION: Final = "dynamodb:ConditionCheckItem and UpdateItem, in a transaction"
+
+
+class TableReadCheck:
+    """A `SystemCheck` of the reads that rights are given for apart: each index, and batches."""
+
+    name = "table read"
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        reads = [
+            self._fault("dynamodb:Query", self._query(_TABLE)),
+            *(
+                self._fault(f"dynamodb:Query on {index.name}", self._query(index))
+                for index in (USER_INDEX, ALBUM_INDEX)
+            ),
+            self._fault("dynamodb:BatchGetItem", self._batch()),
+        ]
+        faults = [fault for fault in await asyncio.gather(*reads) if fault is not None]
+        return faults or [well(self.name, "by query, along both indexes, and in batches")]
+
+    async def _fault(self, operation: str, read: Awaitable[Any]) -> Diagnosis | None:
+        try:
+            with diagnosed(self.name, operation, self._client.meta.endpoint_url):
+                await read
+        except AwsFault as fault:
+            return fault.diagnosis
+        return None
+
+    async def _query(self, index: Index) -> None:
+        chosen: Any = {"IndexName": index.name} if index.name else {}
+        await self._client.query(
+            TableName=self._table_name,
+            KeyConditionExpression=f"{index.partition_key} = :nobody AND {index.sort_key} > :start",
+            ExpressionAttributeValues=to_wire({":nobody": f"DOCTOR#{uuid.uuid4()}", ":start": "A"}),
+            Limit=1,
+            **chosen,
+        )
+
+    async def _batch(self) -> None:
+        key = to_wire({"PK": f"DOCTOR#{uuid.uuid4()}", "SK": "PROBE"})
+        await self._client.batch_get_item(RequestItems={self._table_name: {"Keys": [key]}})
+
+
+class TableWriteCheck:
+    """A `SystemCheck` that puts two items, under conditions and in transactions.
+
+    It reads and deletes them.
+    """
+
+    name = "table write"
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._actions = Actions(table_name)
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        partition = f"DOCTOR#{uuid.uuid4()}"
+        probe, counter = {"PK": partition, "SK": "PROBE"}, {"PK": partition, "SK": "COUNTER"}
+        try:
+            async with cleared_away(lambda: self._delete(probe, counter)):
+                fault = await self._put(probe) or await self._transact(probe, counter)
+        except AwsFault as raised:
+            return [raised.diagnosis]
+        if fault is not None:
+            return [failed(self.name, fault, "this is no DynamoDB to rely on: use another")]
+        detail = "items were put under conditions and in transactions, read and deleted"
+        return [well(self.name, detail)]
+
+    async def _put(self, key: dict[str, str]) -> str | None:
+        """What is wrong with how the table keeps its word."""
+        item = {**key, "type": "doctor", "schemaVersion": 1, "ttl": _expires()}
+        with self._diagnosed("dynamodb:PutItem"):
+            await self._put_new(item)
+        if await self._read(key) != item:
+            return "an item just put was not read back"
+        with self._diagnosed("dynamodb:PutItem"):
+            try:
+                await self._put_new(item)
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return None
+        return "an item was overwritten although a condition forbade it"
+
+    async def _transact(self, probe: dict[str, str], counter: dict[str, str]) -> str | None:
+        """Two transactions count; the condition of the second one does not hold."""
+        count = self._actions.update(counter, set_to={"ttl": _expires()}, add={"count": 1})
+        with self._diagnosed(_TRANSACTION):
+            await self._write([self._actions.check(probe, _THERE), count])
+            try:
+                await self._write([self._actions.check(probe, _NOT_THERE), count])
+            except self._client.exceptions.TransactionCanceledException:
+                pass
+            else:
+                return "a transaction went through although a condition forbade it"
+        if (await self._read(counter)).get("count") != 1:
+            return "of two transactions, one forbidden, not exactly one was carried out"
+        return None
+
+    async def _read(self, key: dict[str, str]) -> Item:
+        with self._diagnosed("dynamodb:GetItem"):
+            answer = await self._client.get_item(
+                TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
+            )
+        return from_wire(answer.get("Item", {}))
+
+    async def _put_new(self, item: Item) -> None:
+        await self._client.put_item(
+            TableName=self._table_name,
+            Item=to_wire(item),
+            ConditionExpression=_NOT_THERE.expression,
+        )
+
+    async def _write(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
+        await self._client.transact_write_items(TransactItems=actions)
+
+    async def _delete(self, *keys: dict[str, str]) -> None:
+        for key in keys:
+            with self._diagnosed("dynamodb:DeleteItem"):
+                await self._client.delete_item(TableName=self._table_name, Key=to_wire(key))
+
+    def _diagnosed(self, operation: str) -> AbstractContextManager[None]:
+        return diagnosed(self.name, operation, self._client.meta.endpoint_url)
+
+
+def _expires() -> int:
+    """Should the deletion fail."""
+    return int(time.time()) + _PROBE_SECONDS

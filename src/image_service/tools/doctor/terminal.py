@@ -1,0 +1,111 @@
+"""`image-service doctor` at the terminal: a line for each finding, or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from image_service.bootstrap import aws_session
+from image_service.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    load_trace_settings,
+)
+from image_service.tools.doctor.checks import PRODUCTION, open_doctor
+from image_service.tools.doctor.diagnosis import Diagnosis, Verdict, failed, warning, well
+
+T = TypeVar("T")
+
+_LOOK: Final = {
+    Verdict.OK: ("✓", "green"),
+    Verdict.WARNING: ("!", "yellow"),
+    Verdict.FAILED: ("✗", "red"),
+}
+_PLAIN: Final = {Verdict.OK: "+", Verdict.WARNING: "!", Verdict.FAILED: "x"}
+_SETTINGS: Final = "settings"
+_WHERE: Final = "set it in the environment; the README has a table of all settings"
+
+
+class Unreadable(Exception):
+    """The settings can't be read, so nothing else can be looked at."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.findings = [failed(_SETTINGS, fault, _WHERE) for fault in faults]
+        super().__init__(*faults)
+
+
+async def examine(*, write: bool) -> list[Diagnosis]:
+    """All findings, in a fixed order. Raises Unreadable, with all faults of the settings."""
+    settings = _settings()
+    try:
+        async with open_doctor(settings, write=write) as doctor:
+            return [*_on_settings(settings), *await doctor.examine()]
+    except SettingsError as error:
+        raise Unreadable(error.faults) from None
+
+
+def _settings() -> Settings:
+    """All that `serve` reads: who mends one fault should not learn of the next only then."""
+    faults: list[str] = []
+    settings = _loaded(load_settings, faults)
+    _loaded(aws_session, faults)
+    _loaded(load_trace_settings, faults)
+    if settings is None or faults:
+        raise Unreadable(faults)
+    return settings
+
+
+def _loaded(load: Callable[[], T], faults: list[str]) -> T | None:
+    try:
+        return load()
+    except SettingsError as error:
+        faults += error.faults
+        return None
+
+
+def _on_settings(settings: Settings) -> list[Diagnosis]:
+    found = [well(_SETTINGS, f"stage {settings.stage}, all can be read")]
+    if settings.stage == PRODUCTION and not settings.cors_origins:
+        detail = "no origin is let in: web apps elsewhere can't call the service"
+        found.append(warning("cors", detail, "list them in IMAGE_SERVICE_CORS_ORIGINS"))
+    return found
+
+
+def print_lines(findings: Sequence[Diagnosis], console: Console) -> None:
+    """A finding a line, however long: to be read, and to be grepped."""
+    plain = not console.encoding.lower().startswith("utf")
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        mark, color = _LOOK[finding.verdict]
+        line = Text(_PLAIN[finding.verdict] if plain else mark, style=f"bold {color}")
+        line.append(f" {finding.check:<{width}}  ", style="bold")
+        line.append(finding.detail, style="default")
+        if finding.remedy is not None:
+            line.append(f" -> {finding.remedy}" if plain else f" → {finding.remedy}", style=color)
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def to_json(findings: Sequence[Diagnosis]) -> str:
+    content = {
+        "healthy": is_healthy(findings),
+        "findings": [
+            {
+                "check": finding.check,
+                "status": finding.verdict.value,
+                "detail": finding.detail,
+                "remedy": finding.remedy,
+            }
+            for finding in findings
+        ],
+    }
+    return json.dumps(content, indent=2)
+
+
+def is_healthy(findings: Sequence[Diagnosis]) -> bool:
+    """Warnings don't count."""
+    return all(finding.verdict is not Verdict.FAILED for finding in findings)

@@ -1,0 +1,1 @@
+"""The reconciler: compares files, items and counters, and repairs them."""

@@ -1,0 +1,43 @@
+"""The bucket's inventory: all files there are, page by page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import ClientError
+
+from image_service.adapters.aws.errors import error_code, translated
+from image_service.tools.reconcile.findings import FilePage, StoredFile
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})  # a HEAD has no body to name it
+
+
+class S3Inventory:
+    """An `ObjectInventory` of one bucket."""
+
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    async def page(self, prefix: str, after: str | None) -> FilePage:
+        with translated("s3:ListObjectsV2"):
+            answer = await self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=after or ""
+            )
+        files = [
+            StoredFile(file["Key"], file["LastModified"]) for file in answer.get("Contents", [])
+        ]
+        return FilePage(files, files[-1].key if answer["IsTruncated"] else None)
+
+    async def exists(self, key: str) -> bool:
+        with translated("s3:HeadObject"):
+            try:
+                await self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) in _ABSENT:
+                    return False
+                raise
+        return True

@@ -1,0 +1,212 @@
+"""What is checked, page by page, of files and of items; and how it is mended.
+
+Beside live traffic the stores are never seen at one moment. So what is young is left
+alone, what looks wrong is looked at again, and repairs hold only for what was read.
+A lost file can't be made again: it is told, and left to a person and the bucket's versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from image_service.domain.images import Image
+from image_service.domain.outbox import OutboxEntry
+from image_service.domain.uploads import UploadIntent
+from image_service.services.sweeping import IntentSweeper
+from image_service.tools.reconcile.counters import CounterAudit
+from image_service.tools.reconcile.findings import (
+    FaultKind,
+    FilePage,
+    Finding,
+    ImageRecord,
+    TablePage,
+    TagPointer,
+)
+from image_service.tools.reconcile.stores import Stores, mended
+
+PREFIX: Final = "images/"
+_AT_ONCE: Final = 20
+_SWEPT_WITHIN: Final = timedelta(minutes=20)  # two of the worker's periods
+# The three shapes of `domain.images.object_key`; the ULIDs whose time a datetime can hold.
+_ULID: Final = r"(?P<id>[0-6][0-9A-HJKMNP-TV-Z]{25})"
+_FILE: Final = re.compile(rf"images/[^/]+/(?:thumbnails/)?{_ULID}(?:/[^/]+)?\.webp", re.ASCII)
+
+T = TypeVar("T")
+
+
+class FileAudit:
+    """Files that no image has.
+
+    Before those of a page are removed, `admit` is told how many they are, and of how many
+    files; it raises where they are too many. Without it none is removed.
+    """
+
+    def __init__(
+        self, stores: Stores, *, before: datetime, admit: Callable[[int, int], None] | None
+    ) -> None:
+        self._audit = stores.audit
+        self._inventory = stores.inventory
+        self._objects = stores.objects
+        self._intents = stores.intents
+        self._before = before
+        self._admit = admit
+
+    async def check(self, page: FilePage) -> list[Finding]:
+        ids = {
+            file.key: found["id"] if (found := _FILE.fullmatch(file.key)) else None
+            for file in page.files
+            if file.modified_at <= self._before
+        }
+        records = await self._audit.records([image_id for image_id in ids.values() if image_id])
+        strange, orphans = [], []
+        for key, image_id in ids.items():
+            if image_id is None:
+                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "not a name of ours"))
+            elif image_id not in records:
+                if await self._is_orphan(key, image_id):
+                    orphans.append(key)
+            elif (record := records[image_id]) and key not in record.image.object_keys:
+                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "its image does not name it"))
+        fixed = await self._remove(orphans, len(page.files))
+        return [
+            *strange,
+            *(Finding(FaultKind.ORPHANED_FILE, key, "no image", fixed) for key in orphans),
+        ]
+
+    async def _is_orphan(self, key: str, image_id: str) -> bool:
+        """In this order: without an intent no commit can come; and a deleted image goes last."""
+        if await self._intents.exists(image_id):
+            return False
+        if await self._audit.records([image_id]):
+            return False
+        return await self._inventory.exists(key)
+
+    async def _remove(self, keys: list[str], files: int) -> bool:
+        if self._admit is None or not keys:
+            return False
+        self._admit(len(keys), files)
+        return await mended(self._removed(keys))
+
+    async def _removed(self, keys: list[str]) -> bool:
+        await self._objects.delete(keys)
+        return True
+
+
+class ItemAudit:
+    """Images, tag pointers and counters that don't go together, and what was left lying."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        counters: CounterAudit,
+        *,
+        now: datetime,
+        before: datetime,
+        fix: bool,
+    ) -> None:
+        self._audit = stores.audit
+        self._inventory = stores.inventory
+        self._intents = stores.intents
+        self._sweeper = IntentSweeper(intents=stores.intents, objects=stores.objects)
+        self._outbox = stores.outbox
+        self._counters = counters
+        self._now = now
+        self._before = before
+        self._fix = fix
+
+    async def check(self, page: TablePage) -> list[Finding]:
+        settled = [
+            record.image
+            for record in page.records
+            if record.deleted_at is None and record.image.updated_at <= self._before
+        ]
+        return [
+            *(Finding(FaultKind.UNREADABLE_ITEM, key, "not read") for key in page.unreadable),
+            *await _each(self._intent, page.intents),
+            *await _each(self._set_aside, page.aside),
+            *await _each(self._stuck, page.records),
+            *await _each(self._image, settled),
+            *await self._pointers(page.pointers),
+            *await self._counters.check(page.usages, settled),
+        ]
+
+    async def _intent(self, intent: UploadIntent) -> list[Finding]:
+        """One that is left of a committed image does no harm, and goes with the next sweep."""
+        if (
+            intent.created_at > self._before - _SWEPT_WITHIN
+            or not await self._intents.exists(intent.image_id)
+            or await self._audit.records([intent.image_id])
+        ):
+            return []
+        fixed = self._fix and await mended(self._sweeper.settle(intent))
+        return [Finding(FaultKind.OLD_INTENT, intent.image_id, f"of {intent.user_id}", fixed)]
+
+    async def _set_aside(self, entry: OutboxEntry) -> list[Finding]:
+        fixed = self._fix and await mended(self._outbox.revive(entry, self._now))
+        return [Finding(FaultKind.SET_ASIDE, entry.id, f"after {entry.tries} tries", fixed)]
+
+    async def _stuck(self, record: ImageRecord) -> list[Finding]:
+        image = record.image
+        if record.deleted_at is None or record.deleted_at > self._before:
+            return []
+        if not await self._is_still(image.id, record):
+            return []
+        fixed = self._fix and await mended(self._audit.requeue(image, self._now))
+        return [Finding(FaultKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
+
+    async def _image(self, image: Image) -> list[Finding]:
+        lost = [key for key in image.object_keys if not await self._inventory.exists(key)]
+        missing, stale = await self._audit.wrong_pointers(image)
+        if not (lost or missing or stale) or not await self._is_still(
+            image.id, ImageRecord(image, None)
+        ):
+            return []
+        findings = [Finding(FaultKind.MISSING_FILE, image.id, key) for key in lost]
+        if missing or stale:
+            fixed = self._fix and await mended(self._audit.rewrite_pointers(image))
+            for kind, count in (
+                (FaultKind.MISSING_POINTER, missing),
+                (FaultKind.STALE_POINTER, stale),
+            ):
+                if count:
+                    findings.append(Finding(kind, image.id, f"{count} of its tags", fixed))
+        return findings
+
+    async def _is_still(self, image_id: str, record: ImageRecord | None) -> bool:
+        """Whether the image is as it was read; None: not there."""
+        records = await self._audit.records([image_id])
+        return records == ({} if record is None else {image_id: record})
+
+    async def _pointers(self, pointers: Iterable[TagPointer]) -> list[Finding]:
+        old = [pointer for pointer in pointers if pointer.uploaded_at <= self._before]
+        records = await self._audit.records([pointer.image_id for pointer in old])
+        findings = []
+        for pointer in old:
+            record = records.get(pointer.image_id)
+            if pointer.points_at(record):
+                continue
+            # An edit takes a pointer along: only both together, at one moment, are wrong.
+            if await self._audit.has_pointer(pointer) and await self._is_still(
+                pointer.image_id, record
+            ):
+                fixed = self._fix and await mended(self._audit.remove_pointer(pointer, record))
+                subject = f"{pointer.image_id} under {pointer.key!r} of {pointer.user_id}"
+                detail = "no such image or tag"
+                findings.append(Finding(FaultKind.ORPHANED_POINTER, subject, detail, fixed))
+        return findings
+
+
+async def _each(
+    look: Callable[[T], Awaitable[list[Finding]]], things: Iterable[T]
+) -> list[Finding]:
+    """What is found of each, some at a time."""
+    waiting, findings = list(things), []
+    for start in range(0, len(waiting), _AT_ONCE):
+        some = waiting[start : start + _AT_ONCE]
+        for found in await asyncio.gather(*(look(thing) for thing in some)):
+            findings += found
+    return findings

@@ -1,0 +1,159 @@
+"""Compares files, items and counters from end to end, and mends what went apart.
+
+It goes through all files, then all items, page by page, and says after each page where it is,
+so that an interrupted run can go on from there. A repair that met something newer than it
+read did nothing, and counts as found, not fixed: another run will tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.times import utc_now
+from image_service.services.outbox import OutboxProcessor
+from image_service.services.sweeping import STALE_AFTER
+from image_service.tools.reconcile.checks import PREFIX, FileAudit, ItemAudit
+from image_service.tools.reconcile.counters import CounterAudit
+from image_service.tools.reconcile.findings import FaultKind, FilePage, Finding, TablePage
+from image_service.tools.reconcile.stores import Stores
+
+_KEPT: Final = 1_000  # findings of each kind that are told one by one; all are counted
+_ORPHANS_A_FILE: Final = 0.2
+
+
+class Part(StrEnum):
+    FILES = "files"
+    ITEMS = "items"
+
+
+class TooManyOrphans(Exception):
+    """So many files have no image that more likely the table is the wrong one.
+
+    `files` have been looked at so far.
+    """
+
+    def __init__(self, orphans: int, files: int) -> None:
+        super().__init__()
+        self.orphans = orphans
+        self.files = files
+
+
+@dataclass(kw_only=True)
+class Audit:
+    """Where a run is, and what it has found so far."""
+
+    fix: bool
+    part: Part = Part.FILES
+    position: str | None = None
+    done: bool = False
+    looked_at: Counter[Part] = field(default_factory=Counter)
+    found: Counter[FaultKind] = field(default_factory=Counter)
+    fixed: Counter[FaultKind] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+    def turn(self, findings: Sequence[Finding], looked_at: int, following: str | None) -> None:
+        """Note what a page showed, and go on to the next one.
+
+        A page is counted whole, so that one that failed half-way is not counted twice.
+        """
+        for finding in findings:
+            self._note(finding)
+        self.looked_at[self.part] += looked_at
+        self.position = following
+        if following is None:
+            self.done = self.part is Part.ITEMS
+            self.part = Part.ITEMS
+
+    def _note(self, finding: Finding) -> None:
+        self.found[finding.kind] += 1
+        self.fixed[finding.kind] += finding.fixed
+        if self.found[finding.kind] <= _KEPT:
+            self.findings.append(finding)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return self.found.total() == self.fixed.total()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Care:
+    """How gently a run goes: what is younger than `min_age` is left alone.
+
+    `rate` is files and items looked at a second. `max_orphans` is how many files without an
+    image may be removed; None: a fifth of those looked at.
+    """
+
+    min_age: timedelta = STALE_AFTER
+    rate: float = 2_000.0
+    max_orphans: int | None = None
+
+
+Progress = Callable[[Audit], None]
+
+
+class Reconciler:
+    """`processor` does what repairs put into the outbox."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        processor: OutboxProcessor,
+        care: Care,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._stores = stores
+        self._processor = processor
+        self._care = care
+        self._now = now
+
+    async def size(self) -> int:
+        """About how many items a run will look at."""
+        return await self._stores.audit.size()
+
+    async def run(self, state: Audit, progress: Progress) -> None:
+        """Go on from `state` to the end; `progress` is told after each page.
+
+        Raises DependencyUnavailable, and TooManyOrphans before it removes them; `state` is
+        then where to go on.
+        """
+        before = self._now() - self._care.min_age
+        files, items = self._file_audit(state, before), self._item_audit(state, before)
+        progress(state)
+        while not state.done:
+            page: FilePage | TablePage
+            if state.part is Part.FILES:
+                page = await self._stores.inventory.page(PREFIX, state.position)
+                findings, looked_at = await files.check(page), len(page.files)
+            else:
+                page = await self._stores.audit.page(state.position)
+                findings, looked_at = await items.check(page), page.looked_at
+            state.turn(findings, looked_at, page.following)
+            progress(state)
+            await asyncio.sleep(looked_at / self._care.rate)
+        if state.fix:
+            with suppress(DependencyUnavailable):  # the workers will do it
+                await self._processor.drain()
+
+    def _file_audit(self, state: Audit, before: datetime) -> FileAudit:
+        def admit(orphans: int, files: int) -> None:
+            orphans += state.fixed[FaultKind.ORPHANED_FILE]
+            files += state.looked_at[Part.FILES]
+            allowed = self._care.max_orphans
+            if orphans > (files * _ORPHANS_A_FILE if allowed is None else allowed):
+                raise TooManyOrphans(orphans, files)
+
+        return FileAudit(self._stores, before=before, admit=admit if state.fix else None)
+
+    def _item_audit(self, state: Audit, before: datetime) -> ItemAudit:
+        audit, rate = self._stores.audit, self._care.rate
+        counters = CounterAudit(audit=audit, before=before, rate=rate, fix=state.fix)
+        return ItemAudit(self._stores, counters, now=self._now(), before=before, fix=state.fix)

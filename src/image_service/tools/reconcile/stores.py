@@ -1,0 +1,32 @@
+"""What is compared and mended, and how a repair may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import structlog
+
+from image_service.domain.errors import DependencyUnavailable
+from image_service.ports import ObjectStore, Outbox, UploadIntents
+from image_service.tools.reconcile.ports import ObjectInventory, TableAudit
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    audit: TableAudit
+    inventory: ObjectInventory
+    objects: ObjectStore
+    intents: UploadIntents
+    outbox: Outbox
+
+
+async def mended(repair: Awaitable[bool]) -> bool:
+    """Whether it was; one that fails is left for another run, and holds nobody up."""
+    try:
+        return await repair
+    except DependencyUnavailable:
+        log.warning("repair_failed", exc_info=True)
+        return False

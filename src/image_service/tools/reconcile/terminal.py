@@ -1,0 +1,148 @@
+"""`image-service reconcile` at the terminal: progress, summary, report, and where to go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from image_service.domain.errors import DependencyUnavailable
+from image_service.settings import Settings
+from image_service.tools.reconcile.findings import FaultKind, Finding
+from image_service.tools.reconcile.opening import open_reconciler
+from image_service.tools.reconcile.reconciler import Audit, Care, Part
+
+log = structlog.stdlib.get_logger(__name__)
+
+_TITLES: Final = {
+    Part.FILES: "Files",
+    Part.ITEMS: "Items",
+}
+_SHOWN: Final = 20  # findings in the summary; the report has more
+
+
+async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:
+    """Run `audit` from where it is to its end; `checkpoint` is kept up to date meanwhile.
+
+    Raises DependencyUnavailable and TooManyOrphans.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[found]} found"),
+        TimeElapsedColumn(),
+    )
+    async with open_reconciler(settings, care) as reconciler:
+        totals: dict[Part, int | None] = {}
+        with suppress(DependencyUnavailable):  # only the bar needs it
+            totals[Part.ITEMS] = await reconciler.size() or None
+        with Progress(*columns, console=console) as bars:
+            tasks = {
+                part: bars.add_task(title, total=totals.get(part), found=0)
+                for part, title in _TITLES.items()
+            }
+
+            def show(state: Audit) -> None:
+                if checkpoint is not None:
+                    _write(checkpoint, _to_json(state))
+                for part in Part:
+                    done = state.done or list(Part).index(part) < list(Part).index(state.part)
+                    looked_at = state.looked_at[part]
+                    total = looked_at if done else totals.get(part)
+                    found = state.found.total()
+                    bars.update(tasks[part], completed=looked_at, total=total, found=found)
+
+            await reconciler.run(audit, show)
+
+
+def read_checkpoint(path: Path) -> Audit:
+    """Raises ValueError where the file is none."""
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text())
+        audit = Audit(
+            fix=bool(raw["fix"]),
+            part=Part(raw["part"]),
+            position=raw["position"],
+            done=bool(raw["done"]),
+        )
+        audit.looked_at.update({Part(part): n for part, n in raw["lookedAt"].items()})
+        audit.found.update({FaultKind(kind): n for kind, n in raw["found"].items()})
+        audit.fixed.update({FaultKind(kind): n for kind, n in raw["fixed"].items()})
+        audit.findings = [
+            Finding(FaultKind(entry["kind"]), entry["subject"], entry["detail"], entry["fixed"])
+            for entry in raw["findings"]
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no checkpoint of a reconciliation") from error
+    return audit
+
+
+def write_report(path: Path, audit: Audit) -> None:
+    report = _to_json(audit)
+    for internal in ("part", "position"):
+        del report[internal]
+    _write(path, {**report, "clean": audit.clean})
+
+
+def print_summary(audit: Audit, console: Console) -> None:
+    """What was found, for a person; then the log line of the run, which alarms are made of."""
+    table = Table(title="Reconciliation")
+    table.add_column("Fault")
+    table.add_column("Found", justify="right")
+    table.add_column("Fixed", justify="right")
+    for kind in FaultKind:
+        table.add_row(kind.value, str(audit.found[kind]), str(audit.fixed[kind]))
+    console.print(table)
+    open_ones = [finding for finding in audit.findings if not finding.fixed]
+    for finding in open_ones[:_SHOWN]:
+        line = f"{finding.kind.value}: {finding.subject} ({finding.detail})"
+        console.print(line, markup=False, highlight=False)
+    if len(open_ones) > _SHOWN:
+        console.print(f"… and {audit.found.total() - audit.fixed.total() - _SHOWN} more")
+    looked_at = ", ".join(f"{audit.looked_at[part]} {part.value}" for part in Part)
+    console.print(f"Looked at {looked_at}.")
+    _log_finished(audit)
+
+
+def _log_finished(audit: Audit) -> None:
+    """The metric filters of terraform/modules/observability go by this line's fields."""
+    # The command logs what fails, and nothing else; this line is its result.
+    logging.getLogger(__name__).setLevel(logging.INFO)
+    log.info(
+        "reconcile_finished",
+        findings=audit.found.total(),
+        fixed=audit.fixed.total(),
+        looked_at=audit.looked_at.total(),
+        fix=audit.fix,
+        kinds={kind.name.lower(): audit.found[kind] for kind in FaultKind},
+    )
+
+
+def _to_json(audit: Audit) -> dict[str, Any]:
+    return {
+        "fix": audit.fix,
+        "part": audit.part.value,
+        "position": audit.position,
+        "done": audit.done,
+        "lookedAt": {part.value: audit.looked_at[part] for part in Part},
+        "found": {kind.value: audit.found[kind] for kind in FaultKind},
+        "fixed": {kind.value: audit.fixed[kind] for kind in FaultKind},
+        "findings": [asdict(finding) for finding in audit.findings],
+    }
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """All of it or nothing: a run may be interrupted at any moment."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    draft.replace(path)

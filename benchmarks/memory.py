@@ -1,4 +1,4 @@
-"""What processing a picture takes of memory, against what its header was reckoned to cost.
+"""Memory that processing a picture takes, against the estimate from its header.
 
     python -m benchmarks.memory            the largest pictures of each kind; takes a minute
     python -m benchmarks.memory FILE ...   these

@@ -1,4 +1,4 @@
-"""How long a new task takes to serve: from exec of `image-service serve` to its first 200.
+"""The time a new task takes to serve: from exec of `image-service serve` to its first 200.
 
 Hypothesis: imports are most of it, and it stays under 2 s. Polls /health/ready every 5 ms;
 median over `--rounds`, on the embedded emulator. Python's compiled files and the page cache

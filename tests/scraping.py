@@ -1,4 +1,4 @@
-"""What a Prometheus would see."""
+"""A Prometheus' view of the metrics."""
 
 from __future__ import annotations
 

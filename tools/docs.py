@@ -1,4 +1,4 @@
-"""Makes what is generated of the docs, from the code and the examples that are run.
+"""Generator of the generated docs, from the code and from the examples that run as tests.
 
     python -m tools.docs            writes it (`make docs`)
     python -m tools.docs --check    exits with 1 and names the files that are not current

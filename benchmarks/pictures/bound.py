@@ -1,4 +1,4 @@
-"""What the codecs alone take of a picture, each with every binding at hand.
+"""The lower bound: the codecs alone, each with every binding at hand.
 
 The bound of a pipeline is the fastest full decode, the fastest encode of the main picture
 and the fastest of the thumbnail: what is left over is scaling, colours, copies and Python.

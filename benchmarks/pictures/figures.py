@@ -1,4 +1,4 @@
-"""From answers to figures: what results.json and the tables say."""
+"""Figures of results.json and of the tables, from the responses."""
 
 from __future__ import annotations
 

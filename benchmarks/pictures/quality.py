@@ -1,4 +1,4 @@
-"""How close an output comes to a reference that no engine made.
+"""The distance of an output from a reference that no engine made.
 
 The reference is the full decode by Pillow, brought to sRGB by LittleCMS, upright, scaled
 once with Lanczos: for a JPEG never from a reduced decode, for CMYK before the scaling. Two

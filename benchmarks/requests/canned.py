@@ -1,4 +1,4 @@
-"""What the back ends hold: one user's images, all alike but for their ids."""
+"""Content of the back ends: one user's images, all alike but for their ids."""
 
 from __future__ import annotations
 

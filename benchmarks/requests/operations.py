@@ -1,4 +1,4 @@
-"""What is measured: the requests of each operation, ready to be sent."""
+"""The measured operations: their requests, ready to be sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a read costs as the table grows, in DynamoDB's own capacity units.
+"""The cost of a read as the table grows, in DynamoDB's own capacity units.
 
 Hypothesis: a page of 20, a tag's page and a single image cost the same with 100, 10,000 and
 1,000,000 images in the table, all of them one user's and under one tag, which is the worst

@@ -1,4 +1,4 @@
-"""Who is measured, and what stands behind them."""
+"""The measured servers, and the back ends behind them."""
 
 from __future__ import annotations
 

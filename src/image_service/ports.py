@@ -1,4 +1,4 @@
-"""What the services ask of the outside world, in the words of the domain.
+"""The ports: interfaces to the outside systems, in the words of the domain.
 
 Every adapter keeps these contracts, the fakes of the tests included: one contract suite
 a port runs over both. Failures of the outside world arrive as `DependencyUnavailable`,

@@ -1,4 +1,4 @@
-"""What holds for every route: the envelope, who may come in, headers, limits."""
+"""Rules for every route: the envelope, authentication, headers, limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens at the limits: too many, too slow, too long."""
+"""Behaviour at the limits: too many, too slow, too long."""
 
 from __future__ import annotations
 

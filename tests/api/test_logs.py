@@ -1,4 +1,4 @@
-"""What the log says of requests, and what it never says."""
+"""The log lines of requests, and what never stands in them."""
 
 from __future__ import annotations
 

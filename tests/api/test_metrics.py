@@ -1,4 +1,4 @@
-"""What the operations port says of requests that were really made."""
+"""The metrics of real requests, read from the operations port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a collector gets of requests that were really made."""
+"""The spans of real requests, read from a collector."""
 
 from __future__ import annotations
 

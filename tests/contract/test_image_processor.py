@@ -1,4 +1,4 @@
-"""What every ImageProcessor keeps; there is one, and no fake: real ones are fast enough."""
+"""The contract of ImageProcessor; there is one, and no fake: real ones are fast enough."""
 
 from __future__ import annotations
 

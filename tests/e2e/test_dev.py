@@ -1,4 +1,4 @@
-"""What the README says, done as it says."""
+"""The README's steps, done as it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the server begins."""
+"""The server's start."""
 
 from __future__ import annotations
 

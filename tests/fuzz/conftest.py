@@ -1,4 +1,4 @@
-"""What bounds the fuzzing: IMAGE_SERVICE_FUZZ_SECONDS, and IMAGE_SERVICE_FUZZ_SEED to repeat it."""
+"""Bounds of the fuzzing: IMAGE_SERVICE_FUZZ_SECONDS, and IMAGE_SERVICE_FUZZ_SEED to repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a stored picture is from what it should show.
+"""The distance of a stored picture from what it should show.
 
 Expectations are computed by Pillow from the test picture itself, each time, so there is
 nothing that could be updated to fit a wrong result.

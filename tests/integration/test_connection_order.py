@@ -1,4 +1,4 @@
-"""Who is answered, when and how often, on connections that are used badly or not at all."""
+"""The order and number of responses on connections that are used badly or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `image-service doctor` says, whatever it says it of."""
+"""The doctor's findings in general: verdicts, output, exit codes."""
 
 from __future__ import annotations
 

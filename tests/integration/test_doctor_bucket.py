@@ -1,4 +1,4 @@
-"""What the doctor says of the bucket."""
+"""The doctor's findings on the bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of Redis."""
+"""The doctor's findings on Redis."""
 
 from __future__ import annotations
 

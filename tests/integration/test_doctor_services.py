@@ -1,4 +1,4 @@
-"""What the doctor says of the clock, the issuer, Redis and the CDN."""
+"""The doctor's findings on the clock, the issuer, Redis and the CDN."""
 
 from __future__ import annotations
 

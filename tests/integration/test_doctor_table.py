@@ -1,4 +1,4 @@
-"""What the doctor says of the table and of the credentials."""
+"""The doctor's findings on the table and on the credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in the table, as other versions of the service and other tools will find it."""
+"""The table's items, as other versions of the service and other tools find them."""
 
 from __future__ import annotations
 

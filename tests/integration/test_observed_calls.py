@@ -1,4 +1,4 @@
-"""What is told of the calls of outside systems, whichever way they end."""
+"""Observation of calls to outside systems, whichever way they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens between two looks of a reconciliation, or between a look and the repair."""
+"""Races between two looks of a reconciliation, or between a look and the repair."""
 
 from __future__ import annotations
 

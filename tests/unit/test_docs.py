@@ -1,4 +1,4 @@
-"""What is generated of the docs is current, and they show no code that is not run."""
+"""The generated docs: current, and without code that is not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to every line: a cause to group by, and no secret in any of it."""
+"""Log processors: a cause to group by in every line, and no secret in any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the worker, the loop and the audit trail tell of."""
+"""Reports of the worker, the loop and the audit log to their observers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written down of the work after a commit: which entry, and why it failed."""
+"""Log lines of the work after a commit: the entry, and why it failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `image-service reconcile` hands on, and what it says where it refuses."""
+"""`image-service reconcile`: the options it hands on, and its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From computed pixels to a file."""
+"""Encoding of computed pixels into a file."""
 
 from __future__ import annotations
 

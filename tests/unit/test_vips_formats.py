@@ -1,4 +1,4 @@
-"""What can be told of a file without decoding it."""
+"""Format and size of a file, without decoding it."""
 
 from __future__ import annotations
 

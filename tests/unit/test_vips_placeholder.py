@@ -1,4 +1,4 @@
-"""What a page shows while the picture loads: likeness and colour."""
+"""Placeholders while a picture loads: likeness and colour."""
 
 from __future__ import annotations
 

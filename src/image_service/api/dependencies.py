@@ -1,4 +1,4 @@
-"""What the routes ask for, as `Annotated` types that carry their meaning."""
+"""Inputs of the routes, as `Annotated` types that carry their meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain.
+"""The errors of the service, in the words of the domain.
 
     ImageServiceError
     ├── InvalidRequest                  the caller's to mend

@@ -1,4 +1,4 @@
-"""What is promised and claimed while an upload is under way."""
+"""Upload intents and idempotency claims, while an upload is under way."""
 
 from __future__ import annotations
 

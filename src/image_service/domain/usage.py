@@ -1,4 +1,4 @@
-"""How much a user has, and the cursor between pages of albums."""
+"""A user's usage, and the cursor between pages of albums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From bytes to pixels: open a header, decode a picture, judge what damage is bearable.
+"""Decoding: opens a header, decodes a picture, judges which damage is bearable.
 
 How strictly libvips (8.18) judges is its `fail_on`, chosen a format at a time:
 

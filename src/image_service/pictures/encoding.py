@@ -1,4 +1,4 @@
-"""From pixels to a finished WebP file.
+"""Encoding of pixels into a finished WebP file.
 
 libvips computes the pixels and Pillow's libwebp encodes them, to the same bytes: libvips'
 wheel carries a libwebp built for size (-Os), which takes 10 % more CPU (docs/benchmarks.md).

@@ -1,4 +1,4 @@
-"""What a picture may measure, and how the stored ones are made."""
+"""Limits of uploaded pictures, and settings of the stored ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page can show before the picture is there: a ThumbHash and one colour."""
+"""Placeholders for a page whose picture is still loading: a ThumbHash and one colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sizes to make of a picture: whole pixels, no libvips."""
+"""The sizes to make of a picture: whole pixels, no libvips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is and measures, before any pixel is decoded."""
+"""The probe of a file: its format and dimensions, before any pixel is decoded."""
 
 from __future__ import annotations
 

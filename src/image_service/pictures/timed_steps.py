@@ -1,4 +1,4 @@
-"""Steps whose time is told."""
+"""Processing steps that report their time."""
 
 from __future__ import annotations
 

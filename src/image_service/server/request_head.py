@@ -1,4 +1,4 @@
-"""What a request says before its body, bounded and checked while it comes in."""
+"""The head of a request, bounded and checked while it comes in."""
 
 from __future__ import annotations
 

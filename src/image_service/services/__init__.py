@@ -1,4 +1,4 @@
-"""What the service does, in terms of its ports."""
+"""The services: the order of things, in terms of the ports."""
 
 from __future__ import annotations
 

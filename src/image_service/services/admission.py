@@ -1,4 +1,4 @@
-"""Who may come in: what uploads hold of memory and processor is bounded, and shared fairly.
+"""Admission of uploads: the memory and processor time they hold, bounded and shared fairly.
 
 Two gates. `receiving` stands before the body is read and never waits: it counts uploads
 and the bytes of their bodies, from the first byte to the answer. `processing` stands

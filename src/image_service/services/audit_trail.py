@@ -1,4 +1,4 @@
-"""Who changed what: a line in the log for each change, wherever it came from.
+"""The audit log: a line for each change, with who made it.
 
 It is written where changes are committed, so that one whose request was given up in the
 meantime is there, too. The lines are never silenced (`observability`).

@@ -1,4 +1,4 @@
-"""Whether the outside systems answer."""
+"""The health of the outside systems."""
 
 from __future__ import annotations
 

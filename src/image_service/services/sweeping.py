@@ -1,4 +1,4 @@
-"""What uploads left behind: files that were announced and never committed."""
+"""The sweeper of abandoned uploads: files that were announced and never committed."""
 
 from __future__ import annotations
 

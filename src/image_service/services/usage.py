@@ -1,4 +1,4 @@
-"""How much a user has stored."""
+"""The service of a user's usage."""
 
 from __future__ import annotations
 

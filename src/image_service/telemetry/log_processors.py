@@ -1,4 +1,4 @@
-"""What is done to every line of the log before it is rendered, whoever wrote it."""
+"""Log processors: applied to every line before it is rendered, whoever wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the event loop keeps up."""
+"""The lag of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told how the service fares; `adapters.prometheus` counts it.
+"""Observers of the running service; `telemetry.prometheus` counts their reports.
 
 Everything that becomes a label comes from a small fixed set: never an id, a path or what a
 caller wrote. Observers return at once and never raise.

@@ -1,4 +1,4 @@
-"""How every AWS client is opened."""
+"""Settings and opening of the AWS clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the calls of AWS clients fare, from the first try to the last."""
+"""Observation of AWS calls, from the first attempt to the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What botocore does again for each call, done once, or not at all.
+"""Shortcuts around botocore's repeated work for each call.
 
 Each shortcut is here for what the requests benchmark shows of it (docs/benchmarks.md).
 """

@@ -1,4 +1,4 @@
-"""How much lies in the outbox, at a price that does not grow with it."""
+"""The size of the outbox, at a price that does not grow with it."""
 
 from __future__ import annotations
 

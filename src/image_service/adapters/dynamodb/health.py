@@ -1,4 +1,4 @@
-"""Whether the table answers."""
+"""The health probe of the table."""
 
 from __future__ import annotations
 

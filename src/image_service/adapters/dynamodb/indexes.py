@@ -1,4 +1,4 @@
-"""What a write to an image changes beside the image: counters and tag pointers.
+"""Changes that a write to an image makes beside the image: counters and tag pointers.
 
 An added image is a change from None, a deleted one a change to None.
 """

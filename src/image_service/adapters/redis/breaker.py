@@ -1,4 +1,4 @@
-"""Leaving a system alone while it does not answer.
+"""A circuit breaker: leaves a failing system alone during a cooldown.
 
 The pattern is the circuit breaker of M. Nygard, "Release It!" (2007).
 """

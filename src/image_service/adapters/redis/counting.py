@@ -1,4 +1,4 @@
-"""No cache; it only counts what one would have done."""
+"""A stand-in for the cache that only counts the hits a cache would have had."""
 
 from __future__ import annotations
 

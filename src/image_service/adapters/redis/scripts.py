@@ -1,4 +1,4 @@
-"""What runs inside Redis, where nothing can come in between.
+"""Lua scripts, which run inside Redis without interruption.
 
 The state of a user is one hash, so that Redis can evict it only as a whole:
 

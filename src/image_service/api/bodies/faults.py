@@ -1,4 +1,4 @@
-"""Collects what is wrong with the fields of one request, to report it all at once."""
+"""A collector of field errors: reports all errors of one request at once."""
 
 from __future__ import annotations
 

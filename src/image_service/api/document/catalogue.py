@@ -1,4 +1,4 @@
-"""What each error means to who calls the API, and what to do about it.
+"""The catalogue of errors: for each, its meaning to a client and the remedy.
 
 `docs/errors.md` is made from this, from the table in `api.errors` and from the samples in the
 OpenAPI document (`make docs`).

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' own signatures."""
+"""Additions to the OpenAPI document that the routes' signatures can't express."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What wraps each request: its context, access log, deadlines and CORS."""
+"""Middleware by job: request context, access log, deadlines, CORS."""

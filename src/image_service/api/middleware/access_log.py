@@ -1,4 +1,4 @@
-"""What remains of a request: its line in the log, and its share of the figures."""
+"""The access log: one line, and one sample of the metrics, for each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which web pages may read the answers."""
+"""CORS: the web pages that may read the responses."""
 
 from __future__ import annotations
 

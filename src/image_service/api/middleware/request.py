@@ -1,4 +1,4 @@
-"""What happens around every request, as pure ASGI: nothing here buffers a body.
+"""Middleware around every request, in pure ASGI: nothing here buffers a body.
 
 From the outside in: `HeadAsGet`, `EarlyAnswer`, `api.tracing`, `RequestContext`, CORS, gzip,
 `ErrorBoundary`, `Authentication`. Starlette runs user middleware outside its own exception

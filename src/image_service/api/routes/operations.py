@@ -1,4 +1,4 @@
-"""What the operations port answers: `/metrics`."""
+"""The route of the operations port: `/metrics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the caller has stored."""
+"""The route of the caller's usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes. Its name and claimed type are never asked."""
+"""File signatures: the type by the first bytes, never by name or claimed type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trace a request belongs to, as its headers tell; they may be anybody's.
+"""The caller's trace context from the request's headers, which may be anybody's.
 
 Ids are taken from them, and a wish not to be recorded. Vendors' state (`tracestate`) and
 `baggage` are not even read: they are text of the caller's choice.

@@ -1,4 +1,4 @@
-"""From the first span to the last one sent."""
+"""The lifetime of tracing, from the first span to the last one sent."""
 
 from __future__ import annotations
 

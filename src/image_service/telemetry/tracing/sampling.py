@@ -1,4 +1,4 @@
-"""Which requests are recorded. Each span costs, and anybody can ask for any number."""
+"""Sampling of traces: spans cost, and anybody can ask for any number."""
 
 from __future__ import annotations
 

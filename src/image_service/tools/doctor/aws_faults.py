@@ -1,4 +1,4 @@
-"""What an operator is told about a failed AWS call: its code, never AWS's own words.
+"""Operator-facing diagnosis of AWS errors, by their code, never in AWS's own words.
 
 Those may quote what was signed, a session token included.
 """

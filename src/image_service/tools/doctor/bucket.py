@@ -1,4 +1,4 @@
-"""How the bucket is set up."""
+"""Checks of the bucket: its settings and its use."""
 
 from __future__ import annotations
 

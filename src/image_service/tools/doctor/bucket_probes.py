@@ -1,4 +1,4 @@
-"""What a bucket does when it is used, and what time it is there."""
+"""Probes that use the bucket, and its clock."""
 
 from __future__ import annotations
 

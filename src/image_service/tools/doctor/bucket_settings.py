@@ -1,4 +1,4 @@
-"""Which settings of a bucket are looked at, and what makes a fault of an answer."""
+"""Rules for the bucket's settings, and the findings they lead to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether pictures would come from where `imageUrl` says."""
+"""The check that pictures are served where `imageUrl` points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which checks `image-service doctor` makes, and of what: its composition root."""
+"""The list of checks of `image-service doctor`, and its composition root."""
 
 from __future__ import annotations
 

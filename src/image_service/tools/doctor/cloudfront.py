@@ -1,4 +1,4 @@
-"""Whether the distribution that is to be told of deletions is there."""
+"""The check of the CloudFront distribution that invalidations go to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the keys that tokens are checked by can be had."""
+"""The check that the keys for verifying tokens can be fetched."""
 
 from __future__ import annotations
 

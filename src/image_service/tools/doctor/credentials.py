@@ -1,4 +1,4 @@
-"""Whether there are AWS credentials, and AWS takes them."""
+"""The check that there are AWS credentials and that AWS accepts them."""
 
 from __future__ import annotations
 

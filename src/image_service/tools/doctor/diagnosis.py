@@ -1,4 +1,4 @@
-"""What a look at the service's surroundings found."""
+"""A diagnosis: one finding of a check, its verdict and its remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator is told about an HTTP request that got no answer."""
+"""Operator-facing diagnosis of failed HTTP requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor asks of the adapters, beside `ports`.
+"""Ports of the doctor, beside `ports`.
 
 Nothing that serves a request may use these: they look at how systems are set up.
 """

@@ -1,4 +1,4 @@
-"""Whether Redis is there, and as it is needed."""
+"""The check that Redis is reachable and set up as needed."""
 
 from __future__ import annotations
 

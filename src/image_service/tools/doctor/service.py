@@ -1,4 +1,4 @@
-"""Everything the service depends on, looked at once, at the operator's wish."""
+"""The run of all checks, once, on request of the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the table is set up."""
+"""Checks of the table: its settings and its use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the table does when it is used."""
+"""Probes that use the table."""
 
 from __future__ import annotations
 

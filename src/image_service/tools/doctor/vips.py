@@ -1,4 +1,4 @@
-"""Whether libvips is new enough and runs the allowed loaders only."""
+"""The check that libvips is new enough and runs the allowed loaders only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked, page by page, of files and of items; and how it is mended.
+"""Checks and repairs of files and of items, page by page.
 
 Beside live traffic the stores are never seen at one moment. So what is young is left
 alone, what looks wrong is looked at again, and repairs hold only for what was read.

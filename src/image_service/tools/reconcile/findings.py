@@ -1,4 +1,4 @@
-"""What a comparison of the stores can find, and what it looks at."""
+"""Findings of a reconciliation, and the scopes it can look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What repairs ask of the stores, beside `ports`: to be read from end to end, and mended.
+"""Ports of the reconciler, beside `ports`: stores read from end to end, and repaired.
 
 Nothing that serves a request may use these: they cost what the stores hold.
 """

@@ -1,4 +1,4 @@
-"""Compares files, items and counters from end to end, and mends what went apart.
+"""The reconciler: compares files, items and counters from end to end, and repairs them.
 
 It goes through all files, then all items, page by page, and says after each page where it is,
 so that an interrupted run can go on from there. A repair that met something newer than it

@@ -1,4 +1,4 @@
-"""What is compared and mended, and how a repair may fail."""
+"""The stores that are compared and repaired, and the ways a repair may fail."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks import documents, results
 from benchmarks.serving import server
 from image_service.devstack import stack
+from image_service.devstack.tokens import local_token
 
 JEMALLOC = (
     "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
@@ -133,7 +134,7 @@ def run(preload: str | None, options: argparse.Namespace) -> Figures:
         stack.local_stack(Path(state)) as environment,
         server(environment, preload) as running,
     ):
-        token = stack.local_token(Path(state), "soak", ttl_seconds=86_400)
+        token = local_token(Path(state), "soak", ttl_seconds=86_400)
         return asyncio.run(soak(running.pid, running.url, token, options))
 
 

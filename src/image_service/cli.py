@@ -1,34 +1,26 @@
-"""The command line: `image-service serve | dev | token | reconcile | doctor | openapi`."""
+"""The command line: `image-service serve | dev | token | reconcile | doctor | openapi`.
+
+Commands import what they need when they run, so that a token and the help are quick.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import sys
-from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
-from image_service.api.document.openapi import document
-from image_service.app import create_app
-from image_service.bootstrap import aws_session
-from image_service.domain.errors import DependencyUnavailable
-from image_service.server.uvicorn_server import serve as run_server
-from image_service.settings import Settings, SettingsError, load_settings
-from image_service.telemetry.logging import configure_logging
-from image_service.tools.doctor import terminal as doctoring
-from image_service.tools.reconcile import terminal as reconciling
-from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
+if TYPE_CHECKING:
+    from image_service.settings import Settings
 
 cli = typer.Typer(
     help="A self-hosted image service.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # takes 0.2 s, and says <bool> of a switch
 )
 
 StateDir = Annotated[
@@ -37,9 +29,37 @@ StateDir = Annotated[
 _DEFAULT_STATE_DIR = Path(".image-service")
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    from image_service import __version__
+
+    if wanted:
+        typer.echo(f"image-service {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None: ...
+
+
 @cli.command()
 def serve() -> None:
-    """Run the production server; settings come from IMAGE_SERVICE_* variables."""
+    """Run the production server.
+
+    Settings come from IMAGE_SERVICE_* variables.
+    """
+    from image_service.bootstrap import aws_session
+    from image_service.server.uvicorn_server import serve as run_server
+    from image_service.settings import SettingsError
+    from image_service.telemetry.logging import configure_logging
+
     settings = _settings_or_exit()
     try:
         aws_session()
@@ -57,11 +77,17 @@ def dev(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
-    """Run the whole service on embedded parts: no Docker, no AWS account."""
-    try:
-        from image_service.devstack import stack  # noqa: PLC0415 - an optional extra
-    except ModuleNotFoundError as missing:
-        _fail(f"{missing.name} is not installed; install image-service[local]")
+    """Run the whole service on embedded parts.
+
+    No Docker, no AWS account.
+    """
+    from image_service.devstack import stack
+    from image_service.devstack.tokens import local_token
+    from image_service.server.uvicorn_server import serve as run_server
+    from image_service.telemetry.logging import configure_logging
+
+    if find_spec("ministack") is None:
+        _fail("ministack is not installed; install image-service[local]")
     for name in stack.FOREIGN_AWS_VARIABLES:
         os.environ.pop(name, None)
     os.environ.update(stack.WITHOUT_PROXY)
@@ -75,7 +101,7 @@ def dev(
         os.environ.setdefault("IMAGE_SERVICE_DRAIN_SECONDS", "0")
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format, settings.stage)
-        demo_token = stack.local_token(state_dir, "demo-user")
+        demo_token = local_token(state_dir, "demo-user")
         run_server(settings, on_listening=lambda url: _welcome(url, demo_token, state_dir))
 
 
@@ -85,11 +111,11 @@ def token(
     ttl: Annotated[int, typer.Option(help="Seconds until it expires.", min=1)] = 3600,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
-    """Print one token for the local stack, and nothing else."""
-    from image_service.devstack import stack  # noqa: PLC0415 - not part of the service
+    """Print one token for the local stack."""
+    from image_service.devstack.tokens import local_token
 
     try:
-        typer.echo(stack.local_token(state_dir, user, ttl))
+        typer.echo(local_token(state_dir, user, ttl))
     except (ValueError, OSError) as error:
         _fail(str(error))
 
@@ -115,10 +141,22 @@ def reconcile(
     ] = None,
     rate: Annotated[float, typer.Option(help="Files and items a second.", min=1)] = 2_000,
 ) -> None:
-    """Compare files, items and counters from end to end; safe beside live traffic.
+    """Compare files, items and counters.
 
+    Goes from end to end; safe beside live traffic.
     Exits with 0 if nothing is wrong (any more), 1 if something is, 2 if it could not finish.
     """
+    import asyncio
+    from datetime import timedelta
+
+    from rich.console import Console
+
+    from image_service.domain.errors import DependencyUnavailable
+    from image_service.settings import SettingsError
+    from image_service.telemetry.logging import configure_logging
+    from image_service.tools.reconcile import terminal as reconciling
+    from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
+
     settings = _settings_or_exit(status=2)
     configure_logging("warning", settings.log_format, settings.stage)
     try:
@@ -163,10 +201,18 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at all the service depends on: a line each, with the remedy where one is needed.
+    """Check all that the service depends on.
 
+    A line each, with the remedy where one is needed.
     Exits with 0 if nothing failed, 1 if something did, 2 if the settings can't be read.
     """
+    import asyncio
+
+    from rich.console import Console
+
+    from image_service.telemetry.logging import configure_logging
+    from image_service.tools.doctor import terminal as doctoring
+
     configure_logging("critical", "json", "doctor")  # its lines say it, and may be JSON
     try:
         findings, status = asyncio.run(doctoring.examine(write=write)), None
@@ -182,6 +228,12 @@ def doctor(
 @cli.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
+    import json
+
+    from image_service.api.document.openapi import document
+    from image_service.app import create_app
+    from image_service.settings import Settings
+
     anywhere = Settings(
         stage="docs",
         table_name="docs",
@@ -194,6 +246,8 @@ def openapi() -> None:
 
 
 def _settings_or_exit(status: int = 1) -> Settings:
+    from image_service.settings import SettingsError, load_settings
+
     try:
         return load_settings()
     except SettingsError as error:

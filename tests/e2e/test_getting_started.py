@@ -21,7 +21,7 @@ from tests.fault_proxy import Exchange, Fault, FaultProxy, answer_lost, passed_o
 from tools import docs
 
 from image_service.api.errors import error_response
-from image_service.devstack import stack
+from image_service.devstack.tokens import local_token
 from image_service.domain.errors import (
     ImageNotFound,
     ImageServiceError,
@@ -47,7 +47,7 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def token(state_dir: Path, unique: str) -> str:
-    return stack.local_token(state_dir, unique)
+    return local_token(state_dir, unique)
 
 
 @asynccontextmanager
@@ -209,7 +209,7 @@ async def test_an_overloaded_service_stores_it_once_there_is_room(
     language: str, small_dev: Running, state_dir: Path, token: str, unique: str, picture: Path
 ):
     url = small_dev.wait_for(r"(http://\S+)/docs")[1]
-    async with the_place_taken(url, stack.local_token(state_dir, f"{unique}-slow")) as release:
+    async with the_place_taken(url, local_token(state_dir, f"{unique}-slow")) as release:
         running = asyncio.create_task(examples.tour(language, url, token, picture))
         refused = rf'"status": 503, "code": "OVERLOADED".*"user_id": "{unique}"'
         await asyncio.to_thread(small_dev.wait_for, refused)

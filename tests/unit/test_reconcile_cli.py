@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from image_service import cli as cli_module
 from image_service.cli import cli
 from image_service.settings import Settings
+from image_service.telemetry import logging
 from image_service.tools.reconcile import terminal as reconciling
 from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
 
@@ -35,7 +35,7 @@ def test_too_many_orphans_are_told_with_what_to_look_at(
 
     monkeypatch.setattr(reconciling, "reconcile", refuse)
     # The tests' own logging would end with the runner's captured output.
-    monkeypatch.setattr(cli_module, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(logging, "configure_logging", lambda *_: None)
 
     ended = CliRunner().invoke(cli, ["reconcile", "--fix", *options], env=ENVIRONMENT)
 

@@ -55,6 +55,16 @@ class LocalIssuer:
             _write_new(path, cls.generate()._pem())  # noqa: SLF001  # its own class
         return cls(_load(path))
 
+    @classmethod
+    def load(cls, state_dir: Path) -> LocalIssuer:
+        """The issuer kept in `state_dir`. Raises ValueError where none is, OSError as above."""
+        try:
+            return cls(_load(state_dir / _KEY_FILE))
+        except FileNotFoundError:
+            raise ValueError(
+                f"no local stack has run in {state_dir}; start one: image-service dev"
+            ) from None
+
     def jwks(self) -> dict[str, Any]:
         """The public key as a JSON Web Key Set (RFC 7517)."""
         members = _public_members(self._key)

@@ -14,15 +14,12 @@ import aioboto3
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.images import is_user_id
+from image_service.devstack.tokens import CLIENT_ID, ISSUER
 
 STAGE: Final = "local"
 TABLE_NAME: Final = f"ImageMetadata-{STAGE}"
 BUCKET: Final = f"images-lego-moc-{STAGE}"
-# The issuer's name is fixed, so that a token outlives a restart; its keys are fetched from
-# the emulator, where they lie as a public object.
-ISSUER: Final = "https://issuer.image-service.localhost"
-CLIENT_ID: Final = "local-client"
+# Where the issuer's keys are fetched from: the emulator, as a public object.
 _ISSUER_BUCKET: Final = "image-service-issuer"
 # Not under `.well-known`: the emulator takes that for a Cognito path.
 _JWKS_KEY: Final = "jwks.json"
@@ -108,12 +105,3 @@ async def provision(
             Body=json.dumps(issuer.jwks()).encode(),
             ContentType="application/json",
         )
-
-
-def local_token(state_dir: Path, user: str, ttl_seconds: int = 3600) -> str:
-    """A token the local stack accepts. Raises ValueError for a user id it would refuse."""
-    if not is_user_id(user):
-        raise ValueError("a user id is 1 to 128 letters, digits, '_', '.', ':', '@', '|' or '-'")
-    return LocalIssuer.load_or_create(state_dir).token(
-        user, issuer=ISSUER, client_id=CLIENT_ID, ttl_seconds=ttl_seconds
-    )

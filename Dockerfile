@@ -14,9 +14,9 @@ RUN python -m venv --without-pip /opt/venv
 WORKDIR /build
 
 # From what changes least to what changes most, so that an edit rebuilds one layer.
-COPY docker/build-requirements.txt docker/
+COPY requirements/build.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --require-hashes --only-binary :all: --requirement docker/build-requirements.txt
+    pip install --require-hashes --only-binary :all: --requirement requirements/build.txt
 
 # Only pyvips is built, from its hashed source and with the tools above: it has no wheel.
 COPY requirements/runtime.txt requirements/

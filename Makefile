@@ -9,13 +9,23 @@ WORKERS ?= 4
 
 BIN := $(VENV)/bin
 TYPESCRIPT := examples/typescript
+TOOLS := $(VENV)/.tools
+RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 INTEGRATION := $(VENV)/.integration
 BENCH := $(VENV)/.bench
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --generate-hashes --no-strip-extras \
-	--no-emit-index-url --custom-compile-command "make lock"
+# Nothing is installed that has no hash, and nothing is built with what has none. Two have no
+# wheel; they are built with requirements/build.txt.
+HASHED := --require-hashes --only-binary :all: --no-binary pyvips,forbiddenfruit --no-build-isolation
+# With uv, which takes a tenth of pip's time; with pip where uv's wheel is not to be had, or where
+# uv can't reach the index: it doesn't read pip's configuration.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || \
+	{ echo "Without uv: pip installs instead, which takes minutes"; $(PIP) install $(1); }
+UPGRADE ?= --upgrade
+LOCK = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --quiet --generate-hashes \
+	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke bench-requests openapi \
@@ -23,11 +33,12 @@ LOCK := uv pip compile --upgrade --universal --python-version 3.11 --quiet --gen
 	check-ops audit terraform-check lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@$(PYTHON) -c 'import re, sys; [print(f"  {target:18} {text}") for target, text in \
+		re.findall(r"^([a-z-]+):.*? ## (.*)", open(sys.argv[1]).read(), re.M)]' Makefile
 
 setup: $(INSTALLED) ## Make .venv with everything in it (other targets do it themselves)
 
-run: $(INSTALLED) ## Run the whole service on embedded parts; ARGS="--port 9000" passes options
+run: $(RUNNABLE) ## Run the whole service on embedded parts; ARGS="--port 9000" passes options
 	@exec $(BIN)/image-service dev $(ARGS)
 
 test: $(INSTALLED) ## Run all tests on the embedded emulator; ARGS="-k tags" selects
@@ -56,6 +67,7 @@ lint: $(INSTALLED) ## Check style, types and the import rules
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.locks requirements/uv.txt requirements/build.txt
 
 format: $(INSTALLED) ## Format the code and mend what can be mended
 	$(BIN)/ruff format
@@ -103,15 +115,17 @@ test-examples: $(INSTALLED) ## Run the docs' examples in all languages (needs No
 	cd $(TYPESCRIPT) && npm ci && npm run --silent check && npm run --silent build
 	IMAGE_SERVICE_TEST_EXAMPLES=all $(BIN)/pytest tests/e2e/test_getting_started.py $(ARGS)
 
-lock: ## Pin the requirements anew (needs uv)
+lock: $(TOOLS) ## Pin the requirements anew; UPGRADE= keeps the pins there are
+	$(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
-	$(LOCK) pyproject.toml --extra local --extra dev -c requirements/runtime.txt \
+	$(LOCK) pyproject.toml --extra local -c requirements/runtime.txt -o requirements/local.txt
+	$(LOCK) pyproject.toml --extra local --extra dev -c requirements/local.txt \
 		-o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra local --extra dev --extra integration \
 		-c requirements/dev.txt -o requirements/integration.txt
+	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(LOCK) requirements/bench.in -c requirements/dev.txt -o requirements/bench.txt
 	$(LOCK) requirements/bench-thumbor.in -o requirements/bench-thumbor.txt
-	$(LOCK) docker/build-requirements.in -c requirements/dev.txt -o docker/build-requirements.txt
 	$(LOCK) .github/lint/requirements.in -o .github/lint/requirements.txt
 	$(LOCK) .github/lint/checkov.in -o .github/lint/checkov.txt
 
@@ -119,18 +133,31 @@ clean: ## Remove the environment and everything made
 	rm -rf $(VENV) .cache .image-service .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache .coverage htmlcov $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/build
 
-$(INSTALLED): requirements/dev.txt pyproject.toml
+$(TOOLS): requirements/uv.txt requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.13"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements/dev.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	-@$(PIP) install $(HASHED) -r requirements/uv.txt
+	@$(call install,$(HASHED) -r requirements/build.txt)
+	@touch $@
+
+$(RUNNABLE): $(TOOLS) requirements/local.txt pyproject.toml
+	@echo "Installing what the service needs into $(VENV)"
+	@$(call install,$(HASHED) -r requirements/local.txt)
+	@$(call install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(INSTALLED): $(RUNNABLE) requirements/dev.txt
+	@echo "Installing what the tests need into $(VENV)"
+	@$(call install,$(HASHED) -r requirements/dev.txt)
 	@touch $@
 
 $(INTEGRATION): $(INSTALLED) requirements/integration.txt
-	$(PIP) install --require-hashes -r requirements/integration.txt
+	@$(call install,$(HASHED) -r requirements/integration.txt)
+	@$(BIN)/python -m tools.locks requirements/integration.txt
 	@touch $@
 
 $(BENCH): $(INSTALLED) requirements/bench.txt
-	$(PIP) install --require-hashes -r requirements/bench.txt
+	@$(call install,$(HASHED) -r requirements/bench.txt)
+	@$(BIN)/python -m tools.locks requirements/bench.txt
 	@touch $@

@@ -20,6 +20,7 @@ if [ "${1:-}" = audit ]; then
     exec "$bin/pip-audit" --require-hashes --disable-pip --requirement requirements/runtime.txt
 fi
 
+"$bin/python" -m tools.locks "$requirements"
 "$bin/hadolint" Dockerfile
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml

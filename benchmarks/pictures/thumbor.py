@@ -17,10 +17,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+from tools import locks
 
 _ROOT = Path(__file__).parents[2]
 _HOME = _ROOT / ".cache" / "bench" / "thumbor"
 _REQUIREMENTS = _ROOT / "requirements" / "bench-thumbor.txt"
+# derpconf has no wheel.
+_HASHED = (
+    "--require-hashes",
+    "--only-binary=:all:",
+    "--no-binary=derpconf",
+    "--no-build-isolation",
+)
 _CONFIGURATION = """
 LOADER = "thumbor.loaders.file_loader"
 FILE_LOADER_ROOT_PATH = "/"
@@ -38,8 +46,10 @@ def install() -> None:
     if mark.exists() and mark.read_bytes() == _REQUIREMENTS.read_bytes():
         return
     venv.create(_HOME, clear=True, with_pip=True)
-    pip = [_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
-    subprocess.run([*pip, "-r", _REQUIREMENTS], check=True)
+    pip = [_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", *_HASHED]
+    for lock in (_ROOT / "requirements" / "build.txt", _REQUIREMENTS):
+        subprocess.run([*pip, "-r", lock], check=True)
+    locks.check([str(_REQUIREMENTS)], list(map(str, _HOME.glob("lib/python*/site-packages"))))
     (_HOME / "thumbor.conf").write_text(_CONFIGURATION)
     mark.write_bytes(_REQUIREMENTS.read_bytes())
 

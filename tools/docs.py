@@ -21,10 +21,15 @@ from typer.testing import CliRunner
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import MethodNotAllowed, RouteNotFound, answer_for, envelope
 from image_service.cli import cli
+from image_service.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 OPENAPI = Path("docs/openapi.json")
-PAGES = (Path("docs/errors.md"), Path("docs/getting-started.md"))
+PAGES = (
+    Path("docs/errors.md"),
+    Path("docs/getting-started.md"),
+    Path("docs/settings.md"),
+)
 REMEDY = "is not what the code and the examples make it: run `make docs` and commit the result"
 
 _BLOCK = re.compile(r"(<!-- made from (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -39,6 +44,7 @@ def made() -> dict[Path, str]:
     tables = {
         "error-table": "\n".join(error_table()),
         "error-samples": "\n\n".join(error_samples(json.loads(document))),
+        "settings-table": "\n".join(settings_table()),
     }
     pages = {page: filled((ROOT / page).read_text(), tables) for page in PAGES}
     return {OPENAPI: document, **pages}
@@ -127,6 +133,36 @@ def documented_samples(document: dict[str, Any]) -> dict[Row, Sample]:
         sample = envelope(error, request_id)
         found[Row(*answer_for(type(error)), error.code)] = sample
     return found
+
+
+def settings_table() -> Iterator[str]:
+    yield "| variable | default | values | |"
+    yield "| --- | --- | --- | --- |"
+    schema = Settings.model_json_schema()
+    for name, field in schema["properties"].items():
+        default = "required" if name in schema["required"] else default_of(name, field)
+        text = " ".join(field["description"].split())
+        yield f"| `{ENV_PREFIX}{name.upper()}` | {default} | {values_of(field)} | {text} |"
+
+
+def default_of(name: str, field: Mapping[str, Any]) -> str:
+    default = field.get("default")
+    if not default and not isinstance(default, int | float):
+        return "none"
+    if name.endswith("_bytes"):
+        return f"`{default}` ({default // 1024**2} MiB)"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def values_of(field: Mapping[str, Any]) -> str:
+    """The values a setting may have, by its JSON schema; empty where its text says it."""
+    if field.get("type") == "array":
+        return "separated by commas"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    bounds = {**field, **next(iter(field.get("anyOf", ())), {})}
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+    return ", ".join(f"{word} {bounds[key]}" for key, word in words.items() if key in bounds)
 
 
 def main(arguments: list[str]) -> int:

@@ -118,71 +118,123 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # docs/settings.md is made from them
     )
 
     stage: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+    """The stage this task belongs to, such as `dev`, `staging` or `prod`."""
 
     # Storage
     table_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")]
+    """The DynamoDB table."""
     bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """The S3 bucket of the pictures."""
     cdn_base_url: Url
+    """The beginning of `imageUrl` and `thumbnailUrl`: the CDN's address."""
     cloudfront_distribution_id: NonEmpty | None = None
+    """The CloudFront distribution to invalidate; without it, none is."""
     object_cache_control: HeaderValue = "public, max-age=86400, immutable"
+    """`Cache-Control` of the stored pictures."""
     storage_class: Literal["STANDARD", "INTELLIGENT_TIERING"] = "INTELLIGENT_TIERING"
+    """S3 storage class of the stored pictures."""
 
     # Optional: a cache, and rate limits that all tasks share
     redis_url: RedisUrl | None = None
+    """`rediss://:password@host:6379`: a cache, and rate limits that all tasks share; without it,
+    neither."""
     redis_timeout: PositiveFloat = 0.1
+    """Seconds a call to Redis may take."""
 
     outbox_poll: PositiveFloat = 5.0
+    """Seconds, with jitter, between two looks for work in the outbox."""
 
     # Who may come in
     cognito_issuer: Url
+    """`https://cognito-idp.<region>.amazonaws.com/<pool>`."""
     cognito_client_ids: Annotated[
         frozenset[NonEmpty], NoDecode, CommaSeparated, Field(min_length=1)
     ]
+    """The app clients whose tokens are accepted."""
     jwks_url: Url | None = None
+    """The address of the pool's keys; without it, `/.well-known/jwks.json` under the issuer."""
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()
+    """Origins of web pages that may call the service: `https://app.example.com`,
+    `https://*.example.com`."""
     rate_limit_requests: Rate = "1000/second"
+    """Requests of one user over all routes."""
     rate_limit_uploads: Rate = "100/minute"
+    """Uploads of one user."""
 
     # Pictures
     max_file_bytes: PositiveInt = 10 * 1024 * 1024
+    """Bytes of an uploaded file."""
     min_dimension: PositiveInt = 100
+    """Pixels of a picture's shorter side, at least."""
     max_dimension: PositiveInt = 8000
+    """Pixels of a picture's longer side, at most."""
     main_size: WebpSide = 2048
+    """Pixels of the main picture's longer side, at most; never enlarged."""
     main_quality: Annotated[int, Field(ge=1, le=100)] = 85
+    """WebP quality of the main picture."""
     thumbnail_size: WebpSide = 400
+    """Pixels of the thumbnail's sides, at most."""
     thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
+    """WebP quality of the thumbnail."""
     webp_effort: Annotated[int, Field(ge=0, le=6)] = 2
+    """WebP effort, from fast to small."""
     worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Pictures processed at the same time; without it, one for each CPU of the task."""
     processing_timeout: PositiveFloat = 20.0
+    """Seconds the processing of a picture may take, once its turn has come."""
 
     # Load: what may be in the process at once, of it for one user, and how long
     max_connections: PositiveInt = 1_000
+    """Open connections; past that, a new one replaces the one that has been idle longest."""
     max_uploads: PositiveInt = 128
+    """Uploads in the process at the same time, from the first byte to the response."""
     upload_memory_bytes: PositiveInt = 256 * 1024 * 1024
+    """Bytes of the bodies of all uploads in the process."""
     decode_memory_bytes: Annotated[int, Field(ge=96 * 1024 * 1024)] = 768 * 1024 * 1024
+    """Bytes that the pictures being processed may take together, estimated from their headers."""
     waiting_decode_bytes: PositiveInt | None = None
+    """Bytes that the pictures waiting to be processed will take; without it, 4 GiB for each
+    worker thread, about 20 s of work."""
     user_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The largest share of uploads, their bytes and the waiting pictures that one user gets."""
     queue_timeout: PositiveFloat = 15.0
+    """Seconds a picture waits for its turn."""
     upload_stall_timeout: PositiveFloat = 20.0
+    """Seconds an upload's body may pause."""
     upload_min_rate: PositiveInt = 8 * 1024
+    """Bytes per second at which an upload's body must arrive."""
     upload_timeout: PositiveFloat = 300.0
+    """Seconds until an upload's body must be complete."""
     # Less than the 60 s for which an Idempotency-Key is held: a late owner could not commit.
     upload_deadline: Annotated[float, Field(gt=0, le=50)] = 30.0
+    """Seconds from the last byte of an upload to its response."""
     delete_deadline: PositiveFloat = 15.0
+    """Seconds from the last byte of a deletion to its response."""
     request_deadline: PositiveFloat = 10.0
+    """Seconds from the last byte of any other request to its response."""
     drain_seconds: NonNegativeFloat = 10.0
+    """Seconds after SIGTERM during which the task is not ready, but serves (`dev`: 0)."""
     shutdown_seconds: PositiveInt = 30
+    """Seconds after that for running requests to finish."""
 
     # The server
     host: NonEmpty = "127.0.0.1"
+    """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """The port to listen on."""
     ops_host: NonEmpty = "127.0.0.1"
-    ops_port: Annotated[int, Field(ge=0, le=65535)] = 9090  # for /metrics; 0: nowhere
+    """The address of the operations port."""
+    ops_port: Annotated[int, Field(ge=0, le=65535)] = 9090
+    """The operations port, for `/metrics`; 0: none. If it is taken, there are no metrics, and the
+    start fails where this was set."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level of log lines."""
     log_format: Literal["json", "console"] = "json"
+    """`console` is coloured text for a terminal."""
 
     @property
     def jwks_location(self) -> str:

@@ -231,7 +231,7 @@ run "as_the_stage_has_it" {
   }
 }
 
-# Memory settings follow the table in the README, what may wait follows the CPU. Python sees
+# Memory settings follow the table in docs/scaling.md, what may wait follows the CPU. Python sees
 # two CPUs on every Fargate task, even on a quarter of one.
 run "half_a_cpu" {
   command = plan

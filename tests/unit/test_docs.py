@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from tools import docs
 
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import answer_for
+from image_service.settings import Settings
 
 GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)
+CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)")
 
 
 def test_what_is_generated_is_current():
@@ -44,3 +48,30 @@ def test_a_block_is_made_anew_and_its_page_left_alone():
 def test_a_source_that_is_not_there_is_an_error():
     with pytest.raises(KeyError, match="nowhere"):
         docs.quoted("examples/curl/tour.sh#nowhere")
+
+
+def test_every_setting_is_described():
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_readme_is_short(repository_root: Path):
+    assert len((repository_root / "README.md").read_text().splitlines()) <= 90
+
+
+def test_links_in_the_docs_lead_to_files_and_headings(repository_root: Path):
+    pages = [*repository_root.glob("*.md"), *(repository_root / "docs").rglob("*.md")]
+    assert len(pages) > 40
+    assert [lost for page in pages for lost in lost_links(page)] == []
+
+
+def lost_links(page: Path) -> Iterator[str]:
+    for path, heading in LINK.findall(CODE.sub("", page.read_text())):
+        target = page.parent / path if path else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            yield f"{page.name}: {path}#{heading}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Those GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}

@@ -91,7 +91,7 @@ async def test_the_defaults_against_the_memory_there_is(limit_mib: int | None, v
     ("task_mib", "upload_mib", "decode_mib"),
     [(512, 48, 144), (1024, 128, 512), (2048, 256, 768), (4096, 512, 1536)],
 )
-async def test_the_task_sizes_of_the_readme_fit(task_mib: int, upload_mib: int, decode_mib: int):
+async def test_the_documented_task_sizes_fit(task_mib: int, upload_mib: int, decode_mib: int):
     check = MemoryCheck(
         upload_bytes=upload_mib * MIB, decode_bytes=decode_mib * MIB, limit=task_mib * MIB
     )

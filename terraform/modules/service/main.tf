@@ -48,7 +48,7 @@ locals {
 
   image = join("@", [aws_ecr_repository.this.repository_url, coalesce(var.image_digest, "none")])
 
-  # What the README has for a task of this size: "Choose the settings for a task size".
+  # What docs/scaling.md has for a task of this size: "Size a task".
   # A gigabyte takes all but the two dearest kinds of picture, more takes everything. What
   # may wait follows the CPU: 4 GiB are 20 s of work for a whole one.
   mebibyte = 1024 * 1024

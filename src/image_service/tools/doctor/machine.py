@@ -8,11 +8,11 @@ from typing import Final
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
 _MIB: Final = 2**20
-# Measured (README, "Choose the settings for a task size"): the process itself, and what the
+# Measured (docs/scaling.md, "Size a task"): the process itself, and what the
 # allocator holds beyond what it has handed out.
 _BASE_BYTES: Final = 140 * 10**6
 _ALLOCATOR_SHARE: Final = 0.2
-_TABLE: Final = "see the task sizes in the README"
+_TABLE: Final = "see the task sizes in docs/scaling.md"
 
 
 class WorkersCheck:

@@ -28,7 +28,7 @@ _LOOK: Final = {
 }
 _PLAIN: Final = {Verdict.OK: "+", Verdict.WARNING: "!", Verdict.FAILED: "x"}
 _SETTINGS: Final = "settings"
-_WHERE: Final = "set it in the environment; the README has a table of all settings"
+_WHERE: Final = "set it in the environment; docs/settings.md lists all settings"
 
 
 class Unreadable(Exception):

@@ -226,11 +226,11 @@ variable "cors_origins" {
   validation {
     condition = alltrue([
       for origin in var.cors_origins : can(regex(
-        var.stage == "dev" ? "^https?://([*][.])?[a-z0-9.-]+(:[0-9]+)?$" : "^https://([*][.])?[a-z0-9.-]+(:[0-9]+)?$",
+        "^(${var.stage == "dev" ? "https?" : "https"}://([*][.])?[a-z0-9.-]+(:[0-9]+)?|(capacitor|ionic|tauri)://[a-z0-9.-]*)$",
         origin,
       ))
     ])
-    error_message = "cors_origins must be origins such as https://example.com or https://*.example.com; http only in dev."
+    error_message = "cors_origins must be origins such as https://example.com, https://*.example.com or capacitor://localhost; http only in dev."
   }
 }
 

@@ -130,7 +130,7 @@ def _middleware(
             observer=observers.requests,
             steps=observers.steps,
         ),
-        Middleware(Cors, origins=settings.cors_origins),
+        Middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers),
         Middleware(Compression, minimum_size=1024, compresslevel=5),
         Middleware(ErrorBoundary),
         Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),

@@ -33,6 +33,9 @@ _TRACE_SWITCHES = (
     "SDK_DISABLED",
     "TRACES_EXPORTER",
 )
+_WEB_ORIGIN = re.compile(r"https?://(?P<subdomains>\*\.)?(?P<host>[a-z0-9.-]+)(:\d+)?")
+_APP_ORIGIN = re.compile(r"(?!https?:|file:)[a-z][a-z0-9+.-]*://[a-z0-9.-]*")  # hybrid apps
+_ANY_LOCAL_PORT = re.compile(r"https?://(localhost|127\.0\.0\.1):\*")
 FORM_BYTES = 128 * 1024  # what a form may have besides its file
 
 
@@ -83,12 +86,29 @@ def _rate(value: str) -> str:
 
 
 def _origin(value: str) -> str:
-    host = r"([A-Za-z0-9.-]+|\*\.[A-Za-z0-9-]+\.[A-Za-z0-9.-]+)"  # never every site of a TLD
-    if not re.fullmatch(rf"https?://{host}(:\d+)?", value):
+    """As browsers send it: lower case, without the port that its scheme implies."""
+    origin = re.sub(r"^(https://[^/]+):443$|^(http://[^/]+):80$", r"\1\2", value.lower())
+    if _ANY_LOCAL_PORT.fullmatch(origin) or _APP_ORIGIN.fullmatch(origin):
+        return origin
+    found = _WEB_ORIGIN.fullmatch(origin)
+    if not found:
         raise ValueError(
-            f"{value!r} is not an origin such as 'https://example.com' or 'https://*.example.com'"
+            f"{value!r} is not an origin such as 'https://example.com', 'https://*.example.com', "
+            "'capacitor://localhost' or 'http://localhost:*' (the last for this machine alone)"
         )
-    return value.lower()
+    if found["subdomains"] and not _is_one_owners(found["host"]):
+        raise ValueError(
+            f"{value!r} lets in every site under the public suffix {found['host']!r}; "
+            "name a domain of your own under it"
+        )
+    return origin
+
+
+def _is_one_owners(domain: str) -> bool:
+    """Whether all its subdomains are one owner's: not so of com, co.uk, github.io."""
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # 20 ms, for wildcards alone
+
+    return PublicSuffixList().privatesuffix(domain) is not None
 
 
 CommaSeparated = BeforeValidator(_split)
@@ -96,6 +116,7 @@ Url = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]  # may hold a password
 Rate = Annotated[str, AfterValidator(_rate)]
 Origin = Annotated[str, AfterValidator(_origin)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
 Sampler = Literal[
     "always_on",
@@ -159,7 +180,10 @@ class Settings(BaseSettings):
     """The address of the pool's keys; without it, `/.well-known/jwks.json` under the issuer."""
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()
     """Origins of web pages that may call the service: `https://app.example.com`,
-    `https://*.example.com`."""
+    `https://*.example.com`; of hybrid apps: `capacitor://localhost`; on one's own machine
+    `http://localhost:*`, any port."""
+    cors_headers: Annotated[tuple[HeaderName, ...], NoDecode, CommaSeparated] = ()
+    """Request headers that pages may send besides the service's own and those of tracing."""
     rate_limit_requests: Rate = "1000/second"
     """Requests of one user over all routes."""
     rate_limit_uploads: Rate = "100/minute"

@@ -65,7 +65,8 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
         ("BUCKET", "B_B"),
         ("OBJECT_CACHE_CONTROL", "public\nX-Evil: 1"),
         ("MAIN_SIZE", "20000"),
-        ("CORS_ORIGINS", "https://*.com"),
+        ("CORS_HEADERS", "*"),
+        ("CORS_HEADERS", "X-Tenant: 1"),
         ("PORT", "eighty"),
         ("WEBP_EFFORT", "7"),
         ("WORKER_THREADS", "0"),
@@ -80,6 +81,56 @@ def test_a_wrong_one_is_one_clear_line(environment: pytest.MonkeyPatch, name: st
     (fault,) = error.value.faults
     assert name in fault
     assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://Example.com", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),  # browsers leave it out
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://*.lego-api.com", "https://*.lego-api.com"),
+        ("https://*.lego.co.uk:8443", "https://*.lego.co.uk:8443"),
+        ("https://*.bricks.github.io", "https://*.bricks.github.io"),
+        ("https://*.intern.corp", "https://*.intern.corp"),
+        *((each, each) for each in ("capacitor://localhost", "ionic://localhost", "ionic://")),
+        *((each, each) for each in ("tauri://localhost", "com.example.app://x")),
+        *((each, each) for each in ("http://localhost:*", "http://127.0.0.1:*")),
+    ],
+)
+def test_cors_origins(environment: pytest.MonkeyPatch, given: str, kept: str):
+    environment.setenv("IMAGE_SERVICE_CORS_ORIGINS", f"{given}, https://other.example")
+    assert load_settings().cors_origins == (kept, "https://other.example")
+
+
+@pytest.mark.parametrize("given", ["https://*.com", "https://*.co.uk", "https://*.CO.uk:8443",
+    "https://*.github.io", "https://*.vercel.app", "https://*.s3.amazonaws.com",
+    "http://*.localhost"])  # fmt: skip
+def test_a_public_suffix_is_not_one_owners(environment: pytest.MonkeyPatch, given: str):
+    environment.setenv("IMAGE_SERVICE_CORS_ORIGINS", given)
+    with pytest.raises(SettingsError, match="public suffix"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://example.com/",
+        "*://example.com",
+        "https://",
+        "https://a.*.com",
+        "https://example.com:*",
+        "https://*",
+        "file://",
+        "null",
+        "http://[::1",
+    ],
+)
+def test_what_is_no_origin(environment: pytest.MonkeyPatch, given: str):
+    environment.setenv("IMAGE_SERVICE_CORS_ORIGINS", given)
+    with pytest.raises(SettingsError, match="is not an origin such as"):
+        load_settings()
 
 
 def test_all_faults_are_told_at_once(environment: pytest.MonkeyPatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -24,6 +24,17 @@ _REQUEST_HEADERS: Final = (
     "If-None-Match",
     "X-Request-ID",
     "X-Requested-With",
+    # What tracing in browsers (OpenTelemetry, Sentry, Datadog) adds to every request of a page
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "sentry-trace",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampled",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "x-datadog-trace-id",
 )
 _EXPOSED_HEADERS: Final = (
     "ETag",
@@ -36,24 +47,33 @@ _EXPOSED_HEADERS: Final = (
     "Retry-After",
 )
 _SUBDOMAINS: Final = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+"
+_ANY_PORT: Final = r"(?::[0-9]{1,5})?"
+_SHOWN_CHARS: Final = 100
 
 
 def origin_pattern(origins: Sequence[str]) -> str | None:
-    """A pattern for the whole Origin header; `*.` stands for one or more labels."""
+    """A pattern for the whole Origin header.
+
+    `*.` stands for one or more labels, `:*` for any port or none.
+    """
     if not origins:
         return None
-    return "|".join(re.escape(origin).replace(r"\*\.", _SUBDOMAINS) for origin in origins)
+    escaped = "|".join(map(re.escape, origins))
+    return escaped.replace(r"\*\.", _SUBDOMAINS).replace(r":\*", _ANY_PORT)
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with a refused preflight in the error envelope."""
+    """Starlette's, with a refused preflight in the error envelope.
 
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+    `headers` are allowed in requests besides those that the service and tracing need.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], headers: Sequence[str]) -> None:
         super().__init__(
             app,
             allow_origin_regex=origin_pattern(origins),
             allow_methods=_METHODS,
-            allow_headers=_REQUEST_HEADERS,
+            allow_headers=(*_REQUEST_HEADERS, *headers),
             expose_headers=_EXPOSED_HEADERS,
             max_age=86400,
         )
@@ -62,10 +82,28 @@ class Cors(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code == 200:  # noqa: PLR2004 - Starlette says 200 or 400
             return response
-        refused = bytes(response.body).decode().removeprefix("Disallowed CORS ")
         refusal = error_response(
-            ValidationFailed([("Origin", f"this cross-origin request is not allowed: {refused}")]),
+            ValidationFailed(list(self._faults(request_headers))),
             structlog.contextvars.get_contextvars().get("request_id"),
         )
         refusal.headers["Vary"] = response.headers["Vary"]
         return refusal
+
+    def _faults(self, request_headers: Headers) -> Iterator[tuple[str, str]]:
+        """What of the preflight is not allowed; browsers show it to the page's developer."""
+        origin = request_headers["origin"]
+        if not self.is_allowed_origin(origin):
+            remedy = "list it in IMAGE_SERVICE_CORS_ORIGINS"
+            yield "Origin", f"{origin[:_SHOWN_CHARS]} is not allowed; {remedy}"
+        method = request_headers["access-control-request-method"]
+        if method not in self.allow_methods:
+            remedy = f"send one of {', '.join(_METHODS)}"
+            yield "Access-Control-Request-Method", f"{method[:20]} is not allowed; {remedy}"
+        asked = request_headers.get("access-control-request-headers", "accept").lower().split(",")
+        refused = [name for name in map(str.strip, asked) if name not in self.allow_headers]
+        if refused:
+            names = ", ".join(refused)[:_SHOWN_CHARS]
+            remedy = "list it in IMAGE_SERVICE_CORS_HEADERS"
+            yield "Access-Control-Request-Headers", f"{names} is not allowed; {remedy}"
+        if "access-control-request-private-network" in request_headers:
+            yield "Access-Control-Request-Private-Network", "is not allowed; use a public address"

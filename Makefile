@@ -29,7 +29,7 @@ LOCK = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --quie
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke bench-requests openapi \
-	docs docs-check test-examples \
+	docs docs-check docs-lint test-examples \
 	check-ops audit terraform-check lock clean
 
 help: ## List the targets
@@ -111,7 +111,10 @@ docs: $(INSTALLED) ## Make what is generated of the docs; with npm the TypeScrip
 docs-check: $(INSTALLED) ## Check that what is generated of the docs is current (`make test` does, too)
 	$(BIN)/python -m tools.docs --check
 
-test-examples: $(INSTALLED) ## Run the docs' examples in all languages (needs Node 20, npm, curl, jq)
+docs-lint: ## Lint docs/openapi.json with Redocly and Spectral (needs npm)
+	cd .github/lint/openapi && npm ci && npm run --silent lint
+
+test-examples: $(INSTALLED) docs-lint ## Run the docs' examples in all languages (needs Node 20, npm, curl, jq)
 	cd $(TYPESCRIPT) && npm ci && npm run --silent check && npm run --silent build
 	IMAGE_SERVICE_TEST_EXAMPLES=all $(BIN)/pytest tests/e2e/test_getting_started.py $(ARGS)
 

@@ -85,6 +85,8 @@ def create_app(
         description=openapi.DESCRIPTION,
         version=__version__,
         license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "The operator of this service"},
+        servers=[{"url": "/", "description": "The service that shows this document."}],
         openapi_tags=[
             {"name": "Images", "description": "Upload, list, edit and delete your own images."},
             {"name": "Usage", "description": "How much you have stored."},

@@ -10,7 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, upload
 
+from image_service.api.document import openapi
+from image_service.api.document.catalogue import CODES
 from image_service.api.schemas import IMAGE_EXAMPLE
+from image_service.app import create_app
+from image_service.settings import Settings
 
 OPERATIONS = {
     ("/images", "post"),
@@ -67,8 +71,107 @@ async def test_closed_operations_name_the_scheme_and_their_errors(document: dict
     scheme = document["components"]["securitySchemes"]["Cognito"]
     assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
     for path in ("/health", "/health/live", "/health/ready"):
-        assert "security" not in document["paths"][path]["get"]
+        assert document["paths"][path]["get"]["security"] == []
     assert "ValidationError" not in document["components"]["schemas"]
+
+
+PROMISED = {
+    *("ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"),
+}
+JSON = {"Content-Type": "application/json"}
+FORGED = {"Authorization": "Bearer forged"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status"),
+    [
+        ("POST", "/images", {"files": {"file": ("a.jpg", PHOTO)}}, 201),
+        ("POST", "/images", {"files": {"file": ("a.jpg", b"GIF89a")}}, 400),
+        ("POST", "/images", {"headers": FORGED}, 401),
+        ("POST", "/images", {"json": {}}, 415),
+        ("GET", "/images", {}, 200),
+        ("GET", "/images", {"params": {"limit": 0}}, 400),
+        ("GET", "/images/{id}", {}, 200),
+        ("GET", "/images/{id}", {"headers": {"If-None-Match": "*"}}, 304),
+        ("GET", "/images/{id}", {"headers": FORGED}, 401),
+        ("PATCH", "/images/{id}", {"json": {}}, 428),
+        ("PATCH", "/images/{id}", {"json": {"version": 9}}, 409),
+        ("PATCH", "/images/{id}", {"json": {}, "headers": {"If-Match": '"9"'}}, 412),
+        ("PATCH", "/images/{id}", {"json": {"title": "Gate", "version": 1}}, 200),
+        ("PATCH", "/images/{id}", {"content": b"{", "headers": JSON}, 400),
+        ("DELETE", "/images/{id}", {}, 204),
+        ("GET", "/usage", {}, 200),
+        ("GET", "/usage", {"headers": {"If-None-Match": "*"}}, 304),
+        ("GET", "/health", {}, 200),
+        ("GET", "/health/live", {}, 200),
+        ("GET", "/health/ready", {}, 200),
+    ],
+)
+async def test_the_headers_of_a_response_are_declared(
+    client: httpx.AsyncClient,
+    document: dict[str, Any],
+    method: str,
+    path: str,
+    sent: dict[str, Any],
+    status: int,
+):
+    image_id = (await upload(client))["id"]
+    response = await client.request(method, path.format(id=image_id), **sent)
+    assert response.status_code == status
+    declared = document["paths"][path][method.lower()]["responses"][str(status)]["headers"]
+    assert {name for name in PROMISED if name in response.headers} == PROMISED & set(declared)
+    known = document["components"]["headers"]
+    for name, header in declared.items():
+        resolved = known[header["$ref"].rpartition("/")[2]] if "$ref" in header else header
+        assert resolved["description"]
+        if name in response.headers:
+            value: Any = response.headers[name]
+            value = int(value) if resolved["schema"]["type"] == "integer" else value
+            Draft202012Validator(resolved["schema"]).validate(value)
+        else:
+            assert not resolved.get("required")
+
+
+async def test_refusals_for_a_while_declare_how_long(document: dict[str, Any]):
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in {"429", "503"} & set(operation["responses"]):
+                response = operation["responses"][status]
+                is_error = "Error" in str(response["content"]["application/json"]["schema"])
+                assert is_error == ("Retry-After" in response["headers"])
+
+
+async def test_the_code_of_an_error_is_open(document: dict[str, Any]):
+    code = document["components"]["schemas"]["Error"]["properties"]["code"]
+    assert "enum" not in code
+    assert code["type"] == "string"
+    assert code["x-extensible-enum"] == list(CODES)
+    Draft202012Validator(code).validate("ONE_OF_NEXT_YEAR")
+
+
+async def test_limits_in_the_texts_are_those_of_the_settings(unlike: dict[str, Any]):
+    upload_text = unlike["paths"]["/images"]["post"]["description"]
+    assert "up to 3 MiB, each side 120 to 5000 pixels" in upload_text
+    assert "1024 x 1024 pixels" in upload_text
+    assert "`7/second` over all routes, `5/hour` for uploads" in unlike["info"]["description"]
+    texts = str({**unlike["components"], **unlike["paths"]})
+    assert re.findall(r"\$[a-z_]+", texts.replace("$ref", "")) == []
+
+
+@pytest.fixture
+def unlike(settings: Settings) -> dict[str, Any]:
+    """The document of a service with other limits."""
+    changed = {
+        "max_file_bytes": 3 << 20,
+        "min_dimension": 120,
+        "max_dimension": 5000,
+        "main_size": 1024,
+        "thumbnail_size": 200,
+        "rate_limit_requests": "7/second",
+        "rate_limit_uploads": "5/hour",
+    }
+    return openapi.document(create_app(settings.model_copy(update=changed)))
 
 
 async def test_the_example_is_what_the_service_sends(client: httpx.AsyncClient):

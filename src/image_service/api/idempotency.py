@@ -24,13 +24,16 @@ KEY_PARAMETER: Final[dict[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
     "description": (
         "A key of your own for this upload, such as a new UUID. Repeat the request with the same "
-        "key for up to 24 hours, and the picture is stored once: you get the first answer "
-        "again. While the first request is still running the answer is 409, and 422 if the "
+        "key for up to 24 hours, and the picture is stored once: you get the first response "
+        "again. While the first request is still running the response is 409, and 422 if the "
         "key comes with another file or other fields. After a failure the key is free again."
     ),
 }
 REPLAYED_HEADER: Final = openapi.header(
-    REPLAYED, "`true` where an earlier request with the same `Idempotency-Key` stored the image."
+    REPLAYED,
+    "`true` where an earlier request with the same `Idempotency-Key` stored the image.",
+    example="true",
+    required=False,
 )
 
 

@@ -99,8 +99,10 @@ class Image(Schema):
     aspect_ratio: float = Field(description="`width` / `height`, to three decimals.")
     s3_key: str = Field(alias="s3Key", description="Object key of the main picture.")
     thumbnail_key: str = Field(description="Object key of the thumbnail.")
-    image_url: Url = Field(description="The picture, at most 2048x2048. Safe to store.")
-    thumbnail_url: Url = Field(description="A square crop, at most 400x400. Safe to store.")
+    image_url: Url = Field(description="The picture, at most $main x $main pixels. Safe to store.")
+    thumbnail_url: Url = Field(
+        description="A square crop, at most $thumbnail pixels a side. Safe to store."
+    )
     thumbnail_width: int = Field(description="Pixels.")
     thumbnail_height: int = Field(description="Pixels.")
     placeholder: str = Field(description="ThumbHash in base64, to show while loading.")
@@ -234,8 +236,8 @@ class Error(Schema):
     error: str = Field(description="The kind of error.")
     message: str = Field(description="For people: what was measured, the limit, the remedy.")
     code: str = Field(
-        description="For programs; stable. New ones may come.",
-        json_schema_extra={"enum": list(CODES)},
+        description=f"For programs; stable. New ones may come. Known: {', '.join(CODES)}.",
+        json_schema_extra={"examples": ["INVALID_IMAGE"], "x-extensible-enum": list(CODES)},
     )
     details: list[FieldFault] | dict[str, Any] | None = Field(
         description="`{field, message}` for each bad field, or `{measured, limit}` for a file."

@@ -42,8 +42,8 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "See that you send the whole file; save it anew in an image editor.",
     ),
     errors.InvalidDimensions: Advice(
-        "Smaller than 100x100 or larger than 8000x8000 pixels, or it takes more memory to decode "
-        "than there is.",
+        "Smaller or larger than the limits in `details`, or it takes more memory to decode than "
+        "there is.",
         _NO,
         "Resize it, as `message` and `details` say.",
     ),
@@ -106,7 +106,11 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "on what you read anew",
         "Read the image again and repeat your change on that.",
     ),
-    errors.FileTooLarge: Advice("More than 10 MiB (of JSON: 128 KiB).", _NO, "Reduce the picture."),
+    errors.FileTooLarge: Advice(
+        "The file, or the JSON, is larger than the limit that `message` names.",
+        _NO,
+        "Reduce the picture.",
+    ),
     errors.UnsupportedMediaType: Advice(
         "The body is not of the type the route takes.",
         _NO,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -10,10 +11,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from image_service.api import schemas
+from image_service.api.document.tidying import referenced, tidy
 from image_service.api.errors import answer_for, envelope
 from image_service.api.request_schemas import REQUEST_SCHEMAS
 from image_service.domain import errors
 
+# `$name` is a limit of this service's settings.
 DESCRIPTION = """
 Upload pictures, get them back as WebP with a thumbnail, and keep your library in order.
 
@@ -25,38 +28,28 @@ curl "$IMAGES_URL/images" \\
   -F file=@photo.jpg -F title='Castle gate'
 ```
 
-The answer holds `imageUrl` and `thumbnailUrl`, which browsers load straight from the CDN; store
-them with your own data. To try it on this page, press *Authorize* and paste a token. The
-repository's `docs/getting-started.md` has clients in curl, Python and TypeScript to copy,
-`docs/errors.md` all errors with what to do about each.
+The response holds `imageUrl` and `thumbnailUrl`, which browsers load straight from the CDN; store
+them with your own data. To try it on this page, press *Authorize* and paste a token.
+
+**Guides.** [Getting started](/docs/getting-started) has clients in curl, Python and TypeScript to
+copy; [Errors](/docs/errors) lists every error with its remedy. The same API as
+[a page to try](/docs), as [a reference](/redoc), as [a document](/openapi.json).
 
 * **Your images are yours.** Every route but health and docs needs
   `Authorization: Bearer <token>` (an ID or access token); another user's image is 403.
 * **Edits don't overwrite each other.** Send the `version` you read, or its ETag in
   `If-Match`; a stale one is refused with the `currentVersion`.
 * **Uploads can be repeated.** Send an `Idempotency-Key` of your own with `POST /images`; after a
-  lost answer or a 503, the same request with the same key stores nothing twice.
+  lost response or a 503, the same request with the same key stores nothing twice.
 * **Pages are exact.** `hasMore` is true only if another image follows. Keep the filters the
   same while you follow `nextCursor`. Under filters, a page that looked at 1,000 images
   without filling up is returned short, with `hasMore` and a cursor to go on from.
 * **Errors have one shape**: a stable `code` for programs, a `message` for people, and the
   `requestId` to quote. Retry 503 and 429 after `Retry-After` seconds.
-* **Rate limits**: 1,000 requests a second and 100 uploads a minute for each user;
-  `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every answer.
+* **Rate limits** for each user: `$requests` over all routes, `$uploads` for uploads;
+  `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every response.
 """
 
-_SECURITY_SCHEMES = {
-    "Cognito": {
-        "type": "http",
-        "description": (
-            "A Cognito ID or access token, without the word `Bearer`. "
-            "Of a local stack: `image-service token --user alice`."
-        ),
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-    }
-}
-_ENVELOPE = ("error", "message", "code", "details", "requestId")
 _WITH_RETRY_AFTER = (errors.Unavailable, errors.RateLimitExceeded, errors.IdempotencyInProgress)
 _EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
 
@@ -112,10 +105,12 @@ ALWAYS = (
 )
 
 
-def error_responses(*samples: errors.ImageServiceError) -> dict[int | str, dict[str, Any]]:
+def error_responses(
+    *samples: errors.ImageServiceError, always: Sequence[errors.ImageServiceError] = ALWAYS
+) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for the codes of `samples`, an example for each."""
     by_status: dict[int | str, list[errors.ImageServiceError]] = defaultdict(list)
-    for sample in (*samples, *ALWAYS):
+    for sample in (*samples, *always):
         by_status[answer_for(type(sample)).status].append(sample)
     return {status: _response(by_status[status]) for status in sorted(by_status, key=int)}
 
@@ -133,13 +128,16 @@ def _response(samples: list[errors.ImageServiceError]) -> dict[str, Any]:
             }
         },
     }
-    if any(isinstance(s, _WITH_RETRY_AFTER) for s in samples):
-        response["headers"] = header("Retry-After", "Seconds to wait.", kind="integer")
+    if any(isinstance(sample, _WITH_RETRY_AFTER) for sample in samples):
+        response["headers"] = referenced("Retry-After")
+    if any(isinstance(sample, errors.Unauthenticated) for sample in samples):
+        response["headers"] = referenced("WWW-Authenticate")
     return response
 
 
-def header(name: str, description: str, *, kind: str = "string") -> dict[str, Any]:
-    return {name: {"description": description, "schema": {"type": kind}}}
+def header(name: str, description: str, *, example: str, required: bool = True) -> dict[str, Any]:
+    schema = {"type": "string", "example": example}
+    return {name: {"description": description, "required": required, "schema": schema}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -153,63 +151,31 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=app.openapi_tags,
             license_info=app.license_info,
+            contact=app.contact,
+            servers=app.servers,
         )
         components = schema["components"]["schemas"]
         components.update(deepcopy(REQUEST_SCHEMAS))  # is tidied below
         components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
         components["Usage"]["examples"] = schemas.USAGE_EXAMPLES
-        _name_token(schema)
-        _restore_nulls(schema)
-        _drop_framework_validation_error(schema)
-        _tidy_properties(schema)
+        tidy(schema, _limits(app))
         app.openapi_schema = schema
     return app.openapi_schema
 
 
-def _name_token(schema: dict[str, Any]) -> None:
-    """The authentication middleware asks for it, of which FastAPI knows nothing."""
-    schema["components"]["securitySchemes"] = _SECURITY_SCHEMES
-    for path in schema["paths"].values():
-        for operation in path.values():
-            if "401" in operation["responses"]:
-                operation["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+def _limits(app: FastAPI) -> Mapping[str, object]:
+    settings = app.state.settings
+    return {
+        "requests": settings.rate_limit_requests,
+        "uploads": settings.rate_limit_uploads,
+        "max_file": _size(settings.max_file_bytes),
+        "min_side": settings.min_dimension,
+        "max_side": settings.max_dimension,
+        "main": settings.main_size,
+        "thumbnail": settings.thumbnail_size,
+    }
 
 
-def _restore_nulls(schema: dict[str, Any]) -> None:
-    """FastAPI leaves null values out of examples; in the envelope the key is always there."""
-    for path in schema["paths"].values():
-        for operation in path.values():
-            for response in operation["responses"].values():
-                for content in response.get("content", {}).values():
-                    for example in content.get("examples", {}).values():
-                        example["value"] = {
-                            name: example["value"].get(name) for name in _ENVELOPE
-                        } | example["value"]
-
-
-def _drop_framework_validation_error(schema: dict[str, Any]) -> None:
-    """FastAPI documents its own 422 for every parameter; here those are 400s."""
-    for path in schema["paths"].values():
-        for operation in path.values():
-            content = operation["responses"].get("422", {}).get("content", {})
-            if "HTTPValidationError" in str(content):
-                del operation["responses"]["422"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(name, None)
-
-
-def _tidy_properties(schema: dict[str, Any]) -> None:
-    """What pydantic says of fields and generators of clients take amiss.
-
-    A title is the name once more, misspelt ("Albumid"). A default of null says that leaving a
-    field out clears it, where it means that the field stays as it is.
-    """
-    shapes = list(schema["components"]["schemas"].values())
-    fields = [field for shape in shapes for field in shape.get("properties", {}).values()]
-    for path in schema["paths"].values():
-        for operation in path.values():
-            fields += [parameter["schema"] for parameter in operation.get("parameters", ())]
-    for field in fields:
-        field.pop("title", None)
-        if field.get("default", ...) is None:
-            del field["default"]
+def _size(size: int) -> str:
+    mebibytes, rest = divmod(size, 1024**2)
+    return f"{size:,} bytes" if rest else f"{mebibytes} MiB"

@@ -5,10 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from image_service.api.dependencies import services_of
+from image_service.api.document import openapi
 from image_service.api.schemas import Check, Health, Probe
+from image_service.domain.errors import MalformedBody
 
 router = APIRouter(prefix="/health", tags=["Health"])
 
+_MALFORMED = openapi.error_responses(
+    MalformedBody("The request is not valid HTTP/1.1; send it with an HTTP library."), always=()
+)
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -16,7 +21,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
     "",
     summary="How are the systems behind it?",
     response_model=Health,
-    responses={503: {"model": Health, "description": "A required system is down."}},
+    responses={
+        503: {"model": Health, "description": "A required system is down."},
+        **_MALFORMED,
+    },
 )
 async def health(request: Request, response: Response) -> Health:
     """Asks each system, at most once a second. `degraded` when only Redis is down."""
@@ -32,7 +40,7 @@ async def health(request: Request, response: Response) -> Health:
     )
 
 
-@router.get("/live", summary="Is the process running?", response_model=Probe)
+@router.get("/live", summary="Is the process running?", response_model=Probe, responses=_MALFORMED)
 async def live(response: Response) -> Probe:
     """Always 200: that it answers is the answer."""
     response.headers.update(_NO_STORE)
@@ -43,7 +51,7 @@ async def live(response: Response) -> Probe:
     "/ready",
     summary="Should this task get requests?",
     response_model=Probe,
-    responses={503: {"model": Probe, "description": "Starting or draining."}},
+    responses={503: {"model": Probe, "description": "Starting or draining."}, **_MALFORMED},
 )
 async def ready(request: Request, response: Response) -> Probe:
     """From start to the beginning of draining.

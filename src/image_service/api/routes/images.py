@@ -38,7 +38,10 @@ ImageId = Annotated[
     str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])
 ]
 
-_ETAG = openapi.header("ETag", 'The version, quoted: `"3"`.')
+_ETAG = openapi.header("ETag", "The version, quoted.", example='"3"')
+_LOCATION = openapi.header(
+    "Location", "The image's path.", example="/images/01KAR0F3WJ8P5V2D7QK9T4XZ6M"
+)
 _IF_MATCH = {
     "name": "If-Match",
     "in": "header",
@@ -63,7 +66,7 @@ _IF_NONE_MATCH = {
     response_description="Stored: the full image, its pictures ready to load.",
     responses={
         201: {
-            "headers": {**openapi.header("Location", "`/images/{id}`"), **_ETAG, **REPLAYED_HEADER}
+            "headers": {**_LOCATION, **_ETAG, **REPLAYED_HEADER},
         },
         **openapi.error_responses(
             *openapi.INVALID_UPLOAD,
@@ -79,12 +82,12 @@ _IF_NONE_MATCH = {
     openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
 )
 async def upload_image(request: Request, response: Response) -> schemas.Image:
-    """Send one JPEG, PNG or WebP file (up to 10 MiB, 100x100 to 8000x8000 pixels).
+    """Send one JPEG, PNG or WebP file: up to $max_file, each side $min_side to $max_side pixels.
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
-    2048x2048 and stored as WebP, with a square thumbnail of up to 400x400.
+    $main x $main pixels and stored as WebP, with a square thumbnail of up to $thumbnail pixels.
 
-    Send an `Idempotency-Key` to be able to repeat the request safely when no answer came.
+    Send an `Idempotency-Key` to repeat the request safely when no response came.
     """
     caller, services = caller_of(request), services_of(request)
     key = idempotency_key(request)

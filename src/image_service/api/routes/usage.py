@@ -25,7 +25,9 @@ from image_service.services.usage import Usage
 
 router = APIRouter(prefix="/usage", tags=["Usage"])
 
-_ETAG = openapi.header("ETag", "Quoted; another one as soon as a count changes.")
+_ETAG = openapi.header(
+    "ETag", "Quoted; changes with the counts.", example='"9b1c7e0d5f3a4b6c8d2e1f00"'
+)
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ulid import ULID
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
+from image_service.adapters.dynamodb.actions import Condition
+from image_service.adapters.dynamodb.items import Item
+from image_service.adapters.dynamodb.table import Query, Table
 from image_service.domain.outbox import Lane
 from image_service.domain.times import parse_timestamp
 from image_service.telemetry.observers import Backlog
@@ -28,8 +29,7 @@ class DynamoBacklog:
     """Looks at the head of each shard, and of those that were set aside; never scans."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
 
     async def measure(self, now: datetime) -> Backlog:
         """Raises DependencyUnavailable."""
@@ -45,16 +45,12 @@ class DynamoBacklog:
 
     async def _head(self, partition: str) -> list[Item]:
         """The keys of its first entries. Need not be the latest: it is only looked at."""
-        request: dict[str, Any] = {
-            "TableName": self._table_name,
-            "KeyConditionExpression": "PK = :partition",
-            "ExpressionAttributeValues": to_wire({":partition": partition}),
-            "ProjectionExpression": "SK",
-            "Limit": _LOOKED_AT,
-        }
-        with translated("dynamodb:Query"):
-            answer = await self._client.query(**request)
-        return [from_wire(item) for item in answer["Items"]]
+        head = Query(
+            where=Condition("PK = :partition", {":partition": partition}),
+            attributes="SK",
+            limit=_LOOKED_AT,
+        )
+        return [item async for item in self._table.query(head)]
 
 
 def _answer(head: list[Item] | BaseException) -> list[Item]:

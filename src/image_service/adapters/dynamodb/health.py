@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from image_service.adapters.aws.errors import translated
-from image_service.adapters.dynamodb.items import to_wire
+from image_service.adapters.dynamodb.table import Table
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -20,11 +19,7 @@ class DynamoHealth:
     name = "dynamodb"
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
 
     async def ping(self) -> None:
-        with translated("dynamodb:GetItem"):
-            await self._client.get_item(
-                TableName=self._table_name, Key=to_wire({"PK": "HEALTH", "SK": "PING"})
-            )
+        await self._table.get({"PK": "HEALTH", "SK": "PING"}, consistent=False)

@@ -6,20 +6,20 @@ DynamoDB removes expired items hours late, so every condition looks at the times
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import (
     SCHEMA_VERSION,
     Item,
-    from_wire,
     image_item,
     to_image,
-    to_wire,
 )
+from image_service.adapters.dynamodb.table import Table, WriteConflict
+from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now
@@ -36,51 +36,38 @@ _FREE: Final = (
     "attribute_not_exists(PK) OR #ttl <= :now OR (#state = :working AND leaseUntil <= :now)"
 )
 _MINE: Final = "#state = :working AND #owner = :owner"
-_NAMES: Final = {"#state": "state", "#ttl": "ttl", "#owner": "owner"}  # reserved words
 
 
 class DynamoIdempotencyRecords:
     """An `IdempotencyRecords`. Keys are stored as hashes: clients may put anything in them."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+        self._table = Table(client, table_name)
+        self._actions = self._table.actions
 
     async def claim(self, claim: Claim) -> Image | None:
-        now = _seconds(claim.claimed_at)
-        with translated("dynamodb:PutItem"):
-            try:
-                await self._client.put_item(
-                    TableName=self._table_name,
-                    Item=to_wire(_item(claim)),
-                    ConditionExpression=_FREE,
-                    ExpressionAttributeNames={"#state": "state", "#ttl": "ttl"},
-                    ExpressionAttributeValues=to_wire({":now": now, ":working": _IN_PROGRESS}),
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except self._client.exceptions.ConditionalCheckFailedException as failed:
-                response: Any = failed.response
-                held = from_wire(response.get("Item", {}))
-            except self._client.exceptions.TransactionConflictException:
-                raise IdempotencyInProgress(retry_after=1) from None  # at this very moment
-            else:
-                return None
-        return _answer(held, claim)
+        free = Condition(
+            _FREE,
+            {":now": _seconds(claim.claimed_at), ":working": _IN_PROGRESS},
+            names={"#state": "state", "#ttl": "ttl"},
+        )
+        try:
+            await self._table.write(self._actions.put(_item(claim), only_if=free))
+        except ConditionFailed as held:
+            return _answer(held.items[0] or {}, claim)
+        except WriteConflict:
+            raise IdempotencyInProgress(retry_after=1) from None  # at this very moment
+        return None
 
     async def release(self, claim: Claim) -> None:
-        with translated("dynamodb:DeleteItem"):
-            try:
-                await self._client.delete_item(
-                    TableName=self._table_name,
-                    Key=to_wire(keys.idempotency_key(claim.user_id, claim.key)),
-                    ConditionExpression=_MINE,
-                    ExpressionAttributeNames={"#state": "state", "#owner": "owner"},
-                    ExpressionAttributeValues=to_wire(
-                        {":working": _IN_PROGRESS, ":owner": claim.owner}
-                    ),
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return
+        mine = Condition(
+            _MINE,
+            {":working": _IN_PROGRESS, ":owner": claim.owner},
+            names={"#state": "state", "#owner": "owner"},
+        )
+        key = keys.idempotency_key(claim.user_id, claim.key)
+        with suppress(ConditionFailed):
+            await self._table.write(self._actions.delete(key, only_if=mine))
 
 
 def commit_action(actions: Actions, claim: Claim, image: Image) -> TransactWriteItemTypeDef:

@@ -9,18 +9,19 @@ are gone, and bars a delayed announcement that would undo it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from ulid import ULID
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Actions, Condition
-from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, to_wire
-from image_service.adapters.dynamodb.queues import older_items
-from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item
+from image_service.adapters.dynamodb.partitions import older
+from image_service.adapters.dynamodb.table import Table
+from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.times import format_timestamp, parse_timestamp, utc_now
 from image_service.domain.uploads import UploadIntent
 
@@ -32,6 +33,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 _ABSENT: Final = Condition("attribute_not_exists(PK)")
 _THERE: Final = Condition("attribute_exists(PK)")
+_UNMARKED: Final = Condition("attribute_not_exists(withdrawnAt)")
 _NOT_WITHDRAWN: Final = Condition("attribute_exists(PK) AND attribute_not_exists(withdrawnAt)")
 
 
@@ -39,25 +41,16 @@ class DynamoUploadIntents:
     """An `UploadIntents`, spread over shards by image."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._actions = Actions(table_name)
-        self._transactions = Transactions(client)
+        self._table = Table(client, table_name)
+        self._actions = self._table.actions
 
     async def announce(self, intent: UploadIntent) -> None:
-        with translated("dynamodb:PutItem"):
-            try:
-                await self._client.put_item(
-                    TableName=self._table_name,
-                    Item=to_wire(_item(intent)),
-                    ConditionExpression="attribute_not_exists(withdrawnAt)",
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return  # withdrawn by now: the commit will find out
+        with suppress(ConditionFailed):  # withdrawn by now: the commit will find out
+            await self._table.write(self._actions.put(_item(intent), only_if=_UNMARKED))
 
     async def withdraw(self, intent: UploadIntent) -> bool:
         try:
-            await self._transactions.run(
+            await self._table.transact(
                 [
                     self._actions.update(
                         _key(intent),
@@ -75,21 +68,16 @@ class DynamoUploadIntents:
         return True
 
     async def forget(self, intent: UploadIntent) -> None:
-        with translated("dynamodb:DeleteItem"):
-            await self._client.delete_item(TableName=self._table_name, Key=to_wire(_key(intent)))
+        await self._table.write(self._actions.delete(_key(intent)))
 
     async def exists(self, image_id: str) -> bool:
         key = keys.intent_key(image_id, ULID.from_str(image_id).datetime)
-        with translated("dynamodb:GetItem"):
-            answer = await self._client.get_item(
-                TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
-            )
-        return "Item" in answer
+        return bool(await self._table.get(key))
 
     async def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
         for shard in range(keys.SHARDS):
             partition = keys.intent_partition(shard)
-            async for item in older_items(self._client, self._table_name, partition, before):
+            async for item in self._table.query(older(partition, before)):
                 intent = _readable(item)
                 if intent is not None:
                     yield intent

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.items import from_wire, to_image, to_wire
+from image_service.adapters.dynamodb.items import to_image
 from image_service.adapters.dynamodb.partitions import (
     ALBUM_INDEX,
     USER_INDEX,
     Partition,
-    PartitionReader,
+    along,
 )
+from image_service.adapters.dynamodb.table import Table
 from image_service.adapters.dynamodb.tagged import LOOK_BOUND, TaggedPages
 from image_service.domain.listing import ListQuery, Page, Position
 
@@ -29,10 +29,8 @@ class DynamoImageLists:
     def __init__(
         self, client: DynamoDBClient, table_name: str, *, look_bound: int = LOOK_BOUND
     ) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._reader = PartitionReader(client, table_name)
-        self._tagged = TaggedPages(client, table_name, look_bound=look_bound)
+        self._table = Table(client, table_name)
+        self._tagged = TaggedPages(self._table, look_bound=look_bound)
 
     async def page(self, user_id: str, query: ListQuery) -> Page:
         lower, upper = keys.uploaded_range(query.uploaded_after, query.uploaded_before)
@@ -40,9 +38,8 @@ class DynamoImageLists:
             return Page((), None)
         if query.tags:
             return await self._tagged.page(user_id, query)
-        items = await self._reader.read(
-            _partition(user_id, query), query, start=query.start, count=query.limit + 1
-        )
+        wanted = along(_partition(user_id, query), query, start=query.start, limit=query.limit + 1)
+        items = [item async for item in self._table.query(wanted)]
         images = tuple(to_image(item) for item in items[: query.limit])
         if len(items) <= query.limit:
             return Page(images, None)
@@ -54,11 +51,7 @@ class DynamoImageLists:
             if album_id is None
             else keys.album_usage_key(user_id, album_id)
         )
-        with translated("dynamodb:GetItem"):
-            answer = await self._client.get_item(
-                TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
-            )
-        return int(from_wire(answer.get("Item", {})).get("imageCount", 0))
+        return int((await self._table.get(key)).get("imageCount", 0))
 
 
 def _partition(user_id: str, query: ListQuery) -> Partition:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import (
     UnreadableEntry,
     entry_item,
@@ -21,9 +20,10 @@ from image_service.adapters.dynamodb.entries import (
     milliseconds,
     to_entry,
 )
-from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
-from image_service.adapters.dynamodb.queues import older_items
-from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
+from image_service.adapters.dynamodb.items import Item
+from image_service.adapters.dynamodb.partitions import older
+from image_service.adapters.dynamodb.table import Table, WriteConflict
+from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
 from image_service.domain.outbox import Lane, Lease, OutboxEntry
 
 if TYPE_CHECKING:
@@ -47,15 +47,12 @@ class DynamoOutbox:
     def __init__(
         self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
     ) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._actions = Actions(table_name)
-        self._transactions = Transactions(client, patience=patience)
+        self._table = Table(client, table_name, patience=patience)
+        self._actions = self._table.actions
         self.unreadable: set[str] = set()
 
     async def add(self, entry: OutboxEntry) -> None:
-        with translated("dynamodb:PutItem"):
-            await self._client.put_item(TableName=self._table_name, Item=to_wire(entry_item(entry)))
+        await self._table.write(self._actions.put(entry_item(entry)))
 
     async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
         item = entry_item(OutboxEntry.note(user_id, image_id, at))
@@ -67,11 +64,10 @@ class DynamoOutbox:
             set_to=item,
             remove=("leaseOwner", "leaseUntil"),
         )
-        with translated("dynamodb:UpdateItem"):
-            try:  # not as a transaction, because those of one user would get in each other's way
-                await self._client.update_item(**write["Update"])
-            except self._client.exceptions.TransactionConflictException:
-                await self._transactions.run([write])  # the note is just being moved
+        try:  # not as a transaction, because those of one user would get in each other's way
+            await self._table.write(write)
+        except WriteConflict:
+            await self._table.transact([write])  # the note is just being moved
 
     async def take(
         self, lane: Lane, lease: Lease, now: datetime, limit: int
@@ -89,7 +85,7 @@ class DynamoOutbox:
 
     async def _free(self, partition: str, now: datetime, limit: int) -> list[OutboxEntry]:
         free: list[OutboxEntry] = []
-        async for item in older_items(self._client, self._table_name, partition, now):
+        async for item in self._table.query(older(partition, now)):
             # Read before it is held: what can't be done here is not to be kept from others.
             entry = self._readable(item)
             if entry is not None and int(item.get("leaseUntil", 0)) <= _milliseconds(now):
@@ -124,28 +120,15 @@ class DynamoOutbox:
         self, entry: OutboxEntry, lease: Lease, now: datetime
     ) -> OutboxEntry | None:
         """As it is by then: a note may have grown since it was read."""
-        with translated("dynamodb:UpdateItem"):
-            try:
-                answer = await self._client.update_item(
-                    TableName=self._table_name,
-                    Key=to_wire(entry_key(entry)),
-                    ReturnValues="ALL_NEW",
-                    UpdateExpression="SET leaseOwner = :owner, leaseUntil = :until",
-                    ConditionExpression=_FREE,
-                    ExpressionAttributeValues=to_wire(
-                        {
-                            ":owner": lease.owner,
-                            ":until": milliseconds(lease),
-                            ":now": _milliseconds(now),
-                        }
-                    ),
-                )
-            except (
-                self._client.exceptions.ConditionalCheckFailedException,
-                self._client.exceptions.TransactionConflictException,
-            ):
-                return None  # another was faster, or is moving it on
-        held = self._readable(from_wire(answer["Attributes"]))
+        hold = self._actions.update(
+            entry_key(entry),
+            set_to={"leaseOwner": lease.owner, "leaseUntil": milliseconds(lease)},
+            only_if=Condition(_FREE, {":now": _milliseconds(now)}),
+        )
+        try:
+            held = self._readable(await self._table.write(hold))
+        except (ConditionFailed, WriteConflict):
+            return None  # another was faster, or is moving it on
         return held and replace(held, lease=lease)
 
     async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
@@ -159,7 +142,7 @@ class DynamoOutbox:
         return await self._swap([self._drop(entry), self._actions.put(aside)])
 
     async def aside(self) -> AsyncIterator[OutboxEntry]:
-        async for item in older_items(self._client, self._table_name, keys.SET_ASIDE, None):
+        async for item in self._table.query(older(keys.SET_ASIDE, None)):
             entry = self._readable(item)
             if entry is not None:
                 yield entry
@@ -179,7 +162,7 @@ class DynamoOutbox:
 
     async def _swap(self, writes: Sequence[TransactWriteItemTypeDef]) -> bool:
         try:
-            await self._transactions.run(writes)
+            await self._table.transact(writes)
         except ConditionFailed:
             return False
         return True

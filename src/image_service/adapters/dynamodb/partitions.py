@@ -1,18 +1,18 @@
-"""Reading along one partition whose sort key is the time of upload."""
+"""Partitions whose sort key begins with a time, and the queries along them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
+from image_service.adapters.dynamodb.actions import Condition
+from image_service.adapters.dynamodb.table import Query
 from image_service.domain.listing import ListQuery, Position
+from image_service.domain.times import format_timestamp
 
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.client import DynamoDBClient
-    from types_aiobotocore_dynamodb.type_defs import QueryInputTypeDef
+_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Index:
 
 USER_INDEX: Final = Index("UserIndex", "GSI1PK", "GSI1SK")
 ALBUM_INDEX: Final = Index("AlbumIndex", "GSI2PK", "GSI2SK")
+_TABLE: Final = Index("", "PK", "SK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +37,34 @@ class Partition:
     index: Index | None = None
 
 
-class PartitionReader:
-    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table_name = table_name
+def along(partition: Partition, query: ListQuery, *, start: Position | None, limit: int) -> Query:
+    """The next `limit` items in the range and order of `query`.
 
-    async def read(
-        self, partition: Partition, query: ListQuery, *, start: Position | None, count: int
-    ) -> list[Item]:
-        """The next `count` items in the query's range and order; fewer only at the end.
+    The table itself is read consistently; an index can't be.
+    """
+    index = partition.index or _TABLE
+    lower, upper = keys.uploaded_range(query.uploaded_after, query.uploaded_before)
+    return Query(
+        where=Condition(
+            f"{index.partition_key} = :partition AND {index.sort_key} BETWEEN :lower AND :upper",
+            {":partition": partition.value, ":lower": lower, ":upper": upper},
+        ),
+        index=None if partition.index is None else partition.index.name,
+        start=None if start is None else _start_key(partition, start),
+        ascending=query.order == "asc",
+        consistent=partition.index is None,
+        limit=limit,
+    )
 
-        The table itself is read consistently; an index can't be.
-        """
-        request = self._request(partition, query)
-        if start is not None:
-            request["ExclusiveStartKey"] = to_wire(_start_key(partition, start))
-        items: list[Item] = []
-        while True:
-            request["Limit"] = count - len(items)
-            with translated("dynamodb:Query"):
-                answer = await self._client.query(**request)
-            items += [from_wire(item) for item in answer["Items"]]
-            # An answer ends early at 1 MB; only a missing last key is the end.
-            if len(items) >= count or "LastEvaluatedKey" not in answer:
-                return items
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _request(self, partition: Partition, query: ListQuery) -> QueryInputTypeDef:
-        index = partition.index or Index("", "PK", "SK")
-        lower, upper = keys.uploaded_range(query.uploaded_after, query.uploaded_before)
-        request: QueryInputTypeDef = {
-            "TableName": self._table_name,
-            "KeyConditionExpression": (
-                f"{index.partition_key} = :partition AND {index.sort_key} BETWEEN :lower AND :upper"
-            ),
-            "ExpressionAttributeValues": to_wire(
-                {":partition": partition.value, ":lower": lower, ":upper": upper}
-            ),
-            "ScanIndexForward": query.order == "asc",
-        }
-        if partition.index is None:
-            request["ConsistentRead"] = True
-        else:
-            request["IndexName"] = partition.index.name
-        return request
+def older(partition: str, until: datetime | None) -> Query:
+    """What lies in `partition` up to that moment, oldest first, read consistently."""
+    where = Condition("PK = :partition", {":partition": partition})
+    if until is not None:
+        # A key goes on with "#" after its time; "$" is the character after that.
+        end = f"{format_timestamp(until)}$"
+        where = Condition(f"{where.expression} AND SK < :end", {**where.values, ":end": end})
+    return Query(where=where, consistent=True, page=_PAGE)
 
 
 def _start_key(partition: Partition, start: Position) -> keys.Key:

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import idempotency, intents, keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
+from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_actions
 from image_service.adapters.dynamodb.items import (
     Item,
-    from_wire,
     image_item,
     is_live,
     to_image,
-    to_wire,
 )
-from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
+from image_service.adapters.dynamodb.table import Table, WriteConflict
+from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
@@ -43,7 +41,7 @@ log = structlog.stdlib.get_logger(__name__)
 _ALBUM_GUESSES: Final = 10
 
 _ABSENT: Final = Condition("attribute_not_exists(PK)")
-_NOT_LIVE: Final = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
+_NOT_LIVE: Final = Condition("attribute_not_exists(PK) OR attribute_exists(deletedAt)")
 
 
 class DynamoImageRepository:
@@ -52,19 +50,11 @@ class DynamoImageRepository:
     def __init__(
         self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
     ) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._actions = Actions(table_name)
-        self._transactions = Transactions(client, patience=patience)
+        self._table = Table(client, table_name, patience=patience)
+        self._actions = self._table.actions
 
     async def get(self, image_id: str) -> Image | None:
-        with translated("dynamodb:GetItem"):
-            answer = await self._client.get_item(
-                TableName=self._table_name,
-                Key=to_wire(keys.image_key(image_id)),
-                ConsistentRead=True,
-            )
-        item = from_wire(answer.get("Item", {}))
+        item = await self._table.get(keys.image_key(image_id))
         return to_image(item) if is_live(item) else None
 
     async def add(
@@ -76,7 +66,7 @@ class DynamoImageRepository:
         if intent is not None:
             writes.append(intents.commit_action(self._actions, intent))
         try:
-            await self._transactions.run([*writes, *self._index_actions(None, image)])
+            await self._table.transact([*writes, *self._index_actions(None, image)])
         except ConditionFailed as failed:
             if claim is not None and failed.items[0] is None and failed.items[1] is not None:
                 raise IdempotencyInProgress(retry_after=1) from failed
@@ -107,16 +97,12 @@ class DynamoImageRepository:
         return entry
 
     async def forget(self, deletion: Deletion) -> None:
-        with translated("dynamodb:DeleteItem"):
-            try:
-                await self._client.delete_item(
-                    TableName=self._table_name,
-                    Key=to_wire(keys.image_key(deletion.image_id)),
-                    ConditionExpression=_NOT_LIVE,
-                )
-            except self._client.exceptions.ConditionalCheckFailedException as failed:
-                log.error("live_image_not_forgotten", image_id=deletion.image_id)  # noqa: TRY400 # as above
-                raise DependencyUnavailable from failed
+        remains = self._actions.delete(keys.image_key(deletion.image_id), only_if=_NOT_LIVE)
+        try:
+            await self._table.write(remains)
+        except (ConditionFailed, WriteConflict) as failed:
+            log.error("live_image_not_forgotten", image_id=deletion.image_id)  # noqa: TRY400 # as above
+            raise DependencyUnavailable from failed
 
     async def _change(
         self, before: Image, after: Image | None, writes: list[TransactWriteItemTypeDef]
@@ -126,7 +112,7 @@ class DynamoImageRepository:
         for _ in range(_ALBUM_GUESSES):
             indexes = self._index_actions(before, after, album_empties=album_empties)
             try:
-                return await self._transactions.run([*writes, *indexes])
+                return await self._table.transact([*writes, *indexes])
             except ConditionFailed as failed:
                 if failed.items[0] is not None:
                     if failed.in_doubt:  # it may be no longer `before` by our own doing

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.batches import MAX_BATCH, BatchReader
 from image_service.adapters.dynamodb.items import Item, is_live, to_image
-from image_service.adapters.dynamodb.partitions import Partition, PartitionReader
+from image_service.adapters.dynamodb.partitions import Partition, along
+from image_service.adapters.dynamodb.table import MAX_BATCH, Table
 from image_service.domain.images import Image
 from image_service.domain.listing import ListQuery, Page, Position
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodb.client import DynamoDBClient
 
 LOOK_BOUND: Final = 1_000  # pointers looked at for one page, at about 200 bytes each
 
@@ -21,9 +18,8 @@ LOOK_BOUND: Final = 1_000  # pointers looked at for one page, at about 200 bytes
 class TaggedPages:
     """Reads the list of the first tag; the pointers in it know album and other tags."""
 
-    def __init__(self, client: DynamoDBClient, table_name: str, *, look_bound: int) -> None:
-        self._pointers = PartitionReader(client, table_name)
-        self._images = BatchReader(client, table_name)
+    def __init__(self, table: Table, *, look_bound: int) -> None:
+        self._table = table
         self._look_bound = look_bound
 
     async def page(self, user_id: str, query: ListQuery) -> Page:
@@ -33,7 +29,8 @@ class TaggedPages:
         while True:
             step = min(step, self._look_bound - looked)
             # One more than is looked at tells whether there is more to look at.
-            pointers = await self._pointers.read(partition, query, start=position, count=step + 1)
+            wanted = along(partition, query, start=position, limit=step + 1)
+            pointers = [pointer async for pointer in self._table.query(wanted)]
             found += await self._take(pointers[:step], query, query.limit + 1 - len(found))
             if len(found) > query.limit:
                 return Page(tuple(found[: query.limit]), _position(found[query.limit - 1]))
@@ -56,7 +53,8 @@ class TaggedPages:
         while image_ids and len(taken) < room:
             size = min(MAX_BATCH, room - len(taken))
             batch, image_ids = image_ids[:size], image_ids[size:]
-            items = await self._images.read(batch)
+            read = await self._table.batch_get([keys.image_key(image_id) for image_id in batch])
+            items = {keys.image_id_of(item["PK"]): item for item in read}
             # Since its pointer was read, an image may have gone or have been edited.
             live = [to_image(items[i]) for i in batch if i in items and is_live(items[i])]
             taken += [image for image in live if query.matches(image)]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
-from image_service.adapters.dynamodb.batches import MAX_BATCH, BatchReader
+from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_attributes
 from image_service.adapters.dynamodb.items import Item, from_wire, tag_pointers, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX
-from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.adapters.dynamodb.table import MAX_BATCH, Table
+from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Position
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
@@ -50,19 +50,17 @@ class DynamoTableAudit:
 
     def __init__(self, client: DynamoDBClient, table_name: str, *, page_items: int = _PAGE) -> None:
         self._client = client
-        self._table_name = table_name
         self._page_items = page_items
-        self._actions = Actions(table_name)
-        self._transactions = Transactions(client)
-        self._batches = BatchReader(client, table_name)
+        self._table = Table(client, table_name)
+        self._actions = self._table.actions
 
     async def size(self) -> int:
         with translated("dynamodb:DescribeTable"):
-            answer = await self._client.describe_table(TableName=self._table_name)
+            answer = await self._client.describe_table(TableName=self._table.name)
         return answer["Table"].get("ItemCount", 0)
 
     async def page(self, position: str | None) -> TablePage:
-        request: dict[str, Any] = {"TableName": self._table_name, "Limit": self._page_items}
+        request: dict[str, Any] = {"TableName": self._table.name, "Limit": self._page_items}
         if position is not None:
             request["ExclusiveStartKey"] = to_wire(json.loads(position))
         with translated("dynamodb:Scan"):
@@ -77,8 +75,9 @@ class DynamoTableAudit:
         found: dict[str, ImageRecord | None] = {}
         unique = list(dict.fromkeys(image_ids))
         for start in range(0, len(unique), MAX_BATCH):
-            items = await self._batches.read(unique[start : start + MAX_BATCH])
-            found |= {image_id: readable_record(item) for image_id, item in items.items()}
+            some = unique[start : start + MAX_BATCH]
+            items = await self._table.batch_get([keys.image_key(image_id) for image_id in some])
+            found |= {keys.image_id_of(item["PK"]): readable_record(item) for item in items}
         return found
 
     async def requeue(self, image: Image, at: datetime) -> bool:
@@ -92,7 +91,7 @@ class DynamoTableAudit:
         return await self._done([mark, self._actions.put(entry_item(entry))])
 
     async def usage(self, user_id: str, album_id: str | None) -> Usage | None:
-        item = await self._get(_usage_key(user_id, album_id))
+        item = await self._table.get(_usage_key(user_id, album_id))
         return readable_usage(item) if item else None
 
     async def counted(self, user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
@@ -100,7 +99,7 @@ class DynamoTableAudit:
         if album_id is not None:
             index, partition = ALBUM_INDEX, keys.album_partition(user_id, album_id)
         request: dict[str, Any] = {
-            "TableName": self._table_name,
+            "TableName": self._table.name,
             "IndexName": index.name,
             "KeyConditionExpression": f"{index.partition_key} = :partition",
             "ExpressionAttributeValues": to_wire({":partition": partition}),
@@ -130,7 +129,7 @@ class DynamoTableAudit:
     async def wrong_pointers(self, image: Image) -> tuple[int, int]:
         wanted = tag_pointers(image)
         found = await asyncio.gather(
-            *(self._get({"PK": pointer["PK"], "SK": pointer["SK"]}) for pointer in wanted)
+            *(self._table.get({"PK": pointer["PK"], "SK": pointer["SK"]}) for pointer in wanted)
         )
         pairs = list(zip(wanted, found, strict=True))
         stale = sum(bool(there) and not _agree(pointer, there) for pointer, there in pairs)
@@ -142,7 +141,7 @@ class DynamoTableAudit:
         return await self._done([check, *pointer_actions(self._actions, None, image)])
 
     async def has_pointer(self, pointer: TagPointer) -> bool:
-        return bool(await self._get(_pointer_key(pointer)))
+        return bool(await self._table.get(_pointer_key(pointer)))
 
     async def remove_pointer(self, pointer: TagPointer, seen: ImageRecord | None) -> bool:
         gone = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
@@ -156,16 +155,9 @@ class DynamoTableAudit:
             ]
         )
 
-    async def _get(self, key: keys.Key) -> Item:
-        with translated("dynamodb:GetItem"):
-            answer = await self._client.get_item(
-                TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
-            )
-        return from_wire(answer.get("Item", {}))
-
     async def _done(self, writes: Sequence[TransactWriteItemTypeDef]) -> bool:
         try:
-            await self._transactions.run(writes)
+            await self._table.transact(writes)
         except ConditionFailed:
             return False
         return True

@@ -484,7 +484,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Only this album's images. */
                 albumId?: string;
-                /** @description Repeatable, at most 20; all must match, upper or lower case. */
+                /** @description Repeatable, at most 20; all must match, upper or lower case. `tag[]` is taken alike. */
                 tag?: string[];
                 /** @description Inclusive; ISO 8601 with zone. */
                 uploadedAfter?: string;

@@ -4,7 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.photos import IMAGES, stored_object, upload
+from tests.api.photos import IMAGES, PHOTO, raw_form, stored_object, upload
+
+JSON = {"Content-Type": "application/json"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=cut-here"}
 
 
 async def edit(
@@ -108,6 +111,8 @@ async def test_every_accepted_edit_raises_the_version(client: httpx.AsyncClient)
         ({"tags": "red"}, ["tags"]),
         ({"tags": ["red", 5]}, ["tags.1"]),
         ({"tags": [""]}, ["tags"]),
+        ({"tags": ["\u200b"]}, ["tags"]),
+        ({f"field{n}": n for n in range(51)}, ["body"]),
         ({"version": 0}, ["version"]),
         ({"version": "1"}, ["version"]),
         ({"version": True}, ["version"]),
@@ -124,23 +129,80 @@ async def test_bad_changes_are_named(client: httpx.AsyncClient, body: Any, field
 
 
 @pytest.mark.parametrize(
-    ("content", "media_type", "status", "code"),
+    ("content", "message"),
     [
-        (b"{", "application/json", 400, "MALFORMED_BODY"),
-        (b"", "application/json", 400, "MALFORMED_BODY"),
-        (b"\xff", "application/json", 400, "MALFORMED_BODY"),
-        (b'{"title": "\\ud800"}', "application/json", 400, "MALFORMED_BODY"),
-        (b"[" * 100_000, "application/json", 400, "MALFORMED_BODY"),
-        (b'{"title": "x"}', "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
-        (b" " * 200_000, "application/json", 413, "FILE_TOO_LARGE"),
+        (b"", "Expecting value, line 1, column 1"),
+        (b'{"title":\n "x"', "Expecting ',' delimiter, line 2, column 5"),
+        (b"\xff", "byte 1 is not UTF-8"),
+        (b'{"title": "\xed\xa0\xbd"}', "byte 12 is not UTF-8"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'{"version": NaN}', "NaN is no JSON number"),
+        (b'{"version": ' + b"1" * 5000 + b"}", "a number has 5000 digits; the limit is 100"),
     ],
 )
-async def test_a_body_that_is_no_json(client: httpx.AsyncClient, content, media_type, status, code):
-    image = await upload(client)
+async def test_a_body_that_is_no_json(client: httpx.AsyncClient, content: bytes, message: str):
     response = await client.patch(
-        f"{IMAGES}/{image['id']}", content=content, headers={"Content-Type": media_type}
+        f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", content=content, headers=JSON
+    )
+    assert (response.status_code, response.json()["code"]) == (400, "MALFORMED_BODY")
+    assert response.json()["message"] == f"The body is not valid JSON: {message}; send one object."
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "status", "code"),
+    [
+        ({"Content-Type": "text/plain"}, b"{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ({}, b"{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (JSON, b" " * 200_000, 413, "FILE_TOO_LARGE"),
+    ],
+)
+async def test_another_kind_of_body(client: httpx.AsyncClient, headers, content, status, code):
+    response = await client.patch(
+        f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", content=content, headers=headers
     )
     assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+# What two programs write of one text; the same by upload and by edit.
+TEXTS = [
+    ("Red\ncastle\twith moat", "Red castle with moat", "Red\ncastle\twith moat"),
+    ("one\r\ntwo\u2028three\x85four", "one two three four", "one\ntwo\nthree\nfour"),
+    ("Cafe\u0301\0", "Café", "Café"),
+    ("o\u0323\u0302" * 150, "\u1ed9" * 150, "\u1ed9" * 150),
+    ("\u200b\u200b", None, None),
+    (" \ufeff \u3164", None, None),
+]
+
+
+@pytest.mark.parametrize(("sent", "line", "lines"), TEXTS)
+async def test_both_routes_read_texts_alike(client: httpx.AsyncClient, sent, line, lines):
+    fields = {"title": sent, "altText": sent, "description": sent}
+    uploaded = await upload(client, **fields)
+    edited = (await edit(client, await upload(client), {**fields, "version": 1})).json()
+    for image in (uploaded, edited):
+        assert (image["title"], image["altText"], image["description"]) == (line, line, lines)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("array", "tags"),
+    [
+        (rb'["castle", "red\u000amoat"]', ["castle", "red moat"]),
+        (rb'["half \ud83d", "\ud83c\udff0"]', ["half", "\U0001f3f0"]),
+        (rb'["caf\u0065\u0301", "CAF\u00c9"]', ["café"]),
+    ],
+)
+async def test_both_routes_read_json_alike(client: httpx.AsyncClient, mark, array, tags):
+    form = raw_form(('name="file"; filename="a.jpg"', PHOTO), ('name="tags"', mark + array))
+    uploaded = await client.post(IMAGES, content=form, headers=MULTIPART)
+    assert (uploaded.status_code, uploaded.json()["tags"]) == (201, tags)
+    edited = await client.patch(
+        f"{IMAGES}/{uploaded.json()['id']}",
+        content=mark + b'{"version": 1, "title": "cut \\udff0", "tags": ' + array + b"}",
+        headers=JSON,
+    )
+    assert (edited.status_code, edited.json()["tags"]) == (200, tags)
+    assert edited.json()["title"] == "cut"
 
 
 @pytest.mark.parametrize("if_match", ["1", '"1', "", 'W/1, "2"', '"\u00e9'])

@@ -62,6 +62,10 @@ async def test_albums_and_tags_filter_and_count(
     assert await walked(client, tag=["red", "GATE"]) == [both["id"]]
     assert await walked(client, tag="red", albumId="castle") == [both["id"]]
     assert await walked(client, tag="blue") == []
+    for brackets in ({"tag[]": "red"}, {"tag[]": ["red", "RED"]}, {"tag[]": "", "tag": "red"}):
+        assert await walked(client, **brackets) == [red["id"], both["id"]]
+    assert await walked(client, **{"tag[]": "red", "tag": "gate"}) == [both["id"]]
+    assert len(await walked(client, tag="\u200b")) == 3  # nothing visible counts as not given
     assert await walked(stranger, albumId="castle") == [theirs["id"]]
 
     assert (await listed(client))["totalCount"] == 3
@@ -114,6 +118,13 @@ async def test_a_cursor_is_bound_to_its_filters_and_user(
         assert (response.status_code, response.json()["code"]) == (400, "INVALID_CURSOR")
     response = await stranger.get(IMAGES, params={"cursor": cursor, "tag": "red"})
     assert response.json()["code"] == "INVALID_CURSOR"
+
+
+@pytest.mark.parametrize("stored", ["red\u00a0castle", "Red castle", "red\u200b castle\ufeff"])
+async def test_tags_that_look_alike_are_one(client: httpx.AsyncClient, stored: str):
+    image = await upload(client, tags=stored)
+    for asked in ("red castle", "RED\u00a0CASTLE", "\u200bred  castle", "re\u00add\tcastle"):
+        assert await walked(client, tag=asked) == [image["id"]]
 
 
 @pytest.mark.parametrize(

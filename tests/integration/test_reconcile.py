@@ -108,6 +108,14 @@ async def plant_stale_pointer(world: World, image: Image) -> None:
     await set_item(world, pointer["PK"], pointer["SK"], albumId="elsewhere")
 
 
+async def plant_pointer_by_an_old_key(world: World, image: Image) -> None:
+    """As written before keys left out what is invisible."""
+    pointer = await pointer_of(world, image, "castle")
+    values = {name: value for name, value in pointer.items() if name not in {"PK", "SK"}}
+    await set_item(world, f"TAG#{USER}#cas\u200btle", pointer["SK"], **values)
+    await drop_item(world, pointer["PK"], pointer["SK"])
+
+
 async def plant_orphaned_pointers(world: World, image: Image) -> None:
     pointer = await pointer_of(world, image, "castle")
     await set_item(world, f"TAG#{USER}#no such#tag", pointer["SK"], type="tag", tags=["x"], id="x")
@@ -125,6 +133,7 @@ PLANTS = {
     plant_counter_of_nothing: {FaultKind.WRONG_COUNTER: 2},
     plant_missing_pointer: {FaultKind.MISSING_POINTER: 1},
     plant_stale_pointer: {FaultKind.STALE_POINTER: 1},
+    plant_pointer_by_an_old_key: {FaultKind.MISSING_POINTER: 1, FaultKind.ORPHANED_POINTER: 1},
     plant_orphaned_pointers: {FaultKind.ORPHANED_POINTER: 2},
 }
 

@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 
 from image_service.api.bodies.faults import collected_faults
 from image_service.domain.errors import ValidationFailed
-from image_service.domain.fields import MAX_TAGS, clean_album_id, clean_tags
+from image_service.domain.fields import MAX_TAGS, clean_album_id, clean_tags, is_blank
 from image_service.domain.images import ExpectedVersion
 from image_service.domain.listing import (
     DEFAULT_LIMIT,
@@ -39,6 +39,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
 # For the document, in short: blanks and empty members are taken, too.
 ENTITY_TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
 _MAX_PARAMETERS = 64
+_TAG = frozenset({"tag", "tag[]"})
 _LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
@@ -122,7 +123,10 @@ class ListParameters(BaseModel):
     album_id: OptionalText = Field(None, description="Only this album's images.")
     tag: list[str] = Field(
         default_factory=list,
-        description=f"Repeatable, at most {MAX_TAGS}; all must match, upper or lower case.",
+        description=(
+            f"Repeatable, at most {MAX_TAGS}; all must match, upper or lower case. "
+            "`tag[]` is taken alike."
+        ),
     )
     uploaded_after: Instant = Field(None, description="Inclusive; ISO 8601 with zone.")
     uploaded_before: Instant = Field(None, description="Exclusive; ISO 8601 with zone.")
@@ -133,11 +137,10 @@ class ListParameters(BaseModel):
     def _drop_empty(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        given = {
-            name: [part for part in value if part] if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        return {name: value for name, value in given.items() if value}
+        given = {name: value for name, value in values.items() if value}
+        bracketed = given.pop("tag[]", [])  # of one, FastAPI makes a text
+        tags = given.get("tag", []) + ([bracketed] if isinstance(bracketed, str) else bracketed)
+        return {**given, "tag": [tag for tag in tags if not is_blank(tag)]}
 
     def to_query(self, user_id: str) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""
@@ -161,11 +164,11 @@ class ListParameters(BaseModel):
 
 
 async def query_given_once(request: Request) -> None:
-    """Refuses a repeated parameter other than `tag`: which of the values is meant is a guess."""
+    """Refuses a repeated parameter other than `tag`: which of its values is meant is a guess."""
     if request.scope["query_string"].count(b"&") > _MAX_PARAMETERS:
         fault = f"has more than {_MAX_PARAMETERS} parameters, the limit; send fewer"
         raise ValidationFailed([("query", fault)])
-    names = Counter(name for name, _ in request.query_params.multi_items() if name != "tag")
+    names = Counter(name for name, _ in request.query_params.multi_items() if name not in _TAG)
     with collected_faults() as faults:
         for name, times in names.items():
             if times > 1:

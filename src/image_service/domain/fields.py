@@ -7,18 +7,31 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+import regex
+
 MAX_SHORT_TEXT: Final = 255  # title, altText, originalFilename; characters
 MAX_DESCRIPTION: Final = 5_000
 MAX_TAGS: Final = 20
 MAX_TAG: Final = 50
 
 _ALBUM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# They reorder what a reader sees ("gpj.exe" shown as "exe.jpg"), and no name needs them.
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# CR LF, VT, FF, NEL, LS, PS and the four separators of ASCII. Deleting one joins two words.
+_BREAKS = r"\n\v\f\r\x1c-\x1f\x85\u2028\u2029"
+_LINE_BREAK = re.compile(rf"\r\n|[{_BREAKS}]")
+_GAP = re.compile(rf"(?<! ) *+[\t{_BREAKS}][ \t{_BREAKS}]*+")
+# Controls, half characters and the byte-order mark; and what reorders what a reader sees
+# ("gpj.exe" shown as "exe.jpg"), which no name needs.
+_DROPPED = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff]+"
+)
+_INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+_VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800]")
+# Normalizing takes time by the square of a run of accents. UAX 15 calls 30 more than any
+# language needs; a run of 60 or less is left alone, because composing can make 60 of 30.
+_ACCENTS = regex.compile(r"(\P{ccc=0}{30})\P{ccc=0}{31,}+")
+_CHARACTER = regex.compile(r"\X")  # as a reader counts them: an emoji of seven code points is one
 _MAX_EXTENSION = 10
 _MAX_GIVEN_TAGS = 200  # equal ones count once, but are not looked at without end
-_MAX_DECOMPOSED = 4  # characters that NFC makes one of
 
 
 class FieldError(ValueError):
@@ -26,16 +39,19 @@ class FieldError(ValueError):
 
 
 def clean_text(text: str | None, *, limit: int, keep_newlines: bool = False) -> str | None:
-    """`text` without control characters and outer white space; None where nothing is left.
+    """`text` in NFC, of one line unless `keep_newlines`; None where nothing of it is visible.
 
     Raises FieldError where more than `limit` characters remain.
     """
-    if text is None:
-        return None
-    cleaned = _drop_controls(text, keep="\n\t" if keep_newlines else "").strip()
+    cleaned = _clean(text or "", keep_newlines=keep_newlines)
     if len(cleaned) > limit:
         raise FieldError(f"has {len(cleaned)} characters; the limit is {limit}, shorten it")
     return cleaned or None
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of it is visible; such a text counts as not given."""
+    return not _VISIBLE.search(text)
 
 
 def clean_album_id(text: str | None) -> str | None:
@@ -50,7 +66,7 @@ def clean_album_id(text: str | None) -> str | None:
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Tags trimmed and in NFC, without those equal to an earlier one; order is kept.
+    """Tags as `clean_text` has them, without those equal to an earlier one; order is kept.
 
     Raises FieldError for an empty or over-long tag, or more than 20 of them.
     """
@@ -58,14 +74,12 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if len(given) > _MAX_GIVEN_TAGS:
         raise FieldError(f"has {len(given)} tags; the limit is {MAX_TAGS}, drop some")
     kept: dict[str, str] = {}
-    for position, raw in enumerate(given):
-        tag = _drop_controls(raw).strip()
-        # Normalizing takes time by the square of a run of accents: never of a long text.
-        if len(tag) <= _MAX_DECOMPOSED * MAX_TAG:
-            tag = unicodedata.normalize("NFC", tag).strip()
-        if not 1 <= len(tag) <= MAX_TAG:
+    for position, tag in enumerate(map(_clean, given), start=1):
+        if not tag:
+            raise FieldError(f"tag {position} has no visible character; leave it out")
+        if len(tag) > MAX_TAG:
             raise FieldError(
-                f"tag {position + 1} has {len(tag)} characters; each needs 1 to {MAX_TAG}"
+                f"tag {position} has {len(tag)} characters; the limit is {MAX_TAG}, shorten it"
             )
         kept.setdefault(tag_key(tag), tag)
     if len(kept) > MAX_TAGS:
@@ -74,36 +88,46 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def tag_key(tag: str) -> str:
-    """What two tags are compared by: NFC, casefolded, NFC again (folding can undo it)."""
-    folded = unicodedata.normalize("NFC", tag).casefold()
-    return unicodedata.normalize("NFC", folded)
+    """What two tags are compared by: those that look alike, but for case, have the same.
+
+    Without what is invisible, white space folded, NFC, casefolded, NFC again (folding can
+    undo it). Keys are stored; docs/adr/0016-tag-keys.md says what a change of this takes.
+    """
+    if not tag.isascii():
+        tag = unicodedata.normalize("NFC", _INVISIBLE.sub("", tag))
+        tag = unicodedata.normalize("NFC", tag.casefold())
+    return " ".join(tag.casefold().split())
 
 
 def clean_filename(name: str | None) -> str | None:
-    """A display name: the last path part without control characters, cut to 255 characters.
+    """A display name: the last path part in NFC, cut to 255 characters. None where it has none.
 
-    The extension (up to 10 characters) survives the cut. None where nothing is left.
+    The cut falls between characters as a reader counts them, and leaves the extension (up to
+    10 characters).
     """
-    if not name:
-        return None
-    last = re.split(r"[\\/]", _drop_controls(name))[-1].strip()
+    last = _clean(re.split(r"[\\/]", _clean(name or ""))[-1])
     if last in {"", ".", ".."}:
         return None
     if len(last) <= MAX_SHORT_TEXT:
         return last
     stem, dot, extension = last.rpartition(".")
     if not stem or len(extension) > _MAX_EXTENSION:
-        return last[:MAX_SHORT_TEXT].rstrip()
-    return stem[: MAX_SHORT_TEXT - len(extension) - 1] + dot + extension
+        return _cut(last, MAX_SHORT_TEXT)
+    return _cut(stem, MAX_SHORT_TEXT - len(extension) - 1) + dot + extension
 
 
-def _drop_controls(text: str, keep: str = "") -> str:
-    return "".join(
-        character
-        for character in text
-        if character in keep
-        or (
-            unicodedata.category(character) not in _DROPPED_CATEGORIES
-            and character not in _BIDI_CONTROLS
-        )
-    )
+def _clean(text: str, *, keep_newlines: bool = False) -> str:
+    """NFC without controls and outer white space; empty where nothing of it is visible."""
+    text = _DROPPED.sub("", text)
+    text = _LINE_BREAK.sub("\n", text) if keep_newlines else _GAP.sub(" ", text)
+    text = unicodedata.normalize("NFC", _ACCENTS.sub(r"\1", text)).strip()
+    return "" if is_blank(text) else text
+
+
+def _cut(text: str, limit: int) -> str:
+    end = 0
+    for character in _CHARACTER.finditer(text):
+        if character.end() > limit:
+            break
+        end = character.end()
+    return text[: end or limit].rstrip()  # a first one that is longer than all is cut through

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
-from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.requests import Request
 
 from image_service.api.bodies.faults import Faults, collected_faults
+from image_service.api.bodies.json_text import parse_json
 from image_service.api.bodies.multipart import (
     FormLimits,
     check_content_length,
@@ -22,9 +21,7 @@ from image_service.api.schemas import ImagePatch
 from image_service.domain.errors import (
     FileRequired,
     FileTooLarge,
-    MalformedBody,
     UnsupportedMediaType,
-    ValidationFailed,
 )
 from image_service.domain.fields import (
     MAX_DESCRIPTION,
@@ -39,7 +36,6 @@ from image_service.services.uploads import NewImage
 
 # All fields at their limits, every character as a 12-byte JSON escape, come to 80 KB.
 MAX_JSON_BYTES = 128 * 1024
-_MAX_FIELDS = 50
 
 
 def upload_bytes(request: Request) -> int:
@@ -88,7 +84,7 @@ async def read_changes(request: Request) -> tuple[ImageChanges, int | None]:
     if media_type != "application/json":
         raise UnsupportedMediaType("Send the changes as JSON, with Content-Type: application/json.")
     _refuse_content_encoding(request)
-    patch = _parse_patch(await _read_bounded(request, MAX_JSON_BYTES))
+    patch = parse_json(await _read_bounded(request, MAX_JSON_BYTES), ImagePatch)
     given = patch.model_dump(by_alias=True, exclude_unset=True)
     with collected_faults() as faults:
         changes = _clean(given, faults)
@@ -116,30 +112,6 @@ def _clean(given: Mapping[str, Any], faults: Faults) -> ImageChanges:
         if name in given:
             cleaned[domain_name] = faults.check(name, partial(clean, given[name]))
     return cast("ImageChanges", cleaned)
-
-
-def _parse_patch(body: bytes) -> ImagePatch:
-    _refuse_countless_fields(body)
-    try:
-        return ImagePatch.model_validate_json(body)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        raise MalformedBody("The body is not valid JSON; send one object of changes.")
-    raise ValidationFailed(
-        [(".".join(map(str, fault["loc"])) or "body", fault["msg"]) for fault in faults]
-    )
-
-
-def _refuse_countless_fields(body: bytes) -> None:
-    """Each unknown field is a fault of its own; thousands would take a tenth of a second."""
-    try:
-        fields = from_json(body)
-    except ValueError:
-        return  # the model says what is wrong
-    if isinstance(fields, dict) and len(fields) > _MAX_FIELDS:
-        fault = f"has {len(fields)} fields; the limit is {_MAX_FIELDS}, send those you change"
-        raise ValidationFailed([("body", fault)])
 
 
 async def _read_bounded(request: Request, limit: int) -> bytes:

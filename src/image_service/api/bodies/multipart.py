@@ -8,7 +8,6 @@ lies around the parts).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterable, Mapping
 from typing import Final
@@ -25,9 +24,10 @@ from image_service.api.bodies.form_parts import (
     size_text,
     too_many_parts,
 )
+from image_service.api.bodies.json_text import read_json
 from image_service.api.bodies.part_headers import parse_header
 from image_service.domain.errors import FileTooLarge, MalformedBody, UnsupportedMediaType
-from image_service.domain.fields import FieldError
+from image_service.domain.fields import FieldError, is_blank
 
 __all__ = [
     "FormLimits",
@@ -41,6 +41,7 @@ __all__ = [
 SINGLE_FIELDS: Final = frozenset({"albumId", "title", "description", "altText"})
 REPEATABLE_FIELDS: Final = frozenset({"tags", "tags[]"})
 
+_LEAD: Final = "\ufeff \t\r\n"  # before a JSON array
 _PIECE_BYTES: Final = 64 * 1024
 _MAX_OPENING_BYTES: Final = 1024
 # RFC 2046, section 5.1.1, allows 1 to 70 characters, fewer kinds than are accepted here.
@@ -92,16 +93,16 @@ def tags_from(fields: Mapping[str, list[str]]) -> list[str]:
     Empty texts mean not given. Raises FieldError for an array that is none, or not of texts.
     """
     sent = [*fields.get("tags", ()), *fields.get("tags[]", ())]
-    given = [text for text in sent if text.strip()]
-    if len(given) == 1 and given[0].lstrip().startswith("["):
-        return _json_tags(given[0])
+    given = [text for text in sent if not is_blank(text)]
+    if len(given) == 1 and given[0].lstrip(_LEAD).startswith("["):
+        return _json_tags(given[0].lstrip(_LEAD))
     return given
 
 
 def _json_tags(text: str) -> list[str]:
     try:
-        tags = json.loads(text)
-    except (ValueError, RecursionError):
+        tags = read_json(text)
+    except ValueError:
         tags = None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise FieldError(

@@ -25,6 +25,7 @@ from image_service.api.errors import (
 from image_service.api.middleware.compression import Compression
 from image_service.api.middleware.cors import Cors
 from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
+from image_service.api.middleware.in_flight import InFlight
 from image_service.api.middleware.request import (
     Authentication,
     EarlyAnswer,
@@ -44,7 +45,6 @@ OpenServices = Callable[[Settings, Observers], AbstractAsyncContextManager[Servi
 
 _ROUTERS = (images.router, usage.router, health.router, docs.router)
 _ROUTES = tuple(route for router in _ROUTERS for route in router.routes)
-_PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 # FastAPI's own would send paths and queries, which hold ids and what people wrote.
 _NO_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -52,7 +52,7 @@ _NO_TELEMETRY: TelemetryConfig = {
     "logs": False,
     "auto_configure": False,
 }
-OPEN_PATHS = docs.OPEN_PATHS | _PROBES
+OPEN_PATHS = docs.OPEN_PATHS | health.PATHS
 
 
 def create_app(
@@ -125,7 +125,7 @@ def _middleware(
     return [
         Middleware(HeadAsGet),
         Middleware(EarlyAnswer),
-        *([Middleware(Traces, tracing=tracing, but=_PROBES)] if tracing else []),
+        *([Middleware(Traces, tracing=tracing, but=health.PATHS)] if tracing else []),
         Middleware(
             RequestContext,
             routes=_ROUTES,
@@ -137,7 +137,14 @@ def _middleware(
         Middleware(ErrorBoundary),
         Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),
         Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),
+        Middleware(InFlight, limit=_requests_of_one(settings), but=health.PROBES),
     ]
+
+
+def _requests_of_one(settings: Settings) -> int:
+    """Never more than the share of the connections that one user may take."""
+    share = int(settings.max_connections * settings.user_share)
+    return max(1, min(settings.max_user_requests, share))
 
 
 def _answer_times(settings: Settings) -> AnswerTimes:

@@ -213,7 +213,10 @@ class Settings(BaseSettings):
 
     # Load: what may be in the process at once, of it for one user, and how long
     max_connections: PositiveInt = 1_000
-    """Open connections; past that, a new one replaces the one that has been idle longest."""
+    """Connections served at once, fewer where the limit of open files is lower; past that, a
+    new one replaces the one that has been idle longest."""
+    max_user_requests: PositiveInt = 100
+    """Requests of one user in progress at once; those without a token count as one user's."""
     max_uploads: PositiveInt = 128
     """Uploads in the process at the same time, from the first byte to the response."""
     upload_memory_bytes: PositiveInt = 256 * 1024 * 1024

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,13 +62,14 @@ class Running:
 
 
 @contextmanager
-def started(*arguments: str, **environment: str) -> Iterator[Running]:
+def started(*arguments: str, through: Sequence[str] = (), **environment: str) -> Iterator[Running]:
     """Without an operations port, unless one is asked for: "" is the default one.
 
-    For that, servers that run side by side would contend.
+    For that, servers that run side by side would contend. `through` is a command that runs
+    the command that follows it.
     """
     process = subprocess.Popen(
-        [COMMAND, *arguments],
+        [*through, COMMAND, *arguments],
         env={**os.environ, "IMAGE_SERVICE_OPS_PORT": "0", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -25,6 +25,9 @@ class Answer:
         code: str = self.json()["code"]
         return code
 
+    def headers(self, name: str) -> list[str]:
+        return re.findall(rf"^{name}: (.*?)\r?$", self.head, re.MULTILINE)
+
     def json(self) -> Any:
         return json.loads(self.body)
 

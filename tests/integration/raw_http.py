@@ -24,6 +24,13 @@ class Hurried(Connection):
 
     header_seconds = 0.3
     unread_seconds = 0.5
+    extra_connections = 0
+
+
+class Roomy(Connection):
+    """With a place for a health check; what is unread is unread for long."""
+
+    extra_connections = 1
 
 
 class Echo:

@@ -25,6 +25,7 @@
     ├── IdempotencyInProgress           IDEMPOTENCY_IN_PROGRESS
     ├── IdempotencyKeyReused            IDEMPOTENCY_KEY_REUSED
     ├── RateLimitExceeded               RATE_LIMIT_EXCEEDED
+    │   └── TooManyInFlight             RATE_LIMIT_EXCEEDED (too many at once)
     ├── ProcessingFailed                IMAGE_PROCESSING_FAILED
     └── Unavailable
         ├── Overloaded                  OVERLOADED
@@ -225,6 +226,18 @@ class RateLimitExceeded(ImageServiceError):
             f"You have reached the limit of {limit}; try again in {retry_after} s.",
             details={"limit": limit},
         )
+
+
+class TooManyInFlight(RateLimitExceeded):
+    """One caller has as many requests in progress as one may have."""
+
+    def __init__(self, measured: int, limit: int, *, of: str = "requests") -> None:
+        super().__init__(limit=f"{limit} {of} in progress at once", retry_after=1)
+        self.message = (
+            f"You have {measured} {of} in progress at once, and the limit is {limit}; "
+            "wait for some of them to end before you send more."
+        )
+        self.details = {"measured": measured, "limit": limit}
 
 
 class ProcessingFailed(ImageServiceError):

@@ -23,16 +23,21 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from image_service.api.errors import error_response
-from image_service.api.middleware.request import decorate
+from image_service.api.middleware.request import DRAINING, decorate
+from image_service.api.routes.health import PROBES
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
 from image_service.server.request_head import MAX_HEAD_BYTES, RequestHead, too_much
 from image_service.telemetry.observers import ConnectionObserver, Nobody
 
+log = structlog.stdlib.get_logger(__name__)
 access = structlog.stdlib.get_logger("image_service.access")
 
 _MAX_CONNECTIONS: Final = 1_000
+_FEW_DESCRIPTORS: Final = 16
+_SCARCITY_TOLD_EVERY: Final = 60.0  # seconds
 # Clients don't send ahead any more, but the next request may overtake an answer's last step.
 _MAX_AHEAD: Final = 1
+_PROBES: Final = frozenset(path.encode() for path in PROBES)
 _CHUNK_FRAME_BYTES: Final = 32  # a chunk's size and two line ends, generously
 
 
@@ -41,17 +46,30 @@ class _Stop(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """One client's connection. At most `config.limit_concurrency` of them are open."""
+    """One client's connection. At most `config.limit_concurrency` of them are served at once.
+
+    Health checks are, however many there are; a few more may be open that have not yet said
+    what they want. `max_descriptors` is the process' limit of open files.
+    """
+
+    scarcity_told_at = -_SCARCITY_TOLD_EVERY  # by the loop's clock, over all connections
 
     header_seconds: float = 20.0
     unread_seconds: float = 20.0
     linger_seconds: float = 2.0
+    # Open beyond the limit, to see whether it is the load balancer that asks.
+    extra_connections: int = 32
 
     def __init__(
-        self, *args: Any, observer: ConnectionObserver | None = None, **options: Any
+        self,
+        *args: Any,
+        observer: ConnectionObserver | None = None,
+        max_descriptors: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._observer = observer or Nobody()
+        self._max_descriptors = max_descriptors
         self._max_connections = self.limit_concurrency or _MAX_CONNECTIONS
         self.limit_concurrency = None  # uvicorn would refuse requests, and in plain text
         self._head = RequestHead()
@@ -161,6 +179,7 @@ class Connection(HttpToolsProtocol):
                 self._checked(_refuse_tunnel)
             return  # and once more, from `_parse`
         self._accounted_bytes += self._head.size
+        self._checked(self._check_room)
         super().on_headers_complete()
         self._in_body = True
         self.unanswered += 1
@@ -231,17 +250,72 @@ class Connection(HttpToolsProtocol):
 
     # Refusals
 
+    def _check_room(self) -> None:
+        """Raises Overloaded where as many are served as may be, and this is no health check."""
+        if len(self.connections) <= self._max_connections:
+            return
+        served = sum(1 for c in self._others() if c.unanswered and not c.is_answered)
+        if served >= self._max_connections and self.url.partition(b"?")[0] not in _PROBES:
+            raise Overloaded(
+                f"{served} connections are being served, the limit; try again shortly."
+            )
+
     def _make_room(self) -> None:
-        """Close what has waited longest for a request, or refuse where none waits."""
-        while len(self.connections) > self._max_connections:
-            others = [c for c in self.connections if isinstance(c, Connection) and c is not self]
-            waiting = [c for c in others if not c.unanswered]
-            if not waiting:
+        """Close those that can best be spared, or else refuse this one."""
+        self._tell_scarcity()
+        while len(self.connections) > self._max_connections + self.extra_connections:
+            if not self._close_one():
                 self._refuse(Overloaded("Too many connections are open; try again shortly."))
                 return
-            longest = min(waiting, key=lambda c: c.waiting_since)
-            self.connections.discard(longest)
-            longest.transport.abort()
+
+    def _close_one(self) -> bool:
+        """Of those that wait for a request the longest; else one whose answer has been sent.
+
+        And else one that leaves its answer unread, as far as it has come.
+        """
+        others = self._others()
+        spared = (
+            [c for c in others if not c.unanswered],
+            [c for c in others if c.is_answered],
+            [c for c in others if c.is_unread],
+        )
+        for some in spared:
+            if some:
+                longest = min(some, key=lambda c: c.waiting_since)
+                self.connections.discard(longest)
+                longest.transport.abort()
+                return True
+        return False
+
+    def _others(self) -> list[Connection]:
+        return [c for c in self.connections if isinstance(c, Connection) and c is not self]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has its whole answer, and is only kept so that this arrives."""
+        return bool(self.cycle and self.cycle.scope["state"].get(DRAINING))
+
+    @property
+    def is_unread(self) -> bool:
+        return self._unread_clock is not None
+
+    def _tell_scarcity(self) -> None:
+        """Where descriptors run out, have a log line and make do with fewer connections.
+
+        The kernel gives out the lowest free number, so that of a new connection tells.
+        """
+        used = self.transport.get_extra_info("socket").fileno()
+        if self._max_descriptors is None or used < self._max_descriptors - _FEW_DESCRIPTORS:
+            return
+        self._close_one()
+        if self.loop.time() >= Connection.scarcity_told_at + _SCARCITY_TOLD_EVERY:
+            Connection.scarcity_told_at = self.loop.time()
+            log.error(
+                "descriptors_scarce",
+                used=used,
+                limit=self._max_descriptors,
+                connections=len(self.connections),
+            )
 
     def _refuse(self, error: ImageServiceError) -> None:
         """Read no more; say why, where that can't be taken for another request's answer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -28,6 +29,10 @@ log = structlog.stdlib.get_logger(__name__)
 # Longer than the load balancer's 60 s, so that it is never the one to find a dead connection.
 _KEEP_ALIVE_SECONDS: Final = 75
 _CANNOT_START: Final = 3
+# 50 connections each to S3, DynamoDB, CloudFront and Redis, the children's pipes, the extra
+# connections that are let in to see what they want, and what Python itself has open.
+_OWN_DESCRIPTORS: Final = 300
+_FEWEST_CONNECTIONS: Final = 16
 # For those who are then told to come again: longer than `EarlyAnswer` lingers.
 _LAST_ANSWERS_SECONDS: Final = 3
 
@@ -119,6 +124,8 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
     Logging is expected to be configured.
     """
     operations_listener = _operations_listener(settings)
+    descriptors, connections = _make_room_for(settings.max_connections)
+    settings = settings.model_copy(update={"max_connections": connections})
     try:
         app = create_app(settings)
     except SettingsError as error:
@@ -129,7 +136,11 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
         host=settings.host,
         port=settings.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http=partial(Connection, observer=app.state.metrics.observers.connections),  # type: ignore[arg-type]  # it is only called
+        http=partial(  # type: ignore[arg-type]  # it is only called
+            Connection,
+            observer=app.state.metrics.observers.connections,
+            max_descriptors=descriptors,
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -138,7 +149,7 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds + _LAST_ANSWERS_SECONDS,
-        limit_concurrency=settings.max_connections,
+        limit_concurrency=connections,
     )
     server = _Server(
         config,
@@ -156,6 +167,25 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
         return
     if not server.started:
         sys.exit(_CANNOT_START)
+
+
+def _make_room_for(connections: int) -> tuple[int, int]:
+    """Raise the limit of open files to what is needed, as far as the system lets us.
+
+    Returns that limit, and the connections for which it is enough: a server that can open
+    nothing any more closes new ones unheard, and reaches neither S3 nor DynamoDB.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _OWN_DESCRIPTORS
+    limit = soft
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    limit = needed if limit == resource.RLIM_INFINITY else limit
+    fit = max(_FEWEST_CONNECTIONS, min(connections, limit - _OWN_DESCRIPTORS))
+    if fit < connections:
+        log.warning("connections_limited", asked_for=connections, limit=fit, descriptors=limit)
+    return limit, fit
 
 
 def _operations_listener(settings: Settings) -> socket.socket | None:

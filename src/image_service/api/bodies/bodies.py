@@ -16,7 +16,7 @@ from image_service.api.bodies.multipart import (
     read_form,
     tags_from,
 )
-from image_service.api.bodies.pace import paced
+from image_service.api.bodies.pace import JSON_PACE, paced
 from image_service.api.schemas import ImagePatch
 from image_service.domain.errors import (
     FileRequired,
@@ -116,7 +116,7 @@ def _clean(given: Mapping[str, Any], faults: Faults) -> ImageChanges:
 
 async def _read_bounded(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for chunk in paced(request.stream(), request.app.state.pace):
+    async for chunk in paced(request.stream(), JSON_PACE):
         body += chunk
         if len(body) > limit:
             raise FileTooLarge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from typing import Final
 
 from image_service.domain.errors import UploadTimeout
 
@@ -20,6 +21,10 @@ class Pace:
     stall: float = 20.0
     least_rate: float = 8 * 1024
     total: float = 300.0
+
+
+# At most 128 KiB, and as a rule 200 bytes: a body that takes longer is holding a place.
+JSON_PACE: Final = Pace(stall=5.0, least_rate=8 * 1024, total=10.0)
 
 
 async def paced(chunks: AsyncIterable[bytes], pace: Pace) -> AsyncIterator[bytes]:
@@ -39,6 +44,14 @@ async def paced(chunks: AsyncIterable[bytes], pace: Pace) -> AsyncIterator[bytes
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise UploadTimeout from None
+            raise UploadTimeout(_too_slow(received, now() - started, pace)) from None
         received += len(chunk)
         yield chunk
+
+
+def _too_slow(received: int, seconds: float, pace: Pace) -> str:
+    return (
+        f"The body came too slowly: {received:,} bytes in {seconds:.0f} s. It may pause for "
+        f"{pace.stall:g} s, needs {pace.least_rate:,.0f} bytes per second, and must be complete "
+        f"within {pace.total:g} s; send it again, on a better connection."
+    )

@@ -127,9 +127,10 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "Send `version` in the body, or the ETag in `If-Match`.",
     ),
     errors.RateLimitExceeded: Advice(
-        "The user has made too many requests.",
+        "The user has made too many requests in a time, or has too many in progress at once.",
         _LATER,
-        "Wait `retryAfter` seconds; spread the requests by `X-RateLimit-Remaining`.",
+        "Wait `retryAfter` seconds; spread the requests by `X-RateLimit-Remaining`, and send "
+        "fewer side by side.",
     ),
     errors.ProcessingFailed: Advice(
         "The picture could not be processed in time; nothing was stored.",

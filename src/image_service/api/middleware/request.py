@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,6 +37,9 @@ from image_service.telemetry.observers import RequestObserver, StepObserver
 
 log = structlog.stdlib.get_logger("image_service.access")
 
+# In the state of a request that has its whole answer, and whose connection waits for its body:
+# the server may end it where it needs the place.
+DRAINING: Final = "draining"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SERVER_ERROR = 500
@@ -97,6 +101,7 @@ class EarlyAnswer:
             elif closing and not message.get("more_body", False):
                 # uvicorn stops handing out the body once the answer is complete.
                 await send({**message, "more_body": True})
+                scope.setdefault("state", {})[DRAINING] = True
                 await self._drain(watching_receive, lambda: body_read)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)

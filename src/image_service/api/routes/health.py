@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 
 from image_service.api.dependencies import services_of
 from image_service.api.document import openapi
 from image_service.api.schemas import Check, Health, Probe
 from image_service.domain.errors import MalformedBody
+
+LIVE: Final = "/health/live"
+READY: Final = "/health/ready"
+# What load balancers and orchestrators ask. Answered from memory, so there is always room.
+PROBES: Final = frozenset({LIVE, READY})
+PATHS: Final = PROBES | {"/health"}
 
 router = APIRouter(prefix="/health", tags=["Health"])
 

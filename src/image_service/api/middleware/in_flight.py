@@ -1,0 +1,51 @@
+"""Bound on the requests of one caller that are in progress at once, over all routes.
+
+A request holds its place until its answer has been sent, so that neither bodies that don't
+come, nor answers that nobody reads, nor a slow store lets one user take all connections.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from image_service.domain.errors import TooManyInFlight
+
+_ANYONE: Final = ""  # whoever asks open routes is one caller; no user has this id
+
+
+class InFlight:
+    """Raises TooManyInFlight past `limit`. Inside `Authentication`, which says who it is.
+
+    Requests for the paths in `but` are not counted.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, but: Collection[str]) -> None:
+        self._app = app
+        self._limit = limit
+        self._but = frozenset(but)
+        self._callers: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._but:
+            await self._app(scope, receive, send)
+            return
+        principal = scope["state"].get("principal")
+        with self._counted(principal.user_id if principal else _ANYONE):
+            await self._app(scope, receive, send)
+
+    @contextmanager
+    def _counted(self, caller: str) -> Iterator[None]:
+        if self._callers[caller] >= self._limit:
+            raise TooManyInFlight(self._callers[caller] + 1, self._limit)
+        self._callers[caller] += 1
+        try:
+            yield
+        finally:
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]

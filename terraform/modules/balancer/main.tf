@@ -35,6 +35,8 @@ resource "aws_lb" "this" {
   # one before it, so that none writes into a connection the next has just closed.
   idle_timeout = 60
 
+  # What two servers could read in two ways is refused before it reaches one.
+  desync_mitigation_mode     = "strictest"
   drop_invalid_header_fields = true
   enable_deletion_protection = var.deletion_protection
 
@@ -46,12 +48,15 @@ resource "aws_lb" "this" {
 }
 
 # TLS ends at the balancer; between it and a task both security groups allow nothing else.
+# In use, a group can't be deleted: one that has to be replaced gets a second beside it, which
+# the listener takes first. Hence the prefix instead of a name.
 resource "aws_lb_target_group" "this" {
-  name        = var.name
-  vpc_id      = var.vpc_id
-  port        = var.container_port
-  protocol    = "HTTP"
-  target_type = "ip"
+  name_prefix      = "image-"
+  vpc_id           = var.vpc_id
+  port             = var.container_port
+  protocol         = "HTTP"
+  protocol_version = "HTTP1"
+  target_type      = "ip"
 
   deregistration_delay          = var.deregistration_delay
   load_balancing_algorithm_type = "least_outstanding_requests"
@@ -64,6 +69,12 @@ resource "aws_lb_target_group" "this" {
     timeout             = 5
     healthy_threshold   = 2
     unhealthy_threshold = 3
+  }
+
+  tags = { Name = var.name }
+
+  lifecycle {
+    create_before_destroy = true
   }
 }
 

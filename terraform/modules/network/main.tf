@@ -25,6 +25,7 @@ locals {
 
 resource "aws_vpc" "this" {
   cidr_block           = var.cidr
+  instance_tenancy     = "default" # said, as are the defaults below that would replace what hangs on them
   enable_dns_support   = true
   enable_dns_hostnames = true
 
@@ -54,8 +55,13 @@ resource "aws_subnet" "public" {
   availability_zone       = data.aws_availability_zones.available.names[each.value.index]
   cidr_block              = cidrsubnet(var.cidr, 4, each.value.index)
   map_public_ip_on_launch = false
+  ipv6_native             = false
 
   tags = { Name = "${var.name}-public-${each.key}" }
+
+  lifecycle {
+    create_before_destroy = true # with a zone less, the balancer and the tasks leave it first
+  }
 }
 
 resource "aws_subnet" "private" {
@@ -64,8 +70,13 @@ resource "aws_subnet" "private" {
   vpc_id            = aws_vpc.this.id
   availability_zone = data.aws_availability_zones.available.names[each.value.index]
   cidr_block        = cidrsubnet(var.cidr, 4, each.value.index + 8)
+  ipv6_native       = false
 
   tags = { Name = "${var.name}-private-${each.key}" }
+
+  lifecycle {
+    create_before_destroy = true # with a zone less, the balancer and the tasks leave it first
+  }
 }
 
 resource "aws_route_table" "public" {
@@ -117,6 +128,10 @@ resource "aws_nat_gateway" "this" {
   subnet_id     = aws_subnet.public[each.key].id
 
   tags = { Name = "${var.name}-${each.key}" }
+
+  lifecycle {
+    create_before_destroy = true # with fewer of them, the routes lead elsewhere first
+  }
 
   depends_on = [aws_internet_gateway.this]
 }

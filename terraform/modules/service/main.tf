@@ -149,6 +149,10 @@ resource "aws_ecs_service" "this" {
   desired_count    = var.min_tasks
   platform_version = "LATEST"
 
+  # Both said, because else a change of the capacity provider replaces the service: an outage.
+  scheduling_strategy  = "REPLICA"
+  force_new_deployment = true
+
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
   health_check_grace_period_seconds  = 60

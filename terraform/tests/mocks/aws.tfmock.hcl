@@ -18,7 +18,7 @@ mock_data "aws_route53_zone" {
 }
 
 mock_data "aws_ssm_parameter" {
-  defaults = { value = "a-redis-password-of-the-tests-only" }
+  defaults = { value = "a-redis-password-of-the-tests-only\n" } # as most ways to store it end it
 }
 
 mock_resource "aws_vpc" {
@@ -111,6 +111,10 @@ mock_resource "aws_cloudfront_vpc_origin" {
   defaults = { id = "vo_tests" }
 }
 
+mock_resource "aws_cloudfront_function" {
+  defaults = { arn = "arn:aws:cloudfront::111122223333:function/tests-pictures" }
+}
+
 mock_resource "aws_cloudfront_response_headers_policy" {
   defaults = { etag = "E3TESTS" }
 }
@@ -124,7 +128,7 @@ mock_resource "aws_cloudfront_origin_access_control" {
 }
 
 mock_resource "aws_cloudwatch_log_delivery_destination" {
-  defaults = { arn = "arn:aws:logs:us-east-1:111122223333:delivery-destination:tests" }
+  defaults = { arn = "arn:aws:logs:us-east-1:111122223333:delivery-destination:tests", delivery_destination_type = "S3" }
 }
 
 mock_resource "aws_cloudwatch_log_group" {
@@ -151,7 +155,11 @@ mock_resource "aws_acm_certificate_validation" {
 }
 
 mock_resource "aws_sns_topic" {
-  defaults = { arn = "arn:aws:sns:us-east-1:111122223333:tests" }
+  defaults = { arn = "arn:aws:sns:us-east-1:111122223333:tests", fifo_throughput_scope = "" }
+}
+
+mock_resource "aws_s3_bucket_lifecycle_configuration" {
+  defaults = { transition_default_minimum_object_size = "all_storage_classes_128K" }
 }
 
 mock_resource "aws_ssm_parameter" {

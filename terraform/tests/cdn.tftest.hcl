@@ -113,9 +113,24 @@ run "distribution" {
     error_message = "Errors pass through as they are."
   }
 
+  # Another spelling of a path would be another copy, which an invalidation doesn't reach. What
+  # the function does: tests/pictures.test.mjs.
+  assert {
+    condition = alltrue([
+      for behaviour in module.cdn.resources.distribution.ordered_cache_behavior :
+      [for function in behaviour.function_association : "${function.event_type} ${function.function_arn}"] == ["viewer-request arn:aws:cloudfront::111122223333:function/tests-pictures"]
+    ]) && module.cdn.resources.pictures_function.publish && module.cdn.resources.pictures_function.runtime == "cloudfront-js-2.0"
+    error_message = "Each picture has one path: the function at the edge sees every request before the cache does."
+  }
+
   assert {
     condition     = module.balancer.resources.balancer.internal
     error_message = "The balancer has no public face."
+  }
+
+  assert {
+    condition     = module.balancer.resources.balancer.desync_mitigation_mode == "strictest" && module.balancer.resources.balancer.drop_invalid_header_fields
+    error_message = "The balancer refuses what two servers could read in two ways."
   }
 
   assert {

@@ -274,7 +274,7 @@ run "table_and_bucket" {
   # Together with the Origin that CloudFront sends (cdn.tftest.hcl).
   assert {
     condition = alltrue([
-      for rule in module.storage.resources.cors.cors_rule : rule.allowed_origins == toset(["*"]) && rule.allowed_methods == toset(["GET", "HEAD"])
+      for rule in module.storage.resources.cors.cors_rule : rule.allowed_origins == toset(["*"]) && rule.allowed_methods == toset(["GET", "HEAD"]) && rule.allowed_headers == toset(["*"])
     ]) && length(module.storage.resources.cors.cors_rule) == 1
     error_message = "S3 lets any page read."
   }

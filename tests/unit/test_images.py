@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -26,6 +28,8 @@ AT = datetime(2026, 1, 31, 9, 30, 0, 123_000, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ID = "01KG8YT2KV0123456789ABCDEF"
 
+_PATHS = Path(__file__).parents[2] / "terraform/tests/picture_paths.json"
+SPELLINGS = [(row["path"], row["answer"]) for row in json.loads(_PATHS.read_text())]
 user_ids = st.from_regex(r"[A-Za-z0-9_.:@|-]{1,128}", fullmatch=True)
 
 
@@ -116,6 +120,17 @@ class TestKeys:
         assert path.isascii()
         # What a URL gives a meaning of its own, or CloudFront takes for a wildcard.
         assert not set("?#*|@: ") & set(path)
+
+
+@pytest.mark.parametrize("path", [path for path, answer in SPELLINGS if answer == "pass"])
+def test_the_edge_lets_the_services_own_spelling_pass_and_no_other(path: str):
+    assert path == CdnUrls.path(unquote(path).removeprefix("/"))
+
+
+@pytest.mark.parametrize(("path", "answer"), SPELLINGS)
+def test_the_edge_leads_other_spellings_to_the_services_own(path: str, answer: str):
+    if answer.startswith("/"):
+        assert path != answer == CdnUrls.path(unquote(path).removeprefix("/"))
 
 
 class TestImage:

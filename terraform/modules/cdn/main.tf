@@ -25,9 +25,12 @@ resource "aws_cloudfront_origin_access_control" "pictures" {
   signing_protocol                  = "sigv4"
 }
 
+# In use, a VPC origin can be neither changed nor deleted: whatever would change it makes a new
+# one, which the distribution takes before the old one goes. Names are unique; so this one
+# follows what it leads to.
 resource "aws_cloudfront_vpc_origin" "api" {
   vpc_origin_endpoint_config {
-    name                   = "${var.name}-api"
+    name                   = "${var.name}-api-${substr(sha256(var.balancer.arn), 0, 8)}"
     arn                    = var.balancer.arn
     http_port              = 80
     https_port             = 443
@@ -38,6 +41,28 @@ resource "aws_cloudfront_vpc_origin" "api" {
       quantity = 1
     }
   }
+
+  lifecycle {
+    create_before_destroy = true
+    replace_triggered_by  = [terraform_data.api]
+  }
+}
+
+# Another balancer, and so another VPC origin.
+resource "terraform_data" "api" {
+  triggers_replace = [var.balancer.arn]
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_cloudfront_function" "pictures" {
+  name    = "${var.name}-pictures"
+  comment = "One spelling of each picture's path; answers preflights"
+  runtime = "cloudfront-js-2.0"
+  publish = true
+  code    = file("${path.module}/pictures.js")
 }
 
 # The path is the whole key: no query, header or cookie may split the cache or get past it.
@@ -149,6 +174,7 @@ resource "aws_cloudfront_distribution" "this" {
   #checkov:skip=CKV_AWS_374:The platform's users are everywhere
   comment         = var.name
   enabled         = true
+  staging         = false # its default, said: another would replace the distribution
   is_ipv6_enabled = true
   http_version    = "http2and3"
   price_class     = "PriceClass_100"
@@ -210,6 +236,11 @@ resource "aws_cloudfront_distribution" "this" {
       # No origin request policy: the viewer's Host would break the signature for S3.
       cache_policy_id            = aws_cloudfront_cache_policy.pictures.id
       response_headers_policy_id = aws_cloudfront_response_headers_policy.pictures.id
+
+      function_association {
+        event_type   = "viewer-request"
+        function_arn = aws_cloudfront_function.pictures.arn
+      }
     }
   }
 

@@ -24,6 +24,7 @@ output "resources" {
     distribution          = aws_cloudfront_distribution.this
     origin_access_control = aws_cloudfront_origin_access_control.pictures
     vpc_origin            = aws_cloudfront_vpc_origin.api
+    pictures_function     = aws_cloudfront_function.pictures
     cache_policy          = aws_cloudfront_cache_policy.pictures
     picture_headers       = aws_cloudfront_response_headers_policy.pictures
     api_headers           = aws_cloudfront_response_headers_policy.api

@@ -90,6 +90,8 @@ resource "aws_s3_bucket_cors_configuration" "this" {
   cors_rule {
     allowed_methods = ["GET", "HEAD"]
     allowed_origins = ["*"]
+    allowed_headers = ["*"] # preflights are the edge's to answer; without it S3 refuses most
+    max_age_seconds = 86400
   }
 }
 

@@ -1,0 +1,40 @@
+// Tests of the function at the edge, run by check.sh with Node: each spelling of a path passes,
+// is led to the one spelling, or is refused; and preflights are answered for every origin.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
+const handler = new Function(`${read('../modules/cdn/pictures.js')}; return handler;`)();
+const ask = (uri, method = 'GET', headers = {}) => handler({ request: { method, uri, headers, querystring: {} } });
+
+for (const { path, answer } of JSON.parse(read('picture_paths.json'))) {
+    test(`${path}: ${answer}`, () => {
+        const result = ask(path);
+        if (answer === 'pass') {
+            assert.deepEqual(result, { method: 'GET', uri: path, headers: {}, querystring: {} });
+        } else if (answer === 'refuse') {
+            assert.equal(result.statusCode, 404);
+        } else {
+            assert.deepEqual([result.statusCode, result.headers.location.value], [301, answer]);
+            assert.equal(ask(answer).uri, answer, 'it is led on once');
+        }
+        if (result.statusCode) assert.equal(result.headers['access-control-allow-origin'].value, '*');
+    });
+}
+
+for (const [asked, allowed] of [
+    [undefined, '*'],
+    ['x-requested-with', 'x-requested-with'],
+    ['authorization, range', 'authorization, range'],
+    ['x\r\nset-cookie: a=b', '*'],
+]) {
+    test(`preflight with ${JSON.stringify(asked)}`, () => {
+        const { statusCode, headers } = ask('/images/alice/01HX.webp', 'OPTIONS', asked && { 'access-control-request-headers': { value: asked } });
+        assert.equal(statusCode, 204);
+        assert.equal(headers['access-control-allow-origin'].value, '*');
+        assert.equal(headers['access-control-allow-methods'].value, 'GET, HEAD');
+        assert.equal(headers['access-control-allow-headers'].value, allowed);
+        assert.ok(Number(headers['access-control-max-age'].value) > 0);
+    });
+}

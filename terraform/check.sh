@@ -63,8 +63,17 @@ terraform fmt -check -recursive -diff || die "Run: terraform fmt -recursive"
 say "Validity"
 terraform validate -no-color
 
+say "Function at the edge"
+command -v node >/dev/null || die "Node is not installed; the function at the edge can't be tested."
+node --test tests/pictures.test.mjs >"$scratch/node" 2>&1 || {
+    cat "$scratch/node"
+    die "The function at the edge fails its tests."
+}
+grep '^# pass' "$scratch/node" || grep 'pass ' "$scratch/node"
+
 # The tests folder is production's (tests/stage.auto.tfvars leads there). The other stages
-# get a copy with their own settings; bad inputs are refused the same way everywhere.
+# get a copy with their own settings; bad inputs are refused the same way everywhere, and
+# what is replaced is planned for a stage of its own.
 for stage in ${STAGES:-dev staging prod}; do
     say "Tests: $stage"
     folder=tests
@@ -73,7 +82,7 @@ for stage in ${STAGES:-dev staging prod}; do
         rm -rf "$folder"
         mkdir "$folder"
         cp tests/*.tftest.hcl tests/tests.auto.tfvars "$folder"
-        rm "$folder/inputs.tftest.hcl"
+        rm "$folder/inputs.tftest.hcl" "$folder/redis_password.tftest.hcl" "$folder/replacements.tftest.hcl"
         ln -s "../environments/$stage.tfvars" "$folder/stage.auto.tfvars"
     fi
     terraform test -no-color -test-directory="$folder" >"$scratch/test" 2>&1 || {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from limits import parse as parse_rate
 from pydantic import (
@@ -64,6 +64,8 @@ def _redis_url(value: SecretStr) -> SecretStr:
     possible = re.fullmatch(r"rediss?://([^\s/?#]*@)?[^\s/?#@]+(/\d*)?(\?[^\s#]*)?", url)
     if not (possible and _can_be_dialled(url)):
         raise ValueError("must be redis://[user:password@]host[:port][/db], or rediss:// for TLS")
+    if not unquote(possible[1] or "").isprintable():
+        raise ValueError("user and password must be printable: no newline, not as %0A either")
     return value
 
 
@@ -137,6 +139,7 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX,
         env_ignore_empty=True,  # compose files and task definitions write unset ones as empty
         frozen=True,
+        str_strip_whitespace=True,  # most ways to store a text end it with a newline
         extra="ignore",
         hide_input_in_errors=True,
         use_attribute_docstrings=True,  # docs/settings.md is made from them
@@ -167,7 +170,8 @@ class Settings(BaseSettings):
     """Seconds a call to Redis may take."""
 
     outbox_poll: PositiveFloat = 5.0
-    """Seconds, with jitter, between two looks for work in the outbox."""
+    """Seconds, with jitter, between two looks for work in the outbox while there is some; without
+    work the wait doubles, up to six times that."""
 
     # Who may come in
     cognito_issuer: Url

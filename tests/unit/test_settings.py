@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from pydantic import SecretStr
 
 from image_service.settings import SettingsError, load_settings
 
@@ -160,6 +161,37 @@ def test_redis_is_optional_and_its_url_a_secret(environment: pytest.MonkeyPatch,
     assert (
         url not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "setting", "expected"),
+    [
+        ("REDIS_URL", "rediss://:s3cret@cache:6379\n", "redis_url", "rediss://:s3cret@cache:6379"),
+        ("CLOUDFRONT_DISTRIBUTION_ID", "E123\n", "cloudfront_distribution_id", "E123"),
+        ("COGNITO_ISSUER", " https://issuer.test\r\n", "cognito_issuer", "https://issuer.test"),
+        ("BUCKET", "bucket-of-tests\n", "bucket", "bucket-of-tests"),
+        ("COGNITO_CLIENT_IDS", "web, app\n", "cognito_client_ids", frozenset({"web", "app"})),
+        ("RATE_LIMIT_UPLOADS", "7/minute\n", "rate_limit_uploads", "7/minute"),
+    ],
+)
+def test_what_a_stored_value_ends_with_is_cut_off(
+    environment: pytest.MonkeyPatch, name: str, value: str, setting: str, expected: object
+):
+    environment.setenv(f"IMAGE_SERVICE_{name}", value)
+    found = getattr(load_settings(), setting)
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == expected
+
+
+@pytest.mark.parametrize(
+    "credentials", [":s3cret%0A", ":s3cret%0a", ":s3%00cret", "us%0Der:s3cret", ":s3\x7fcret"]
+)
+def test_a_redis_password_that_is_not_printable_is_refused_unshown(
+    environment: pytest.MonkeyPatch, credentials: str
+):
+    environment.setenv("IMAGE_SERVICE_REDIS_URL", f"rediss://{credentials}@cache:6379/0")
+    with pytest.raises(SettingsError, match="IMAGE_SERVICE_REDIS_URL: user and pass") as error:
+        load_settings()
+    assert "s3" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,59 @@
-# A firewall at CloudFront. Two things about picture uploads shape it:
-# - AWS's SizeRestrictions_BODY blocks every body over 8 KB: every picture, and a PATCH with
-#   a long description. It only counts here; the service bounds its bodies itself.
-# - Picture bytes set off the rules that look for scripts and paths in bodies. Those only
-#   count in the managed groups and leave a label; a rule of our own then blocks what is
-#   labelled, unless it is an upload.
+# A firewall at CloudFront, no narrower than the API's contract:
+# - Titles, tags, queries and pictures may hold anything, scripts and paths too; the service
+#   stores them as data. So the managed rules that look into bodies and queries only count.
+# - Bodies, paths, queries and cookies have the service's own bounds (a picture is over 8 KB, a
+#   filter of 20 tags over 2), and a client needs no User-Agent: those rules only count, too.
+# - What blocks are rules about paths, headers and methods that no client of the API has.
 
 locals {
   managed_groups = {
     AWSManagedRulesCommonRuleSet = {
       priority = 20
       counted = [
+        "NoUserAgent_HEADER",
         "SizeRestrictions_BODY",
+        "SizeRestrictions_Cookie_HEADER",
+        "SizeRestrictions_QUERYSTRING",
+        "SizeRestrictions_URIPATH",
         "CrossSiteScripting_BODY",
-        "GenericLFI_BODY",
-        "GenericRFI_BODY",
+        "CrossSiteScripting_QUERYARGUMENTS",
         "EC2MetaDataSSRF_BODY",
+        "EC2MetaDataSSRF_QUERYARGUMENTS",
+        "GenericLFI_BODY",
+        "GenericLFI_QUERYARGUMENTS",
+        "GenericRFI_BODY",
+        "GenericRFI_QUERYARGUMENTS",
+        "RestrictedExtensions_QUERYARGUMENTS",
       ]
     }
     AWSManagedRulesKnownBadInputsRuleSet = {
       priority = 30
-      counted  = ["JavaDeserializationRCE_BODY", "Log4JRCE_BODY", "ReactJSRCE_BODY"]
+      counted = [
+        "JavaDeserializationRCE_BODY",
+        "JavaDeserializationRCE_QUERYSTRING",
+        "Log4JRCE_BODY",
+        "Log4JRCE_QUERYSTRING",
+        "ReactJSRCE_BODY",
+      ]
     }
   }
 
-  body_labels = [
-    "awswaf:managed:aws:core-rule-set:CrossSiteScripting_Body",
-    "awswaf:managed:aws:core-rule-set:GenericLFI_Body",
-    "awswaf:managed:aws:core-rule-set:GenericRFI_Body",
-    "awswaf:managed:aws:core-rule-set:EC2MetaDataSSRF_Body",
-    "awswaf:managed:aws:known-bad-inputs:JavaDeserializationRCE_Body",
-    "awswaf:managed:aws:known-bad-inputs:Log4JRCE_Body",
-    "awswaf:managed:aws:known-bad-inputs:ReactJSRCE_Body",
-  ]
+  # Preflights are counted by themselves: a browser whose preflight is refused can't read the
+  # 429 of the request.
+  rate_limits = {
+    rate-limit            = { priority = 10, preflights = false }
+    rate-limit-preflights = { priority = 11, preflights = true }
+  }
+
+  # WAF looks at the rate every few seconds, and lets in again once the last 5 minutes are below.
+  retry_after = 60
+
+  too_many_headers = {
+    Access-Control-Allow-Origin   = "*"
+    Access-Control-Expose-Headers = "Retry-After"
+    Cache-Control                 = "no-store"
+    Retry-After                   = tostring(local.retry_after)
+  }
 }
 
 resource "aws_wafv2_ip_set" "exempt" {
@@ -52,41 +74,100 @@ resource "aws_wafv2_web_acl" "this" {
     allow {}
   }
 
-  rule {
-    name     = "rate-limit"
-    priority = 10
+  # The service's own envelope. WAF knows no request id: X-Amz-Cf-Id is the one to ask with.
+  custom_response_body {
+    key          = "too-many"
+    content_type = "APPLICATION_JSON"
 
-    action {
-      block {}
-    }
+    content = jsonencode({
+      error      = "TooManyRequests"
+      message    = "More than ${var.rate_limit} requests in 5 minutes from this address; try again in ${local.retry_after} s"
+      code       = "RATE_LIMIT_EXCEEDED"
+      details    = { limit = var.rate_limit }
+      requestId  = "edge"
+      retryAfter = local.retry_after
+    })
+  }
 
-    statement {
-      rate_based_statement {
-        limit                 = var.rate_limit
-        aggregate_key_type    = "IP"
-        evaluation_window_sec = 300
+  dynamic "rule" {
+    for_each = local.rate_limits
 
-        scope_down_statement {
-          and_statement {
-            statement {
-              not_statement {
-                statement {
-                  ip_set_reference_statement {
-                    arn = aws_wafv2_ip_set.exempt.arn
+    content {
+      name     = rule.key
+      priority = rule.value.priority
+
+      action {
+        block {
+          custom_response {
+            response_code            = 429
+            custom_response_body_key = "too-many"
+
+            dynamic "response_header" {
+              for_each = local.too_many_headers
+
+              content {
+                name  = response_header.key
+                value = response_header.value
+              }
+            }
+          }
+        }
+      }
+
+      statement {
+        rate_based_statement {
+          limit                 = var.rate_limit
+          aggregate_key_type    = "IP"
+          evaluation_window_sec = 300
+
+          scope_down_statement {
+            and_statement {
+              statement {
+                not_statement {
+                  statement {
+                    ip_set_reference_statement {
+                      arn = aws_wafv2_ip_set.exempt.arn
+                    }
                   }
                 }
               }
-            }
 
-            # A gallery asks for hundreds of pictures at once, and the edge has them.
-            statement {
-              not_statement {
-                statement {
-                  regex_match_statement {
-                    regex_string = "^/images/.+[.](webp|avif)$"
+              # A gallery asks for hundreds of pictures at once, and the edge has them. By the
+              # path as it will be understood: other spellings neither count nor get past.
+              statement {
+                not_statement {
+                  statement {
+                    regex_match_statement {
+                      regex_string = "^/images/.+[.](webp|avif)$"
+
+                      field_to_match {
+                        uri_path {}
+                      }
+
+                      text_transformation {
+                        priority = 0
+                        type     = "URL_DECODE"
+                      }
+
+                      text_transformation {
+                        priority = 1
+                        type     = "NORMALIZE_PATH"
+                      }
+                    }
+                  }
+                }
+              }
+
+              statement {
+                dynamic "byte_match_statement" {
+                  for_each = rule.value.preflights ? ["OPTIONS"] : []
+
+                  content {
+                    search_string         = byte_match_statement.value
+                    positional_constraint = "EXACTLY"
 
                     field_to_match {
-                      uri_path {}
+                      method {}
                     }
 
                     text_transformation {
@@ -95,17 +176,39 @@ resource "aws_wafv2_web_acl" "this" {
                     }
                   }
                 }
+
+                dynamic "not_statement" {
+                  for_each = rule.value.preflights ? [] : ["OPTIONS"]
+
+                  content {
+                    statement {
+                      byte_match_statement {
+                        search_string         = not_statement.value
+                        positional_constraint = "EXACTLY"
+
+                        field_to_match {
+                          method {}
+                        }
+
+                        text_transformation {
+                          priority = 0
+                          type     = "NONE"
+                        }
+                      }
+                    }
+                  }
+                }
               }
             }
           }
         }
       }
-    }
 
-    visibility_config {
-      cloudwatch_metrics_enabled = true
-      metric_name                = "${var.name}-rate-limit"
-      sampled_requests_enabled   = true
+      visibility_config {
+        cloudwatch_metrics_enabled = true
+        metric_name                = "${var.name}-${rule.key}"
+        sampled_requests_enabled   = true
+      }
     }
   }
 
@@ -147,84 +250,15 @@ resource "aws_wafv2_web_acl" "this" {
     }
   }
 
-  rule {
-    name     = "bad-bodies-but-uploads"
-    priority = 40
-
-    action {
-      block {}
-    }
-
-    statement {
-      and_statement {
-        statement {
-          or_statement {
-            dynamic "statement" {
-              for_each = local.body_labels
-
-              content {
-                label_match_statement {
-                  scope = "LABEL"
-                  key   = statement.value
-                }
-              }
-            }
-          }
-        }
-
-        statement {
-          not_statement {
-            statement {
-              and_statement {
-                statement {
-                  byte_match_statement {
-                    search_string         = "POST"
-                    positional_constraint = "EXACTLY"
-
-                    field_to_match {
-                      method {}
-                    }
-
-                    text_transformation {
-                      priority = 0
-                      type     = "NONE"
-                    }
-                  }
-                }
-
-                statement {
-                  byte_match_statement {
-                    search_string         = "/images"
-                    positional_constraint = "EXACTLY"
-
-                    field_to_match {
-                      uri_path {}
-                    }
-
-                    text_transformation {
-                      priority = 0
-                      type     = "NONE"
-                    }
-                  }
-                }
-              }
-            }
-          }
-        }
-      }
-    }
-
-    visibility_config {
-      cloudwatch_metrics_enabled = true
-      metric_name                = "${var.name}-bad-bodies"
-      sampled_requests_enabled   = true
-    }
-  }
-
   visibility_config {
     cloudwatch_metrics_enabled = true
     metric_name                = var.name
     sampled_requests_enabled   = true
+  }
+
+  # In use it can't be deleted: switched off, the distribution has to let go of it first.
+  lifecycle {
+    create_before_destroy = true
   }
 }
 

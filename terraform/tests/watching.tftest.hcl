@@ -94,7 +94,7 @@ run "watching" {
 
   assert {
     condition = alltrue([
-      for alarm in concat(values(module.observability.resources.alarms), [module.observability.resources.failures]) :
+      for alarm in concat(values(module.observability.resources.alarms), values(module.observability.resources.rates)) :
       toset(alarm.alarm_actions) == toset(["arn:aws:sns:us-east-1:111122223333:tests"]) && can(regex("^[A-Z].{20,}\\. docs/runbooks/[a-z0-9-]+\\.md$", alarm.alarm_description))
     ])
     error_message = "Every alarm tells somebody, says what it means, and where to read on."
@@ -119,20 +119,30 @@ run "watching" {
   }
 
   # RequestCount knows only requests that found a task: without the balancer's own 5xx below
-  # the line, the worst outage would have no rate at all.
+  # the line, the worst outage would have no rate at all. Numbers put into the expressions:
+  # tests/unit/test_observability.py.
   assert {
-    condition = (
-      module.observability.resources.failures.threshold == 1 &&
-      module.observability.resources.failures.evaluation_periods == 2 &&
-      module.observability.resources.failures.comparison_operator == "GreaterThanThreshold" &&
-      { for query in module.observability.resources.failures.metric_query : query.id => coalesce(query.expression, try("${query.metric[0].metric_name} ${query.metric[0].stat} ${query.metric[0].period}", "")) } == {
-        rate     = "IF(FILL(requests, 0) + FILL(balancer, 0) >= 20, 100 * (FILL(service, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
-        requests = "RequestCount Sum 300"
-        service  = "HTTPCode_Target_5XX_Count Sum 300"
-        balancer = "HTTPCode_ELB_5XX_Count Sum 300"
+    condition = {
+      for name, alarm in module.observability.resources.rates : name => merge(
+        { when = "${alarm.comparison_operator} ${alarm.threshold}, ${alarm.datapoints_to_alarm} of ${alarm.evaluation_periods}, ${alarm.treat_missing_data}" },
+        { for query in alarm.metric_query : query.id => try("${query.metric[0].namespace} ${query.metric[0].metric_name} ${query.metric[0].stat} ${query.metric[0].period} ${join(" ", values(query.metric[0].dimensions))}", query.expression) },
+      )
+      } == {
+      failures = {
+        when     = "GreaterThanThreshold 1, 2 of 3, notBreaching"
+        rate     = "IF((FILL(service, 0) + FILL(balancer, 0)) >= 2, 100 * (FILL(service, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
+        requests = "AWS/ApplicationELB RequestCount Sum 300 app/tests/0123456789abcdef"
+        service  = "AWS/ApplicationELB HTTPCode_Target_5XX_Count Sum 300 app/tests/0123456789abcdef"
+        balancer = "AWS/ApplicationELB HTTPCode_ELB_5XX_Count Sum 300 app/tests/0123456789abcdef"
       }
-    )
-    error_message = "More than one request in a hundred failing is an alarm; also when no task is there."
+      edge-4xx = {
+        when     = "GreaterThanThreshold 20, 2 of 3, notBreaching"
+        rate     = "IF(FILL(requests, 0) >= 20, FILL(refused, 0), 0)"
+        requests = "AWS/CloudFront Requests Sum 300 E1TESTS Global"
+        refused  = "AWS/CloudFront 4xxErrorRate Average 300 E1TESTS Global"
+      }
+    }
+    error_message = "More than one API request in a hundred failing is an alarm, also when no task is there; and so are pictures that are not shown."
   }
 
   assert {

@@ -223,6 +223,56 @@ def test_every_rule_is_an_alarm_and_leads_to_its_page():
         assert rule["annotations"]["runbook"] == f"docs/runbooks/{rule['alert']}.md"
 
 
+def rate(name: str, **metrics: float) -> float:
+    """What the expression of an alarm on a rate comes to; a metric that isn't there has no data."""
+    text = (ROOT / "terraform/modules/observability/alarms.tf").read_text()
+    found = re.search(rf" {name} = \{{\n.*?expression = \"(.*?)\"\n", text, re.DOTALL)
+    assert found
+    expression = found[1]
+    for local in ("failed", "reached"):
+        value = re.search(rf'^  {local} += "(.*)"$', text, re.MULTILINE)
+        assert value
+        expression = expression.replace(f"${{local.{local}}}", value[1])
+    terms = re.sub(r"FILL\((\w+), 0\)", lambda m: str(metrics.get(m[1], 0)), expression)
+    condition, then, otherwise = terms.removeprefix("IF(").removesuffix(")").rsplit(", ", 2)
+    return eval(then) if eval(condition) else eval(otherwise)  # numbers and operators only
+
+
+# A stage is sized for 150,000 API requests a month: 17 in 5 minutes.
+@pytest.mark.parametrize(
+    ("metrics", "goes_off"),
+    [
+        ({}, False),
+        ({"requests": 17}, False),
+        ({"requests": 17, "service": 1}, False),
+        ({"requests": 17, "service": 2}, True),
+        ({"requests": 17, "service": 17}, True),
+        ({"balancer": 17}, True),  # no task found: they count nowhere else
+        ({"requests": 2, "balancer": 2}, True),
+        ({"requests": 200, "service": 2}, False),
+        ({"requests": 199, "service": 2}, True),
+        ({"requests": 10_000, "service": 100}, False),
+        ({"requests": 10_000, "service": 101}, True),
+    ],
+)
+def test_failures_go_off_at_the_load_that_a_stage_is_sized_for(metrics, goes_off):
+    assert (rate("failures", **metrics) > 1) == goes_off
+
+
+@pytest.mark.parametrize(
+    ("metrics", "goes_off"),
+    [
+        ({}, False),
+        ({"requests": 190, "refused": 3.0}, False),
+        ({"requests": 190, "refused": 90.0}, True),  # nine requests in ten are for pictures
+        ({"requests": 20, "refused": 21.0}, True),
+        ({"requests": 19, "refused": 100.0}, False),
+    ],
+)
+def test_pictures_that_are_not_shown_go_off(metrics, goes_off):
+    assert (rate("edge-4xx", **metrics) > 20) == goes_off
+
+
 @pytest.mark.parametrize("name", RUNBOOKS)
 def test_a_page_says_all_and_fits_a_screen(name: str):
     page = RUNBOOKS[name]

@@ -21,7 +21,7 @@ output "resources" {
   value = {
     log_groups     = aws_cloudwatch_log_group.this
     alarms         = aws_cloudwatch_metric_alarm.simple
-    failures       = aws_cloudwatch_metric_alarm.failures
+    rates          = aws_cloudwatch_metric_alarm.rate
     cache_hits     = aws_cloudwatch_metric_alarm.cache_hits
     worker_stalled = aws_cloudwatch_metric_alarm.worker_stalled
     metric_filters = aws_cloudwatch_log_metric_filter.this

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from tests.fakes import (
@@ -490,6 +491,43 @@ async def test_the_worker_hurries_when_nudged_and_stops(parts: Parts):
     await parts.deleted()
     await asyncio.sleep(0.3)
     assert len(parts.table.outbox) == 1
+
+
+class Counted:
+    """A processor that counts its rounds; `work` of them find some."""
+
+    def __init__(self, work: int = 0) -> None:
+        self.rounds = 0
+        self.work = work
+
+    async def round(self) -> int:
+        self.rounds += 1
+        return int(self.rounds <= self.work)
+
+
+async def test_the_worker_looks_less_often_while_there_is_no_work(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+):
+    waits: list[float] = []
+    enough = asyncio.Event()
+
+    async def at_once(_: Worker, seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 9:
+            enough.set()
+        await asyncio.sleep(0)
+        return len(waits) == 6
+
+    monkeypatch.setattr(Worker, "_nudged_within", at_once)
+    monkeypatch.setattr("image_service.services.worker._jitter", lambda: 1.0)
+    sweeper = IntentSweeper(intents=FakeUploadIntents(parts.table), objects=parts.objects)
+    worker = Worker(processor=cast("OutboxProcessor", Counted(work=2)), sweeper=sweeper)
+    worker.start()
+    async with asyncio.timeout(5):
+        await enough.wait()
+    await worker.aclose()
+    # A nudge, the sixth here, has it begin anew. At rest two rounds a minute, not twelve.
+    assert waits[:9] == [5, 10, 20, 30, 30, 30, 5, 10, 20]
 
 
 async def test_the_worker_outlives_a_store_that_is_down(parts: Parts):

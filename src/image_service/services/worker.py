@@ -18,6 +18,7 @@ from image_service.telemetry.observers import Backlog, Nobody, WorkerObserver
 log = structlog.stdlib.get_logger(__name__)
 
 _GATHERING: Final = 0.2  # seconds; what is deleted in a row goes into one invalidation
+_IDLEST: Final = 6  # times the poll; a round without work is twelve queries
 _STOPPING: Final = 10.0  # seconds for the round that is running; leases cover what it leaves
 
 
@@ -29,6 +30,8 @@ class BacklogProbe(Protocol):
 
 class Worker:
     """Looks for due work about every `poll` seconds, or when nudged, and sweeps now and then.
+
+    Each round without work doubles the wait, up to `_IDLEST` times `poll`.
 
     About every `measure_every` seconds it tells `observer` what lies in the outbox.
     """
@@ -79,13 +82,17 @@ class Worker:
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         measure_at = clock()
+        wait = self._poll
         while not self._stopping.is_set():
             busy = await self._guarded_round()
             if clock() >= measure_at:
                 await self._guarded_measure()
                 measure_at = clock() + self._measure_every * _jitter()
-            if not busy:
-                await self._idle()
+            # Of what a nudge announces, a failed step is put off: it is looked for soon, too.
+            if busy or await self._nudged_within(wait * _jitter()):
+                wait = self._poll
+            else:
+                wait = min(2 * wait, _IDLEST * self._poll)
 
     async def _sweeps(self) -> None:
         wait = self._sweep_every * random.random()  # noqa: S311 # spread over tasks
@@ -123,15 +130,16 @@ class Worker:
         except Exception:
             log.warning("backlog_not_measured", exc_info=True)
 
-    async def _idle(self) -> None:
+    async def _nudged_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(self._poll * _jitter()):
+            async with asyncio.timeout(seconds):
                 await self._awake.wait()
         except TimeoutError:
-            return
+            return False
         self._awake.clear()
         if not self._stopping.is_set():
             await asyncio.sleep(_GATHERING)
+        return True
 
 
 def _jitter() -> float:

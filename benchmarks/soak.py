@@ -24,6 +24,8 @@ from PIL import Image
 from benchmarks import documents, results
 from benchmarks.serving import server
 from image_service.devstack import stack
+from image_service.devstack.emulator import started_emulator
+from image_service.devstack.state import held
 from image_service.devstack.tokens import local_token
 
 JEMALLOC = (
@@ -130,11 +132,12 @@ HEAD = ("allocator", "uploads", "start, MiB", "warm", "most", "end", "growth", "
 
 def run(preload: str | None, options: argparse.Namespace) -> Figures:
     with (
-        tempfile.TemporaryDirectory() as state,
-        stack.local_stack(Path(state)) as environment,
-        server(environment, preload) as running,
+        tempfile.TemporaryDirectory() as folder,
+        held(Path(folder)) as state,
+        started_emulator() as emulator,
+        server(stack.local_stack(state, emulator), preload) as running,
     ):
-        token = local_token(Path(state), "soak", ttl_seconds=86_400)
+        token = local_token(state.path, "soak", ttl_seconds=86_400)
         return asyncio.run(soak(running.pid, running.url, token, options))
 
 

@@ -15,6 +15,8 @@ from statistics import median
 from benchmarks import documents, results
 from benchmarks.serving import server
 from image_service.devstack import stack
+from image_service.devstack.emulator import started_emulator
+from image_service.devstack.state import held
 
 
 def main() -> None:
@@ -22,7 +24,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     seconds, cpu = [], []
-    with tempfile.TemporaryDirectory() as state, stack.local_stack(Path(state)) as environment:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        held(Path(folder)) as state,
+        started_emulator() as emulator,
+    ):
+        environment = stack.local_stack(state, emulator)
         for _ in range(options.rounds):
             with server(environment) as running:
                 seconds.append(running.start_seconds)

@@ -5,8 +5,13 @@ Commands import what they need when they run, so that a token and the help are q
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import shlex
+import socket
 import sys
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -24,9 +29,10 @@ cli = typer.Typer(
 )
 
 StateDir = Annotated[
-    Path, typer.Option(help="Where the local issuer keeps its key.", file_okay=False)
+    Path, typer.Option(help="Where the local stack keeps what it has.", file_okay=False)
 ]
 _DEFAULT_STATE_DIR = Path(".image-service")
+_DEMO_SECONDS = 7 * 86_400
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as Typer calls it
@@ -65,6 +71,7 @@ def serve() -> None:
         aws_session()
     except SettingsError as error:
         _fail(*error.faults)
+    _listener(settings.host, settings.port, "IMAGE_SERVICE_PORT").close()
     configure_logging(settings.log_level, settings.log_format, settings.stage)
     run_server(settings)
 
@@ -72,37 +79,93 @@ def serve() -> None:
 @cli.command()
 def dev(
     host: Annotated[
-        str, typer.Option(help="Address to listen on, and that pictures are opened at.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets phones in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8000,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
+    *,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start from empty: forget all that was kept.")
+    ] = False,
 ) -> None:
     """Run the whole service on embedded parts.
 
-    No Docker, no AWS account.
+    No Docker, no AWS account. What it stores is kept, and there at the next start.
     """
     from image_service.devstack import stack
+    from image_service.devstack.cdn import LocalCdn
+    from image_service.devstack.emulator import started_emulator
+    from image_service.devstack.state import LocalStackError, held
     from image_service.devstack.tokens import local_token
-    from image_service.server.uvicorn_server import serve as run_server
-    from image_service.telemetry.logging import configure_logging
 
     if find_spec("ministack") is None:
         _fail("ministack is not installed; install image-service[local]")
+    _only_local()
+    with ExitStack() as running:
+        try:
+            state = running.enter_context(held(state_dir, fresh=fresh))
+            emulator = running.enter_context(started_emulator(state=state))
+            # Takes about as long as the emulator's start.
+            from image_service.server.uvicorn_server import serve as run_server
+            from image_service.telemetry.logging import configure_logging
+
+            listener = running.enter_context(_listener(host, port, "--port", state.port))
+            environment = stack.local_stack(state, emulator)
+        except (LocalStackError, OSError) as error:
+            _fail(str(error))
+        port = listener.getsockname()[1]
+        state.remember(port)
+        base_url = stack.base_url(host, port)
+        pictures = environment["IMAGE_SERVICE_CDN_BASE_URL"]
+        environment["IMAGE_SERVICE_CDN_BASE_URL"] = base_url
+        os.environ.update(environment, IMAGE_SERVICE_HOST=host, IMAGE_SERVICE_PORT=str(port))
+        on_terminal = sys.stdout.isatty()
+        for name, value in _dev_defaults(on_terminal=on_terminal).items():
+            os.environ.setdefault(f"IMAGE_SERVICE_{name}", value)
+        settings = _settings_or_exit()
+        configure_logging(settings.log_level, settings.log_format, settings.stage)
+        if on_terminal:  # the line of the request says it already
+            logging.getLogger("image_service.audit").setLevel(logging.WARNING)
+        demo_token = local_token(state_dir, "demo-user", _DEMO_SECONDS)
+        header = state.write_private("auth.txt", f"Authorization: Bearer {demo_token}\n")
+
+        def listening(_: str) -> None:
+            state.announce(environment=environment)
+            _welcome(base_url, header, state_dir)
+
+        run_server(
+            settings, listening, listener=listener, around=lambda app: LocalCdn(app, pictures)
+        )
+
+
+def _only_local() -> None:
+    """Leave what the shell says of a real account out of this process."""
+    from image_service.devstack import stack
+
     for name in stack.FOREIGN_AWS_VARIABLES:
         os.environ.pop(name, None)
     os.environ.update(stack.WITHOUT_PROXY)
-    with stack.local_stack(state_dir, host) as environment:
-        os.environ.update(environment)
-        os.environ.update(IMAGE_SERVICE_HOST=host, IMAGE_SERVICE_PORT=str(port))
-        os.environ.setdefault(
-            "IMAGE_SERVICE_LOG_FORMAT", "console" if sys.stdout.isatty() else "json"
-        )
-        # No load balancer has to notice that it goes.
-        os.environ.setdefault("IMAGE_SERVICE_DRAIN_SECONDS", "0")
-        settings = _settings_or_exit()
-        configure_logging(settings.log_level, settings.log_format, settings.stage)
-        demo_token = local_token(state_dir, "demo-user")
-        run_server(settings, on_listening=lambda url: _welcome(url, demo_token, state_dir))
+
+
+def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socket:
+    """Where the service listens; 0 is the port of the `last` run, or any free one."""
+    from image_service.server.uvicorn_server import bind
+
+    if not port and last:
+        with suppress(OSError):
+            return bind(host, last)
+    try:
+        return bind(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            _fail(f"port {port} is in use; stop what listens there, or set another: {setting}")
+        _fail(f"can't listen on {host} ({error.strerror}); it must be an address of this machine")
+
+
+def _dev_defaults(*, on_terminal: bool) -> dict[str, str]:
+    shown = {"LOG_FORMAT": "console", "LOG_LEVEL": "warning"} if on_terminal else {}
+    # No load balancer has to notice that it goes.
+    return {**shown, "DRAIN_SECONDS": "0"}
 
 
 @cli.command()
@@ -260,27 +323,26 @@ def _fail(*lines: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def _welcome(url: str, demo_token: str, state_dir: Path) -> None:
-    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+def _welcome(url: str, header: Path, state_dir: Path) -> None:
+    command = shlex.join(["curl", "-H", f"@{header}", "-F", "file=@photo.jpg", f"{url}/images"])
     # Flushed, because a pipe would hold it back until the buffer is full.
     sys.stdout.write(f"""
-  The image service is running, on embedded parts.
+  Docs       {url}/docs
+  Pictures   {url}/images/…, kept in {state_dir}
+  Token      {sys.argv[0]} token --user USER{_state_option(state_dir)}
+  Upload     your photo in place of photo.jpg, then open its imageUrl:
 
-  Docs      {url}/docs
-  Upload    put the path of a photo in place of photo.jpg:
+{command}
 
-curl -sS {url}/images -H 'Authorization: Bearer {demo_token}' -F file=@photo.jpg
-
-  Then open the imageUrl and thumbnailUrl of the answer in a browser.
-  Another token:  {sys.argv[0]} token --user USER{_state_option(state_dir)}
-  Stop with Ctrl-C; pictures are kept until then.
+  Stop with Ctrl-C.
 
 """)
     sys.stdout.flush()
 
 
 def _state_option(state_dir: Path) -> str:
-    return "" if state_dir == _DEFAULT_STATE_DIR else f" --state-dir {state_dir}"
+    given = shlex.quote(str(state_dir))
+    return "" if state_dir == _DEFAULT_STATE_DIR else f" --state-dir {given}"
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from tests.ports import free_port
 
 from image_service.devstack.aws import create_bucket, create_table
 from image_service.devstack.emulator import running_emulator
+from image_service.devstack.state import LocalStackError
 
 PARENT = """
 import signal, time
@@ -123,7 +124,7 @@ def test_it_takes_the_port_it_is_given() -> None:
 def test_a_port_in_use_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
-        pytest.raises(RuntimeError, match="port"),
+        pytest.raises(LocalStackError, match="port"),
         running_emulator(other.getsockname()[1]),
     ):
         pytest.fail("it started")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+import socket
 from typing import Final
 
-import aioboto3
-
-from image_service.devstack.aws import create_bucket, create_table
-from image_service.devstack.emulator import running_emulator
+from image_service.devstack.emulator import Emulator
 from image_service.devstack.issuer import LocalIssuer
+from image_service.devstack.state import LocalStackError, StateDir
 from image_service.devstack.tokens import CLIENT_ID, ISSUER
 
 STAGE: Final = "local"
@@ -41,18 +37,41 @@ FOREIGN_AWS_VARIABLES: Final = (
 WITHOUT_PROXY: Final = {"NO_PROXY": "*", "no_proxy": "*"}
 
 
-@contextmanager
-def local_stack(state_dir: Path, host: str = "127.0.0.1") -> Iterator[Mapping[str, str]]:
-    """Run the emulator with table, bucket and issuer; yields the environment to set.
+def local_stack(state: StateDir, emulator: Emulator) -> dict[str, str]:
+    """Make table, bucket and issuer, once the emulator answers; the environment to set.
 
-    Pictures are opened at `host`; where that stands for every address, on loopback.
+    Raises LocalStackError.
     """
-    issuer = LocalIssuer.load_or_create(state_dir)
-    with running_emulator(host=host) as listening:
-        endpoint = listening.replace("//0.0.0.0:", "//127.0.0.1:")
-        environment = aws_environment(endpoint)
-        asyncio.run(provision(endpoint, issuer))
-        yield {**environment, **service_environment(endpoint)}
+    try:
+        issuer = LocalIssuer.load_or_create(state.path)
+    except ValueError as error:
+        raise LocalStackError(str(error)) from error
+    endpoint = emulator.endpoint()
+    asyncio.run(provision(endpoint, issuer))
+    return {**aws_environment(endpoint), **service_environment(endpoint)}
+
+
+def base_url(host: str, port: int) -> str:
+    """Where others, phones among them, open what listens on `host`."""
+    address = _reachable(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _reachable(host: str) -> str:
+    """Where `host` is every address: the one that leads out of this machine, else loopback."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - asked for
+        return host
+    family, loopback, outside = (
+        (socket.AF_INET, "127.0.0.1", "192.0.2.1")
+        if host == "0.0.0.0"  # noqa: S104
+        else (socket.AF_INET6, "::1", "2001:db8::1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((outside, 9))  # sends nothing; it only picks the way out
+        except OSError:
+            return loopback
+        return str(probe.getsockname()[0])
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:
@@ -87,6 +106,11 @@ async def provision(
     endpoint: str, issuer: LocalIssuer, *, table_name: str = TABLE_NAME, bucket: str = BUCKET
 ) -> None:
     """Make table and bucket, and publish the issuer's keys. Safe to repeat."""
+    # Takes a second, in which an emulator can start.
+    import aioboto3  # noqa: PLC0415
+
+    from image_service.devstack.aws import create_bucket, create_table  # noqa: PLC0415
+
     session = aioboto3.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local",  # noqa: S106 - what the emulator takes for one

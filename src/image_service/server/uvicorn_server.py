@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -23,6 +23,8 @@ from image_service.app import create_app
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
 from image_service.settings import Settings, SettingsError
+
+App = Callable[[Any, Any, Any], Awaitable[None]]  # of ASGI
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -118,10 +120,22 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url: None) -> None:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket for `serve`. Raises OSError where somebody else listens there, or nobody can."""
+    return operations.listen(host, port)
+
+
+def serve(
+    settings: Settings,
+    on_listening: Callable[[str], None] = lambda _url: None,
+    *,
+    listener: socket.socket | None = None,
+    around: Callable[[App], App] = lambda app: app,
+) -> None:
     """Serve until SIGTERM or SIGINT. Exits with 3 where it can't start.
 
-    Logging is expected to be configured.
+    Listens at the settings' host and port, unless it is given a `listener`; `around` may
+    answer before the application does. Logging is expected to be configured.
     """
     operations_listener = _operations_listener(settings)
     descriptors, connections = _make_room_for(settings.max_connections)
@@ -132,7 +146,7 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
         log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
         sys.exit(_CANNOT_START)
     config = uvicorn.Config(
-        app,
+        around(app),
         host=settings.host,
         port=settings.port,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -162,7 +176,7 @@ def serve(settings: Settings, on_listening: Callable[[str], None] = lambda _url:
     # uvicorn shuts down cleanly, then raises the signal again for whoever was there before.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     try:
-        server.run()
+        server.run(sockets=[listener] if listener else None)
     except KeyboardInterrupt:
         return
     if not server.started:

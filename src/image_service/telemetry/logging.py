@@ -17,13 +17,14 @@ from image_service.telemetry.log_processors import flat_cause, hide_secrets
 
 LogFormat = Literal["json", "console"]
 
+_ACCESS = "image_service.access"
 _LEVELS = {
     # They log what requests hold: signed headers, urls, bytes of a malformed body.
     **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
     "python_multipart": "ERROR",
     # Who changed what is written down at any level of the rest, and so are the requests:
     # alarms count them.
-    **dict.fromkeys(("image_service.audit", "image_service.access"), "INFO"),
+    **dict.fromkeys(("image_service.audit", _ACCESS), "INFO"),
 }
 
 
@@ -86,9 +87,8 @@ def _renderers(log_format: LogFormat) -> list[Processor]:
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     # Tracebacks without local variables: those hold tokens and file content.
     if log_format == "console":
-        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         text = structlog.processors.ExceptionRenderer()
-        return [remove_meta, flat_cause, text, hide_secrets, plain]
+        return [remove_meta, flat_cause, text, hide_secrets, _for_a_terminal()]
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         remove_meta,
@@ -97,3 +97,22 @@ def _renderers(log_format: LogFormat) -> list[Processor]:
         hide_secrets,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _for_a_terminal() -> Processor:
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        if event.get("logger") == _ACCESS:
+            return _access_line(event)
+        return plain(logger, method, event)
+
+    return render
+
+
+def _access_line(event: EventDict) -> str:
+    """A request as a person reads it: `POST /images 201 1.4 s`."""
+    took = event["duration_ms"]
+    time = f"{took / 1000:.1f} s" if took >= 1000 else f"{took:.0f} ms"  # noqa: PLR2004 - a second
+    route, code = event["route"] or "(no such route)", event["code"]
+    return " ".join([event["method"], route, str(event["status"]), time, *([code] if code else [])])

@@ -164,8 +164,11 @@ def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socke
 
 def _dev_defaults(*, on_terminal: bool) -> dict[str, str]:
     shown = {"LOG_FORMAT": "console", "LOG_LEVEL": "warning"} if on_terminal else {}
-    # No load balancer has to notice that it goes.
-    return {**shown, "DRAIN_SECONDS": "0"}
+    return {
+        **shown,
+        "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",  # a front end's own server
+        "DRAIN_SECONDS": "0",  # no load balancer has to notice that it goes
+    }
 
 
 @cli.command()

@@ -83,6 +83,19 @@ def test_the_log_has_one_line_a_request_and_no_token(dev: Running, url: str, sta
     assert sum("log-me" in line for line in dev.output) == 1
 
 
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:3000"])
+def test_a_front_end_on_this_machine_can_call_it(url: str, origin: str):
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    assert httpx.options(f"{url}/images", headers=asked).status_code == 200
+    answer = httpx.get(f"{url}/images", headers={"Origin": origin})
+    assert answer.headers["access-control-allow-origin"] == origin
+
+
+def test_other_pages_cannot(url: str):
+    asked = {"Origin": "http://localhost.example", "Access-Control-Request-Method": "POST"}
+    assert httpx.options(f"{url}/images", headers=asked).status_code == 400
+
+
 def receive_all(connection: socket.socket) -> bytes:
     received = b""
     while part := connection.recv(65536):

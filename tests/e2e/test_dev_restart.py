@@ -1,4 +1,4 @@
-"""What `image-service dev` keeps: over a restart, a kill, and not over `--fresh`."""
+"""State of `image-service dev` after a restart, after a kill, and after `--fresh`."""
 
 from __future__ import annotations
 

@@ -12,16 +12,19 @@ How strictly libvips (8.18) judges is its `fail_on`, chosen a format at a time:
   colour profile or text chunk is passed over at every level.
 - WebP: the same at every level. Files that are cut short are refused; overwritten bytes
   can't be told from others, for the format has no checksum.
+
+What libvips reports beside its loaders is no damage of the file, and is not called that.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import InvalidImage
-from image_service.pictures.formats import jpeg, png
+from image_service.pictures.colour import PROFILE, in_srgb
+from image_service.pictures.formats import jpeg, png, png_colour
 from image_service.pictures.plan import Size
 from image_service.pictures.raster import Raster, Stoppable
 from image_service.ports import MimeType
@@ -31,7 +34,8 @@ _FAIL_ON: Final[dict[MimeType, str]] = {
     "image/png": "error",
     "image/webp": "error",
 }
-_PROFILE: Final = "icc-profile-data"
+# The domains of what the loaders report; the last finds out which of them a file is for.
+_LOADERS: Final = {"VipsJpeg", "vipspng", "webp", "webp2vips", "VipsForeignLoad"}
 _ORIENTATION: Final = "orientation"
 _JPEG_REDUCTIONS: Final = (1, 2, 4, 8)
 _FIRST_SIDEWAYS: Final = 5  # EXIF orientations 5 to 8 swap width and height
@@ -47,27 +51,41 @@ def decode(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -
     """The picture at `size`, upright, its colours brought to sRGB.
 
     `size` is after orientation, and not larger than the picture. Raises InvalidImage for
-    truncated or corrupt data, and what `stoppable` raises, which is put around the
-    computing of a picture.
+    truncated or corrupt data, pyvips.Error where it is not the file that fails, and what
+    `stoppable` raises, which is put around the computing of a picture.
     """
     data = _harmless(data, mime_type)
     try:
         return _decode_strictly(data, mime_type, size, stoppable)
     except pyvips.Error as error:
         cleaned = jpeg.without_oddities(data) if mime_type == "image/jpeg" else data
-        if cleaned == data:
-            raise InvalidImage from error
+        if cleaned == data or not _is_the_loaders(error):
+            raise _blamed(error) from error
     try:
         return _decode_strictly(cleaned, mime_type, size, stoppable)
     except pyvips.Error as error:
-        raise InvalidImage from error
+        raise _blamed(error) from error
+
+
+def _blamed(error: pyvips.Error) -> Exception:
+    """InvalidImage where the loader found the file wanting; else `error`, which is ours."""
+    return InvalidImage() if _is_the_loaders(error) else error
+
+
+def _is_the_loaders(error: pyvips.Error) -> bool:
+    """Whether a loader reported it, by the domain that libvips puts before each line.
+
+    Of pixels missing from an interlaced PNG it reports nothing at all. Memory is ours.
+    """
+    domains = {line.partition(":")[0] for line in error.detail.splitlines()}
+    return domains <= _LOADERS and "memory" not in error.detail.lower()
 
 
 def _decode_strictly(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -> Raster:
     header = _open(data)
-    picture = _scaled(data, mime_type, header, _turned(size, header))
-    if picture.interpretation != "srgb":
-        picture = picture.colourspace("srgb")
+    profiles = _profiles(data, mime_type, header)
+    picture = _scaled(data, mime_type, header, _turned(size, header), as_is=bool(profiles))
+    picture = in_srgb(picture, profiles)
     if _orientation(header) > 1:
         # libvips is lazy, and turning needs the whole picture: so that is computed before.
         with stoppable(picture):
@@ -80,25 +98,46 @@ def _harmless(data: bytes, mime_type: MimeType) -> bytes:
     return png.without_extras(data) if mime_type == "image/png" else data
 
 
-def _scaled(data: bytes, mime_type: MimeType, header: pyvips.Image, size: Size) -> pyvips.Image:
-    """The picture as stored, at `size`, its colours sRGB."""
-    options = {
-        "height": size.height,
-        "size": "force",
-        # It would compute the picture at once to turn it, where nobody can stop it.
-        "no_rotate": True,
-        **_colour_conversion(header),
-    }
+def _scaled(
+    data: bytes, mime_type: MimeType, header: pyvips.Image, size: Size, *, as_is: bool
+) -> pyvips.Image:
+    """The picture as stored, at `size`; `as_is` where its 16 bits a channel are still needed."""
     fail_on = _FAIL_ON[mime_type]
-    if mime_type != "image/jpeg":
-        # As an argument of its own `fail_on` does not reach the loader of a buffer.
-        return pyvips.Image.thumbnail_buffer(
-            data, size.width, option_string=f"[fail_on={fail_on}]", **options
+    if mime_type == "image/jpeg":
+        reduction = _jpeg_reduction(header, size)
+        return _resized(
+            pyvips.Image.new_from_buffer(
+                data, "", access="sequential", fail_on=fail_on, shrink=reduction
+            ),
+            size,
         )
-    reduced = pyvips.Image.new_from_buffer(
-        data, "", access="sequential", fail_on=fail_on, shrink=_jpeg_reduction(header, size)
+    if as_is and header.format == "ushort":
+        return _resized_deep(
+            pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on=fail_on), size
+        )
+    return pyvips.Image.thumbnail_buffer(
+        data,
+        size.width,
+        height=size.height,
+        size="force",
+        # It would compute the picture at once to turn it, where nobody can stop it.
+        no_rotate=True,
+        # As an argument of its own `fail_on` does not reach the loader of a buffer.
+        option_string=f"[fail_on={fail_on}]",
     )
-    return reduced.thumbnail_image(size.width, **options)
+
+
+def _resized(picture: pyvips.Image, size: Size) -> pyvips.Image:
+    return picture.resize(size.width / picture.width, vscale=size.height / picture.height)
+
+
+def _resized_deep(picture: pyvips.Image, size: Size) -> pyvips.Image:
+    """Like `_resized`, of 16 bits a channel, with or without alpha."""
+    if not picture.hasalpha():
+        return _resized(picture, size)
+    # Multiplied into the colours before, and out of them after.
+    resized = _resized(picture.premultiply(), size).unpremultiply()
+    return resized.cast("ushort").copy(interpretation=picture.interpretation)
 
 
 def _jpeg_reduction(header: pyvips.Image, size: Size) -> int:
@@ -123,21 +162,15 @@ def _turned(size: Size, header: pyvips.Image) -> Size:
     return size
 
 
-def _colour_conversion(header: pyvips.Image) -> dict[str, Any]:
-    """Arguments that bring the picture's colours to sRGB, only where they may be others.
-
-    Without a profile libvips would take 0.35 s for a 12-megapixel picture to change nothing.
-    The perceptual intent keeps the shadows of CMYK apart, where others make one black of
-    them; where no usable profile is embedded, libvips applies it only if its own is named.
-    """
-    to_srgb = {"export_profile": "srgb", "intent": "perceptual"}
-    if header.interpretation == "cmyk":
-        return {**to_srgb, "import_profile": "cmyk"}
-    return to_srgb if header.get_typeof(_PROFILE) != 0 else {}
+def _profiles(data: bytes, mime_type: MimeType, header: pyvips.Image) -> list[bytes]:
+    """What the file says its numbers mean, to be tried in this order."""
+    if mime_type == "image/png":
+        return png_colour.profiles(data)
+    return [header.get(PROFILE)] if header.get_typeof(PROFILE) != 0 else []
 
 
 def _open(data: bytes) -> pyvips.Image:
     try:
         return pyvips.Image.new_from_buffer(data, "", access="sequential")
     except pyvips.Error as error:
-        raise InvalidImage from error
+        raise _blamed(error) from error

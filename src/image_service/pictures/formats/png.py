@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from image_service.domain.errors import InvalidImage
@@ -15,7 +15,7 @@ _OVERHEAD: Final = 12  # length, type and checksum
 _MAX_CHUNKS: Final = 20_000
 
 # Of the chunks a decoder may pass over, those that say how the pixels are seen.
-_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
 _PASSED_OVER: Final = 0x20  # a small first letter: not needed for the picture
 _MAX_EXIF: Final = 2**16  # as much as a JPEG can hold
 _MAX_PROFILE: Final = 4 * 2**20  # inflated; the longest in use have 2 MB
@@ -68,6 +68,20 @@ def is_whole(data: bytes) -> bool:
     return any(kind == b"IEND" for kind in _chunk_types(data))
 
 
+def ahead_of_pixels(data: bytes, kinds: Collection[bytes]) -> dict[bytes, bytes]:
+    """The bodies of the chunks of these kinds that stand before the pixels, the first of each.
+
+    One whose checksum is wrong does not count: no chunk of these is needed for the pixels.
+    """
+    found: dict[bytes, bytes] = {}
+    for chunk in _chunks(data):
+        if chunk.kind == b"IDAT":
+            break
+        if chunk.kind in kinds and _is_sound(data, chunk):
+            found.setdefault(chunk.kind, data[chunk.start + 8 : chunk.end - 4])
+    return found
+
+
 def without_extras(data: bytes) -> bytes:
     """`data` without the chunks that no pixel needs: texts, times, previews.
 
@@ -86,26 +100,32 @@ def _is_of_use(data: bytes, chunk: _Chunk) -> bool:
     if not chunk.kind[0] & _PASSED_OVER:
         return True
     if chunk.kind == b"iCCP":
-        return _inflates_within(data[chunk.start + 8 : chunk.end - 4], _MAX_PROFILE)
+        return bool(inflated_profile(data[chunk.start + 8 : chunk.end - 4]))
     if chunk.kind == b"eXIf":
         return chunk.end - chunk.start <= _MAX_EXIF
     return chunk.kind in _OF_THE_PIXELS
 
 
-def _inflates_within(profile: bytes, limit: int) -> bool:
-    """Whether the profile behind its name and method is sound, and not longer than `limit`."""
-    stream = profile.partition(b"\0")[2][1:]
+def inflated_profile(body: bytes) -> bytes:
+    """The colour profile in an iCCP; empty if it is damaged, or longer than 4 MiB."""
+    stream = body.partition(b"\0")[2][1:]
     inflating = zlib.decompressobj()
     try:
-        return len(inflating.decompress(stream, limit + 1)) <= limit and inflating.eof
+        profile = inflating.decompress(stream, _MAX_PROFILE + 1)
     except zlib.error:
-        return False
+        return b""
+    return profile if inflating.eof and len(profile) <= _MAX_PROFILE else b""
 
 
 class _Chunk(NamedTuple):
     kind: bytes
     start: int
     end: int
+
+
+def _is_sound(data: bytes, chunk: _Chunk) -> bool:
+    checksum = zlib.crc32(data[chunk.start + 4 : chunk.end - 4])
+    return checksum == int.from_bytes(data[chunk.end - 4 : chunk.end], "big")
 
 
 def _chunk_types(data: bytes) -> Iterator[bytes]:

@@ -159,6 +159,14 @@ async def test_an_unforeseen_failure_is_an_envelope_without_secrets(
     assert "secret table name" in caplog.text
 
 
+async def test_a_token_too_long_to_be_looked_at_is_told_so(anonymous: httpx.AsyncClient):
+    for length in (16_385, 30_000):
+        token = "a." * 2 + "a" * (length - 4)
+        response = await anonymous.get(IMAGES, headers={"Authorization": f"Bearer {token}"})
+        assert (response.status_code, response.json()["code"]) == (401, "TOKEN_INVALID")
+        assert response.json()["details"] == {"measured": length, "limit": 16_384}
+
+
 async def test_rate_limit_headers_and_refusal(open_app, new_client, user: str):
     async with (
         open_app(rate_limit_requests="3/minute", rate_limit_uploads="1/minute") as app,

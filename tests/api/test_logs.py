@@ -17,7 +17,7 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, upload
 from tests.logs import Log, watched_log
 
-from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.errors import DependencyUnavailable, TooManyUnknownKeys
 
 
 @pytest.fixture
@@ -198,6 +198,24 @@ async def test_overload_is_no_failure(
             response = await client.post(IMAGES, files={"file": PHOTO})
     [line] = log.of(response)
     assert (line["event"], line["status"], line["code"]) == ("request", 503, "OVERLOADED")
+
+
+async def test_a_storm_of_invented_keys_is_no_failure(
+    app: FastAPI, client: httpx.AsyncClient, log: Log, monkeypatch: pytest.MonkeyPatch
+):
+    async def full(token: str) -> None:
+        raise TooManyUnknownKeys
+
+    monkeypatch.setattr(app.state.services.verifier, "verify", full)
+    response = await client.get(IMAGES)
+    assert (response.status_code, response.json()["code"]) == (503, "AUTH_UNAVAILABLE")
+    assert response.headers["retry-after"] == "5"
+    [line] = log.of(response)
+    assert (line["event"], line["code"], line["reason"]) == (
+        "request",
+        "AUTH_UNAVAILABLE",
+        "TOO_MANY_UNKNOWN_KEYS",
+    )
 
 
 SECRET = "Sesame-open-7f3a"

@@ -22,7 +22,12 @@ from tests.jwks_server import JwksServer
 
 from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.errors import AuthUnavailable, TokenExpired, TokenInvalid
+from image_service.domain.errors import (
+    AuthUnavailable,
+    TokenExpired,
+    TokenInvalid,
+    TooManyUnknownKeys,
+)
 from image_service.ports import Principal
 
 ISSUER = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_pool"
@@ -34,11 +39,18 @@ OTHER_POOL = LocalIssuer.generate()
 
 
 class Clock:
+    """Seconds that pass only when a test says so."""
+
     def __init__(self, now: float = NOW) -> None:
         self.now = float(now)
 
     def __call__(self) -> float:
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        due = self.now + seconds
+        while self.now < due:  # noqa: ASYNC110  # the clock is set by assignment
+            await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -71,6 +83,7 @@ def make(
         client_ids=frozenset({CLIENT, "mobile-client"}),
         clock=clock,
         monotonic=clock,
+        sleep=clock.sleep,
         **changes,
     )
 
@@ -263,11 +276,15 @@ async def test_refuses_a_signed_payload_of_another_shape(
         await verifier.verify(f"{unsigned}.{encoded(signature)}")
 
 
-async def test_refuses_more_than_8_kib(verifier: CognitoVerifier) -> None:
-    sizes = {len(made): made for made in (token(pad="x" * n) for n in range(5540, 5640))}
-    assert await verifier.verify(sizes[max(size for size in sizes if size <= 8192)])
-    with pytest.raises(TokenInvalid):
-        await verifier.verify(sizes[min(size for size in sizes if size > 8192)])
+async def test_a_token_of_more_than_16_kib_is_told_so(verifier: CognitoVerifier) -> None:
+    sizes = {len(made): made for made in (token(pad="x" * n) for n in range(11_680, 11_790))}
+    assert await verifier.verify(sizes[max(size for size in sizes if size <= 16_384)])
+    longer = min(size for size in sizes if size > 16_384)
+    with pytest.raises(TokenInvalid) as refused:
+        await verifier.verify(sizes[longer])
+    assert refused.value.details == {"measured": longer, "limit": 16_384}
+    assert f"has {longer:,} characters; the limit is 16,384" in refused.value.message
+    assert "sign in" not in refused.value.message
 
 
 async def test_keys_are_fetched_once(verifier: CognitoVerifier, server: JwksServer) -> None:
@@ -298,26 +315,142 @@ async def test_a_new_key_is_found_at_once(verifier: CognitoVerifier, server: Jwk
     assert server.requests == 2
 
 
-async def test_a_storm_of_unknown_keys_costs_one_fetch_in_30_seconds(
+def unknown(number: int = 0) -> str:
+    return POOL.sign(claims(), {"kid": f"unknown-{number}"})
+
+
+def begun(verifier: CognitoVerifier, *tokens: str) -> list[asyncio.Task[Principal]]:
+    return [asyncio.create_task(verifier.verify(each)) for each in tokens]
+
+
+async def test_a_storm_of_unknown_keys_costs_a_fetch_in_5_seconds(
     verifier: CognitoVerifier, server: JwksServer, clock: Clock
 ) -> None:
     await verifier.verify(token())
-    storm = [POOL.sign(claims(), {"kid": f"unknown-{number}"}) for number in range(1000)]
+    for round_ in range(3):  # the first at once, each other when its time has come
+        storm = begun(verifier, *(unknown(number) for number in range(1000)))
+        if round_:
+            clock.now += 4.9
+            await asyncio.sleep(0.05)
+            assert server.requests == 1 + round_
+            clock.now += 0.1
+        answers = await asyncio.gather(*storm, return_exceptions=True)
+        assert server.requests == 2 + round_
+        assert {type(answer) for answer in answers} == {TokenInvalid, TooManyUnknownKeys}
+        assert sum(isinstance(answer, TokenInvalid) for answer in answers) == 100
+        refused = next(answer for answer in answers if isinstance(answer, TooManyUnknownKeys))
+        assert (refused.code, refused.retry_after) == ("AUTH_UNAVAILABLE", 5)
+        assert await verifier.verify(token(jti=round_))  # known keys don't wait
 
-    async def blow() -> None:
-        answers = await asyncio.gather(
-            *(verifier.verify(each) for each in storm), return_exceptions=True
-        )
-        assert all(isinstance(answer, TokenInvalid) for answer in answers)
 
-    await blow()
-    clock.now += 29
-    await blow()
-    assert server.requests == 2
-    clock.now += 1
-    await blow()
+async def test_a_new_key_is_found_just_after_somebody_came_with_an_invented_one(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock
+) -> None:
+    await verifier.verify(token())
+    with pytest.raises(TokenInvalid):
+        await verifier.verify(unknown())
+    server.publish(OTHER_POOL.jwks())
+    waiting = begun(verifier, *(OTHER_POOL.sign(claims(jti=number)) for number in range(3)))
+    await asyncio.sleep(0.02)
+    assert not any(each.done() for each in waiting)
+    clock.now += 5
+    assert [(await each).user_id for each in waiting] == ["alice"] * 3
     assert server.requests == 3
-    assert await verifier.verify(token())
+
+
+@pytest.mark.parametrize("rotated", [False, True], ids=["just before", "just after"])
+async def test_a_key_that_is_new_while_a_fetch_is_under_way(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock, rotated: bool
+) -> None:
+    """The fetch may have been answered just before the key was published."""
+    await verifier.verify(token())
+    server.delay = 0.05
+    if not rotated:
+        server.publish(OTHER_POOL.jwks())
+    [first] = begun(verifier, unknown())
+    await until(lambda: server.requests == 2)
+    [second] = begun(verifier, OTHER_POOL.sign(claims()))
+    with pytest.raises(TokenInvalid):
+        await first
+    server.publish(OTHER_POOL.jwks())
+    if rotated:
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        clock.now += 5
+    assert (await second).user_id == "alice"
+    assert server.requests == 2 + rotated
+
+
+async def test_a_refresh_frees_those_who_wait(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock
+) -> None:
+    await verifier.verify(token())
+    clock.now += 3597
+    with pytest.raises(TokenInvalid):
+        await verifier.verify(POOL.sign(claims(exp=clock.now + 60), {"kid": "unknown"}))
+    clock.now += 3598  # past the refresh of the first set; 3.6 s before the next fetch
+    with pytest.raises(TokenInvalid):
+        await verifier.verify(POOL.sign(claims(exp=clock.now + 60), {"kid": "unknown"}))
+    server.publish({"keys": POOL.jwks()["keys"] + OTHER_POOL.jwks()["keys"]})
+    [waiting] = begun(verifier, OTHER_POOL.sign(claims(exp=clock.now + 60)))
+    verifier._keys._refresh_at = clock.now
+    assert await verifier.verify(token(exp=clock.now + 60))
+    assert (await waiting).user_id == "alice"
+    assert server.requests == 4
+
+
+async def test_an_unknown_key_can_not_be_judged_while_the_endpoint_is_down(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock
+) -> None:
+    await verifier.verify(token())
+    server.status = 503
+    new = OTHER_POOL.sign(claims())
+    for _ in range(2):
+        [waiting] = begun(verifier, new)
+        await asyncio.sleep(0.01)
+        clock.now += 5
+        with pytest.raises(AuthUnavailable):
+            await waiting
+    server.status = 200
+    server.publish(OTHER_POOL.jwks())
+    [waiting] = begun(verifier, new)
+    await asyncio.sleep(0.01)
+    clock.now += 5
+    assert (await waiting).user_id == "alice"
+
+
+async def test_nobody_waits_for_a_key_without_end(
+    server: JwksServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_service.adapters.cognito.jwks._WAIT_SECONDS", 0.05)
+    async with httpx.AsyncClient() as http:
+        verifier = make(http, server, clock)
+        await verifier.verify(token())
+        with pytest.raises(TokenInvalid):
+            await verifier.verify(unknown())
+        with pytest.raises(AuthUnavailable):  # the clock stands
+            await verifier.verify(unknown())
+        await verifier.aclose()
+
+
+async def test_who_waits_and_gives_up_leaves_the_place(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock
+) -> None:
+    await verifier.verify(token())
+    with pytest.raises(TokenInvalid):
+        await verifier.verify(unknown())
+    for _ in range(3):
+        waiting = begun(verifier, *(unknown(number) for number in range(100)))
+        await asyncio.sleep(0.01)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    [last] = begun(verifier, unknown())
+    await asyncio.sleep(0.01)
+    clock.now += 5
+    with pytest.raises(TokenInvalid):
+        await last
+    assert server.requests == 3
 
 
 async def test_no_keys_at_all_is_no_fault_of_the_token(
@@ -380,8 +513,7 @@ async def test_keys_are_refreshed_behind_the_requests(
     # The old set still answers, and nobody waits.
     await asyncio.gather(*(verifier.verify(token(exp=clock.now + 60, jti=n)) for n in range(20)))
     await until(lambda: server.requests == 2)
-    with pytest.raises(TokenInvalid):  # joins the refresh, which drops the key
-        await verifier.verify(POOL.sign(claims(exp=clock.now + 60), {"kid": "unknown"}))
+    await until(lambda: len(verifier._keys._keys) == 1 and not verifier._keys._running())
     with pytest.raises(TokenInvalid):
         await verifier.verify(token(exp=clock.now + 60, jti="after"))
     assert await verifier.verify(OTHER_POOL.sign(claims(exp=clock.now + 60)))
@@ -449,7 +581,7 @@ async def test_a_worthless_answer_replaces_nothing(
 ) -> None:
     await verifier.verify(token())
     server.status, server.body = status, body.encode()
-    with pytest.raises(TokenInvalid):  # its kid is unknown, so the set is fetched again
+    with pytest.raises(AuthUnavailable):  # its kid is unknown, so the set is fetched again
         await verifier.verify(OTHER_POOL.sign(claims()))
     assert server.requests == 2
     assert await verifier.verify(token(jti="again"))
@@ -481,9 +613,7 @@ async def test_one_broken_key_does_not_spoil_the_others(
 async def test_a_hanging_endpoint_is_given_up(
     server: JwksServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "image_service.adapters.cognito.verifier._FETCH_TIMEOUT", httpx.Timeout(0.05)
-    )
+    monkeypatch.setattr("image_service.adapters.cognito.jwks._FETCH_TIMEOUT", httpx.Timeout(0.05))
     server.delay = 0.5
     async with httpx.AsyncClient() as http:
         with pytest.raises(AuthUnavailable):
@@ -502,6 +632,19 @@ async def test_closing_cancels_the_fetch(server: JwksServer, clock: Clock) -> No
             await waiting
         assert time.perf_counter() - started < 0.4
         await verifier.aclose()
+
+
+async def test_closing_frees_those_who_wait(server: JwksServer, clock: Clock) -> None:
+    async with httpx.AsyncClient() as http:
+        verifier = make(http, server, clock)
+        await verifier.verify(token())
+        with pytest.raises(TokenInvalid):
+            await verifier.verify(unknown())
+        [waiting] = begun(verifier, unknown())
+        await asyncio.sleep(0.01)
+        await verifier.aclose()
+        with pytest.raises(AuthUnavailable):
+            await waiting
 
 
 class TestCache:

@@ -34,6 +34,7 @@
         │   ├── CdnRefused              the same, the CDN will never take what it was given
         │   └── OutcomeUnknown          the same, after a write that may have happened
         └── AuthUnavailable             AUTH_UNAVAILABLE
+            └── TooManyUnknownKeys      the same, refused without a look
 
 `code` is stable and for programs; `message` is public and for people, and so never holds
 a secret, an internal name or a vendor's error text. The HTTP status is decided in
@@ -61,6 +62,7 @@ class ImageServiceError(Exception):
     """Any failure the service answers with one of its own codes."""
 
     code: ClassVar[str] = "INTERNAL_ERROR"
+    reason: ClassVar[str] = ""  # what logs and metrics call it, where the code is not enough
     default_message: ClassVar[str] = "Something went wrong on our side; try again later."
 
     def __init__(self, message: str | None = None, *, details: Details = None) -> None:
@@ -287,3 +289,9 @@ class AuthUnavailable(Unavailable):
     code = "AUTH_UNAVAILABLE"
     default_message = "Tokens can't be checked at the moment; try again shortly."
     default_retry_after = 5
+
+
+class TooManyUnknownKeys(AuthUnavailable):
+    """As many tokens of unknown keys as may wait for the next fetch do: mostly forged ones."""
+
+    reason = "TOO_MANY_UNKNOWN_KEYS"

@@ -8,39 +8,27 @@ escape as errors of other kinds, so the claims are checked here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import httpx
-import structlog
 from cachetools import TLRUCache
-from jose import jwk, jws
+from jose import jws
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
-from image_service.domain.errors import AuthUnavailable, TokenExpired, TokenInvalid
+from image_service.adapters.cognito.jwks import ALGORITHM, FETCH_DEADLINE, KeySet
+from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
 from image_service.ports import Principal
 
-log = structlog.stdlib.get_logger(__name__)
-
-_ALGORITHM: Final = "RS256"
-_MAX_TOKEN_CHARS: Final = 8 * 1024
+_MAX_TOKEN_CHARS: Final = 16 * 1024  # a load balancer takes no longer header
 _MAX_CACHED_TOKENS: Final = 10_000
 _MAX_CACHED_SECONDS: Final = 300
-
-_MAX_JWKS_BYTES: Final = 64 * 1024
-_FETCH_TIMEOUT: Final = httpx.Timeout(2.0)
-_FETCH_DEADLINE: Final = 5.0  # httpx's own is per read: a slow drip would never meet it
-_RETRY_SECONDS: Final = 1.0  # with no set at all
-_UNKNOWN_KID_SECONDS: Final = 30.0
-_REFRESH_SECONDS: Final = 3600.0
-_REFRESH_RETRY_SECONDS: Final = 60.0
 
 # The one spelling of a compact JWS (RFC 7515, section 7.1). Python's base64 decoder skips
 # foreign characters, so without this one token would have endless spellings.
@@ -52,10 +40,11 @@ class CognitoVerifier:
     """A `TokenVerifier` for one user pool.
 
     `issuer` is the pool's, compared exactly; `clock` gives seconds since 1970 and judges
-    tokens, `monotonic` any seconds that never jump and times the fetching of keys.
+    tokens, `monotonic` any seconds that never jump and times the fetching of keys, `sleep` by
+    the same seconds.
     """
 
-    def __init__(  # noqa: PLR0913  # two of them only tests pass
+    def __init__(  # noqa: PLR0913  # three of them only tests pass
         self,
         http: httpx.AsyncClient,
         *,
@@ -63,11 +52,12 @@ class CognitoVerifier:
         jwks_url: str,
         client_ids: frozenset[str],
         leeway_seconds: int = 10,
-        fetch_within: float = _FETCH_DEADLINE,
+        fetch_within: float = FETCH_DEADLINE,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._keys = _KeySet(http, jwks_url, fetch_within, monotonic)
+        self._keys = KeySet(http, jwks_url, fetch_within, monotonic, sleep)
         self._issuer = issuer
         self._client_ids = client_ids
         self._leeway = leeway_seconds
@@ -83,7 +73,13 @@ class CognitoVerifier:
         )
 
     async def verify(self, token: str) -> Principal:
-        if len(token) > _MAX_TOKEN_CHARS or not _COMPACT_JWS.fullmatch(token):
+        if len(token) > _MAX_TOKEN_CHARS:
+            raise TokenInvalid(
+                f"The token has {len(token):,} characters; the limit is {_MAX_TOKEN_CHARS:,}. "
+                "Put less into it: fewer groups, or a smaller claim.",
+                details={"measured": len(token), "limit": _MAX_TOKEN_CHARS},
+            )
+        if not _COMPACT_JWS.fullmatch(token):
             raise TokenInvalid
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
@@ -148,14 +144,14 @@ def _key_id(token: str) -> str:
     except (JOSEError, ValueError, RecursionError):  # the last by deeply nested JSON
         raise TokenInvalid from None
     key_id = header.get("kid")
-    if header.get("alg") != _ALGORITHM or "crit" in header or not isinstance(key_id, str):
+    if header.get("alg") != ALGORITHM or "crit" in header or not isinstance(key_id, str):
         raise TokenInvalid
     return key_id
 
 
 def _signed_claims(token: str, key: Key) -> Mapping[str, Any]:
     try:
-        claims = json.loads(jws.verify(token, key, algorithms=[_ALGORITHM]))
+        claims = json.loads(jws.verify(token, key, algorithms=[ALGORITHM]))
     except (JOSEError, ValueError, RecursionError):
         raise TokenInvalid from None
     if not isinstance(claims, dict):
@@ -173,127 +169,3 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     if not 0 <= value < _LATEST_MOMENT:  # infinity and NaN among them
         raise TokenInvalid
     return value
-
-
-class _KeySet:
-    """The pool's signing keys by `kid`, fetched when needed, by one fetch at a time.
-
-    A set once fetched is kept until a newer one arrives. Garbage from the endpoint
-    replaces nothing.
-    """
-
-    def __init__(
-        self, http: httpx.AsyncClient, url: str, within: float, monotonic: Callable[[], float]
-    ) -> None:
-        self._http = http
-        self._url = url
-        self._within = within
-        self._monotonic = monotonic
-        self._keys: Mapping[str, Key] = {}
-        self._fetching: asyncio.Task[None] | None = None
-        self._retry_at = self._unknown_kid_at = self._refresh_at = monotonic()
-
-    async def find(self, key_id: str) -> Key | None:
-        """The key, if the pool has it. Raises AuthUnavailable while there is no set at all."""
-        now = self._monotonic()
-        if not self._keys:
-            await self._fetched(due=now >= self._retry_at)
-            if not self._keys:
-                raise AuthUnavailable
-        elif key_id not in self._keys:
-            # A new key, or an invented one: however many of those come, one fetch in 30 s.
-            if now >= self._unknown_kid_at and not self._is_fetching:
-                self._unknown_kid_at = now + _UNKNOWN_KID_SECONDS
-                self._begin_fetch()
-            await self._fetched(due=False)
-        elif now >= self._refresh_at and not self._is_fetching:
-            self._begin_fetch()  # nobody waits for it: the old set still serves
-        return self._keys.get(key_id)
-
-    async def aclose(self) -> None:
-        if self._fetching is not None:
-            self._fetching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._fetching
-
-    @property
-    def _is_fetching(self) -> bool:
-        return self._fetching is not None and not self._fetching.done()
-
-    async def _fetched(self, *, due: bool) -> None:
-        """Wait for the fetch that is under way, or for a new one if it is due."""
-        if due and not self._is_fetching:
-            self._begin_fetch()
-        if self._fetching is not None:
-            # Unlike awaiting it, this neither cancels the task with the request nor fails.
-            await asyncio.wait({self._fetching})
-
-    def _begin_fetch(self) -> None:
-        now = self._monotonic()
-        self._retry_at = now + _RETRY_SECONDS
-        self._refresh_at = now + _REFRESH_RETRY_SECONDS
-        self._fetching = asyncio.create_task(self._fetch())
-
-    async def _fetch(self) -> None:
-        try:
-            body = await download_keys(self._http, self._url, within=self._within)
-            keys = usable_keys(json.loads(body))
-        except Exception as error:  # noqa: BLE001  # whatever it was, the old set serves on
-            log.warning("jwks_fetch_failed", cause=error, keys_kept=len(self._keys))
-            return
-        self._keys = keys
-        self._refresh_at = self._monotonic() + _REFRESH_SECONDS
-
-
-async def download_keys(
-    http: httpx.AsyncClient, url: str, *, within: float = _FETCH_DEADLINE
-) -> bytes:
-    """What lies at `url`, had in `within` seconds.
-
-    Raises httpx.HTTPError or TimeoutError; ValueError, in words of our own, where the answer
-    can be no JWKS.
-    """
-    body = bytearray()
-    # Uncompressed: the limit then holds for what is kept in memory, too.
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    async with (
-        asyncio.timeout(within),
-        http.stream(
-            "GET", url, headers=headers, timeout=_FETCH_TIMEOUT, follow_redirects=False
-        ) as response,
-    ):
-        if response.status_code != httpx.codes.OK:
-            raise ValueError(f"status {response.status_code}")
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > _MAX_JWKS_BYTES:
-                raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
-    return bytes(body)
-
-
-def usable_keys(document: Any) -> Mapping[str, Key]:
-    """The RS256 signing keys of a JWKS (RFC 7517). Raises ValueError if there are none."""
-    listed = document.get("keys") if isinstance(document, dict) else None
-    keys = {}
-    for entry in listed if isinstance(listed, list) else ():
-        if isinstance(entry, dict) and _signs_rs256(entry):
-            # One broken key says nothing against the others.
-            with contextlib.suppress(JOSEError, ValueError):
-                keys[entry["kid"]] = _rsa_key(entry)
-    if not keys:
-        raise ValueError("no usable key")
-    return keys
-
-
-def _signs_rs256(entry: Mapping[str, Any]) -> bool:
-    return (
-        entry.get("kty") == "RSA"
-        and entry.get("use", "sig") == "sig"
-        and entry.get("alg", _ALGORITHM) == _ALGORITHM
-        and all(isinstance(entry.get(name), str) for name in ("kid", "n", "e"))
-    )
-
-
-def _rsa_key(entry: Mapping[str, Any]) -> Key:
-    # Only the public members: whatever else stands in the entry is not let in.
-    return jwk.construct({"kty": "RSA", "n": entry["n"], "e": entry["e"]}, _ALGORITHM)

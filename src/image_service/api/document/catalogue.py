@@ -67,9 +67,10 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "There is no `Authorization: Bearer` header.", _NO, "Send the token."
     ),
     errors.TokenInvalid: Advice(
-        "Not a token of this service's users.",
+        "Not a token of this service's users, or one of more than 16 KiB.",
         _NO,
-        "Sign in again; see that the token is of the right user pool and app client.",
+        "Sign in again; see that the token is of the right user pool and app client. Too long a "
+        "token (`details`): put fewer groups and claims into it.",
     ),
     errors.TokenExpired: Advice(
         "The token has expired.", "with a new token", "Refresh the token, or sign in again."

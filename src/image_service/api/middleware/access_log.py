@@ -97,7 +97,9 @@ class Recorder:
         code = state.get("error_code")
         principal = state.get("principal")
         user_id = principal.user_id if principal else None
-        self._count(exchange, route, code)
+        reason = state.get("error_reason") or code
+        more = {} if reason == code else {"reason": reason}
+        self._count(exchange, route, code, reason)
         log.info(
             "request",
             method=method,
@@ -108,6 +110,7 @@ class Recorder:
             bytes_in=exchange.bytes_in,
             bytes_out=exchange.bytes_out,
             user_id=user_id,
+            **more,
         )
         action = _ACTIONS.get((method, route))
         if exchange.status in _REFUSED and action:
@@ -119,10 +122,12 @@ class Recorder:
                 outcome=code,
             )
 
-    def _count(self, exchange: Exchange, route: str | None, code: str | None) -> None:
+    def _count(
+        self, exchange: Exchange, route: str | None, code: str | None, reason: str | None
+    ) -> None:
         method = exchange.scope["method"]
-        if code is not None:
-            self._observer.refused(code)
+        if reason is not None:
+            self._observer.refused(reason)
         if (method, route) == _UPLOAD:
             self._observer.upload(_upload_outcome(exchange, code))
         self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)

@@ -30,6 +30,7 @@ from image_service.domain.errors import (
     RateLimitExceeded,
     TokenInvalid,
     TokenMissing,
+    TooManyUnknownKeys,
 )
 from image_service.ports import RateLimit
 from image_service.services import Services
@@ -43,6 +44,7 @@ DRAINING: Final = "draining"
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SERVER_ERROR = 500
+_SHED = (Overloaded, TooManyUnknownKeys)
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
 
 SECURITY_HEADERS: Mapping[str, str] = {
@@ -223,10 +225,11 @@ async def respond(error: Exception, scope: Scope, receive: Receive, send: Send) 
     """Log `error` as it deserves and send its envelope."""
     known = error if isinstance(error, ImageServiceError) else ImageServiceError()
     scope["state"]["error_code"] = known.code
+    scope["state"]["error_reason"] = known.reason
     response = error_response(known, scope["state"]["request_id"])
     if known is not error:
         log.error("unhandled_error", exc_info=error)
-    elif response.status_code >= _SERVER_ERROR and not isinstance(known, Overloaded):
+    elif response.status_code >= _SERVER_ERROR and not isinstance(known, _SHED):
         # Ours to answer for, so with its cause. Overload has none, and no time to tell it.
         log.warning("request_failed", code=known.code, exc_info=error)
     await response(scope, receive, send)

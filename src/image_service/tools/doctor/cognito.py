@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from image_service.adapters.cognito.verifier import download_keys, usable_keys
+from image_service.adapters.cognito.jwks import download_keys, usable_keys
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 from image_service.tools.doctor.http_faults import what_failed
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
-from pathlib import Path
 from typing import NamedTuple
+
+from tests import commands
 
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
@@ -54,17 +53,9 @@ async def local_stack(emulator: str, issuer: LocalIssuer, unique: str) -> dict[s
 
 
 async def run(environment: dict[str, str], *options: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "image-service"),
-        *("doctor", *options),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert err == b""
-    assert process.returncode is not None
-    return process.returncode, out.decode()
+    ended = await commands.run(environment, "doctor", *options)
+    assert ended.err == ""
+    return ended.status, ended.out
 
 
 async def doctor(environment: dict[str, str], *options: str) -> Told:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from tests import commands
+from tests.commands import Ended
 from tests.container.metric_filters import values
 from tests.contract.samples import make_image
 from tests.integration.test_reconcile import plant_missing_pointer, plant_orphaned_pointers
@@ -23,12 +23,6 @@ from image_service.services.outbox import MAX_TRIES
 from image_service.tools.reconcile.findings import FaultKind
 
 USER = "auth0|a.b@c:d"
-
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -50,16 +44,7 @@ def environment(world: World, dynamodb_endpoint: str, s3_endpoint: str) -> dict[
 
 
 async def reconcile(environment: dict[str, str], *options: str) -> Ended:
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "image-service"),
-        *("reconcile", *options),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return await commands.run(environment, "reconcile", *options)
 
 
 def last_line(ended: Ended) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class JwksServer:
         self.delay = 0.0
         self.drip = 0.0  # seconds between one byte of an answer and the next
         self.hang_up = False  # close the connection instead of answering
+        self.answering = asyncio.Event()  # cleared, it takes requests and says nothing
+        self.answering.set()
         self.requests = 0
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -42,6 +44,7 @@ class JwksServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
+        self.answering.set()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -60,6 +63,7 @@ class JwksServer:
             await reader.readuntil(b"\r\n\r\n")
             self.requests += 1
             await asyncio.sleep(self.delay)
+            await self.answering.wait()
             if not self.hang_up:
                 for piece in self._pieces():
                     writer.write(piece)

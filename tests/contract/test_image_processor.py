@@ -142,16 +142,16 @@ async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not(
     large = pictures.encode(blank, "PNG", compress_level=1)
     small = pictures.png(300, 200)
     source = await processor.inspect(large)
-    started = time.monotonic()
+    used = time.process_time()
     await processor.process(large, source)
-    whole = time.monotonic() - started
+    whole = time.process_time() - used
     working = asyncio.create_task(processor.process(large, source))
     await asyncio.sleep(0.02)
-    started = time.monotonic()
+    used = time.process_time()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    assert time.monotonic() - started < whole / 2
+    assert time.process_time() - used < whole / 2
     assert (await processor.process(small, await processor.inspect(small))).main.width == 300
 
 

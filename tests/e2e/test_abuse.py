@@ -107,7 +107,7 @@ def test_a_hostile_form_is_refused(host: str, bearer: str, body: bytes):
         answer = post(host, bearer, body)
         assert answer.status == 400
         assert answer.code in {"MALFORMED_BODY", "VALIDATION_FAILED", "INVALID_FILE_TYPE"}
-    assert time.monotonic() - started_at < 15
+    assert time.monotonic() - started_at < 60
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,15 +18,23 @@ from tests.e2e.test_dev import token
 
 pytestmark = pytest.mark.e2e
 
-DRAIN_SECONDS = 2.0
+LONG_SECONDS = 120  # longer than anything here is waited for
 READY = request_head("GET", "/health/ready", "Connection: close")
 
 
 @pytest.fixture
 def server(state_dir: Path) -> Iterator[Running]:
+    """Serves on for long after the first signal."""
+    with draining(state_dir, LONG_SECONDS) as running:
+        yield running
+
+
+@contextmanager
+def draining(state_dir: Path, seconds: float, **environment: str) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
-        IMAGE_SERVICE_DRAIN_SECONDS=str(DRAIN_SECONDS),
+        IMAGE_SERVICE_DRAIN_SECONDS=str(seconds),
+        **environment,
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running
@@ -33,15 +42,16 @@ def server(state_dir: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def host(server: Running) -> str:
+    return address(server)
+
+
+def address(server: Running) -> str:
     return urlsplit(server.wait_for(r"(http://\S+)/docs")[1]).netloc
 
 
 def wait_until_draining(host: str) -> None:
-    for _ in range(50):
-        if exchange(host, READY).status == 503:
-            return
+    while exchange(host, READY).status != 503:  # until the test's time is up
         time.sleep(0.01)
-    pytest.fail("still ready")
 
 
 def test_it_serves_on_while_it_says_that_it_is_not_ready(
@@ -49,10 +59,8 @@ def test_it_serves_on_while_it_says_that_it_is_not_ready(
 ):
     bearer = f"Authorization: Bearer {token(state_dir)}"
     assert exchange(host, READY).status == 200
-    stopped_at = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     wait_until_draining(host)
-    assert time.monotonic() - stopped_at < 0.5
     body = raw_form(('name="file"', PHOTO))
     form = "Content-Type: multipart/form-data; boundary=cut-here"
     length = f"Content-Length: {len(body)}"
@@ -60,13 +68,20 @@ def test_it_serves_on_while_it_says_that_it_is_not_ready(
     assert answer.status == 201
     assert exchange(host, request_head("GET", "/images", bearer)).status == 200
     assert exchange(host, request_head("GET", "/health/live")).status == 200
-    assert server.process.wait(30) == 0
-    assert DRAIN_SECONDS <= time.monotonic() - stopped_at < DRAIN_SECONDS + 8
+    assert server.process.poll() is None
 
 
-def test_an_upload_on_its_way_is_finished(server: Running, host: str, state_dir: Path):
+def test_it_goes_once_its_time_is_up(state_dir: Path):
+    with draining(state_dir, 1) as server:
+        stopped_at = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        assert time.monotonic() - stopped_at >= 1
+
+
+def test_an_upload_on_its_way_is_finished(state_dir: Path):
     body = raw_form(('name="file"', PHOTO))
-    with connection(host) as made:
+    with draining(state_dir, 0.5) as server, connection(address(server)) as made:
         made.sendall(
             request_head(
                 *("POST", "/images", f"Authorization: Bearer {token(state_dir)}"),
@@ -75,21 +90,19 @@ def test_an_upload_on_its_way_is_finished(server: Running, host: str, state_dir:
             )
         )
         made.sendall(body[:500])
-        wait_until_served(host)
+        wait_until_served(address(server))
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("Shutting down")
         made.sendall(body[500:])
         answer = receive(made)
-    assert answer.status == 201
-    assert "connection: close" in answer.head
-    assert server.process.wait(30) == 0
+        assert answer.status == 201
+        assert "connection: close" in answer.head
+        assert server.process.wait(60) == 0
 
 
 def test_an_upload_that_does_not_come_in_time_is_told_so(state_dir: Path):
-    settings = {"DRAIN_SECONDS": "0", "SHUTDOWN_SECONDS": "1"}
-    environment = {f"IMAGE_SERVICE_{name}": value for name, value in settings.items()}
-    with started("dev", "--port", "0", "--state-dir", str(state_dir), **environment) as server:
-        host = urlsplit(server.wait_for(r"(http://\S+)/docs")[1]).netloc
+    with draining(state_dir, 0, IMAGE_SERVICE_SHUTDOWN_SECONDS="1") as server:
+        host = address(server)
         with connection(host) as made:
             made.sendall(
                 request_head(
@@ -117,7 +130,5 @@ def wait_until_served(host: str) -> None:
 def test_a_second_signal_cuts_the_serving_short(server: Running, host: str):
     server.process.send_signal(signal.SIGTERM)
     wait_until_draining(host)
-    again_at = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(30) == 0
-    assert time.monotonic() - again_at < DRAIN_SECONDS
+    assert server.process.wait(LONG_SECONDS / 2) == 0

@@ -37,6 +37,9 @@ def events(running: Running) -> list[dict[str, object]]:
     return [json.loads(line) for line in running.output if line.startswith("{")]
 
 
+LONG_SECONDS = 120
+
+
 @pytest.fixture
 def ops_port() -> int:
     return free_port()
@@ -48,6 +51,7 @@ def server(state_dir: Path, ops_port: int) -> Iterator[Running]:
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_OPS_PORT=str(ops_port),
         IMAGE_SERVICE_DRAIN_SECONDS="1.5",
+        IMAGE_SERVICE_SHUTDOWN_SECONDS=str(LONG_SECONDS),
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running
@@ -102,12 +106,11 @@ def test_metrics_are_read_to_the_last_while_it_goes(
         finishing = Samples(scraper.get(metrics).text)
         made.sendall(body[500:])
         assert receive(made).status == 201
-        stopping_at = time.monotonic()
-        assert server.process.wait(30) == 0
+        # The scraper's connection is still there; the server doesn't wait for it.
+        assert server.process.wait(LONG_SECONDS / 2) == 0
     for samples in (draining, finishing):
         assert samples("uploads_in_flight") == 1
         assert samples("http_requests_in_progress") == 1
-    assert time.monotonic() - stopping_at < 10
     with pytest.raises(httpx.ConnectError):
         scrape(ops_port)
 
@@ -176,7 +179,7 @@ def test_it_is_ready_from_when_it_has_started(emulator: str):
     port = free_port()
     answers: list[int | None] = []
     with serving(port, emulator, IMAGE_SERVICE_OPS_PORT="0") as server:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 60
         while answers[-5:] != [200] * 5 and time.monotonic() < give_up:
             try:
                 answers.append(httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code)
@@ -198,9 +201,8 @@ def test_a_flood_of_probes_asks_the_systems_once_a_second(server: Running, url: 
     before = asked(scrape(ops_port))
     started_at, probes = time.monotonic(), 0
     with httpx.Client() as prober:
-        while time.monotonic() - started_at < 2.5:
+        while time.monotonic() - started_at < 2.5 or probes <= 20:
             assert prober.get(f"{url}/health").status_code == 200
             probes += 1
     seconds = time.monotonic() - started_at
-    assert probes > 20
     assert 2 <= asked(scrape(ops_port)) - before <= seconds + 1

@@ -38,11 +38,11 @@ from image_service.pictures import VipsProcessor
 async def test_size_is_refused_from_the_header(
     processor: VipsProcessor, data: bytes, size: tuple[int, int]
 ) -> None:
-    started = time.perf_counter()
+    used = time.process_time()
     with pytest.raises(InvalidDimensions) as refusal:
         await processor.inspect(data)
     assert refusal.value.details["measured"] == {"width": size[0], "height": size[1]}
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - used < 1
 
 
 def test_nothing_is_set_aside_for_them() -> None:
@@ -104,6 +104,6 @@ async def test_a_jpeg_of_countless_scans_is_refused(processor: VipsProcessor) ->
     scan = data.index(b"\xff\xda")
     following = data.index(b"\xff\xc4", scan)
     data = data[:scan] + data[scan:following] * 2000 + data[following:]
-    started = time.perf_counter()
+    used = time.process_time()
     await refuse(processor, data)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - used < 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -110,20 +109,19 @@ async def test_a_batch_whose_answers_trickle_in_is_given_up() -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             await reader.read(1 << 16)
-            for _ in range(20):
+            while not reader.at_eof():
                 await asyncio.sleep(0.15)
                 writer.write(b"*1\r\n*2\r\n:1\r\n:1\r\n")
+                await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(trickle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    started = time.perf_counter()
     async with server, open_redis(f"redis://127.0.0.1:{port}", within=0.2) as link:
         windows = RedisWindows(link)
         hits = (windows.hit("user", MINUTE) for _ in range(20))
         answers = await asyncio.gather(*hits, return_exceptions=True)
     assert all(isinstance(one, DependencyUnavailable) for one in answers)
-    assert time.perf_counter() - started < 1.5
 
 
 async def test_who_gives_up_leaves_the_others_their_answers(

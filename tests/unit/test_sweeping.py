@@ -99,7 +99,7 @@ async def test_the_worker_sweeps_what_is_an_hour_old_and_leaves_what_may_be_unde
     )
     worker = parts.worker()
     worker.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while old.id in parts.table.intents:  # noqa: ASYNC110 # a plain dict can't be waited for
             await asyncio.sleep(0.01)
     await worker.aclose()
@@ -123,7 +123,7 @@ async def test_a_sweep_that_has_to_wait_holds_up_no_deletion(parts: Parts):
     parts.cdn.invalidate = invalidate  # type: ignore[method-assign] # to wait for it
     worker = parts.worker()
     worker.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await sweeping.wait()
         work = Clearing(Step.EDGES, (Deletion.of(make_image()),))
         await parts.outbox.add(OutboxEntry.new(work, NOW))

@@ -111,10 +111,10 @@ def test_a_picture_is_stopped_while_it_is_computed() -> None:
         with steps.stoppable(endless):
             endless.avg()
 
-    started = time.monotonic()
+    used = time.process_time()  # of all threads; to its end it takes half a minute
     with Steps(0.1) as steps, pytest.raises(ProcessingFailed, match="took too long"):
         steps.run(compute, steps)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - used < 5
 
 
 def test_a_failure_of_libvips_is_a_failure_to_process() -> None:

@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# Tests run side by side, more of them than there are cores, because they wait more than they
-# work; WORKERS=0 runs them one by one. A file stays together, and so do the servers it starts.
-WORKERS ?= 4
+# Tests run side by side; WORKERS=0 runs them one by one. A file stays together, and so do the
+# servers it starts. Each worker costs some 15 s of CPU before its first test, which only tests
+# that mostly wait are worth.
+WORKERS ?= 2
+test-e2e test-integration: WORKERS = 4
 
 BIN := $(VENV)/bin
 TYPESCRIPT := examples/typescript
@@ -28,8 +30,8 @@ LOCK = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --quie
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-integration test-proof test-chaos soak lint format bench bench-smoke bench-requests openapi \
-	docs docs-check docs-lint test-examples \
+.PHONY: help setup run test coverage test-unit test-e2e test-integration test-bare test-proof test-chaos soak lint \
+	format bench bench-smoke bench-requests openapi docs docs-check docs-lint test-examples \
 	check-ops audit terraform-check lock clean
 
 help: ## List the targets
@@ -41,16 +43,25 @@ setup: $(INSTALLED) ## Make .venv with everything in it (other targets do it the
 run: $(RUNNABLE) ## Run the whole service on embedded parts; ARGS="--port 9000" passes options
 	@exec $(BIN)/image-service dev $(ARGS)
 
-test: $(INSTALLED) ## Run all tests on the embedded emulator; ARGS="-k tags" selects
+test: $(INSTALLED) ## Run the tests of the inner loop, which need nothing else; ARGS="-k tags" selects
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+
+coverage: $(INSTALLED) ## The same, with the lines and branches that they reach
 	$(BIN)/pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 test-unit: $(INSTALLED) ## Run the tests that need no server; seconds
 	$(BIN)/pytest tests/unit $(ARGS)
 
-test-integration: $(INTEGRATION) ## Run the storage suites on real engines, and behind nginx (needs Java, npm, nginx)
+test-e2e: $(INSTALLED) ## Run the tests of the running server over HTTP, minutes (needs curl, redis-server)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --ignore tests/e2e/test_getting_started.py tests/e2e $(ARGS)
+
+test-integration: $(INTEGRATION) ## Run races, faults and storage suites on real engines (needs Java, npm, nginx, redis-server)
 	tests/fetch_dynamodb_local.sh
 	IMAGE_SERVICE_TEST_ENGINES=real $(BIN)/pytest $(SIDE_BY_SIDE) \
 		tests/contract tests/integration tests/e2e/test_early_answers.py $(ARGS)
+
+test-bare: ## Prove `make run` and `make test` on a bare machine; ARGS="--pip 23.0.1" takes that pip
+	$(PYTHON) tests/bare.py $(ARGS)
 
 test-proof: $(INSTALLED) ## Faults, kills, races, Schemathesis and fuzzing, a few minutes of each
 	$(BIN)/pytest tests/chaos tests/fuzz $(ARGS)

@@ -61,85 +61,94 @@ async def test_a_slow_one(redis_url: str):
     assert "calls end after 1e-09 s" in told.detail
 
 
-if redis_server.is_own_process():
+@pytest.fixture
+def own() -> Iterator[redis_server.OwnRedis]:
+    with redis_server.own_redis() as server:
+        yield server
 
-    @pytest.fixture
-    def own() -> Iterator[redis_server.OwnRedis]:
-        with redis_server.own_redis() as server:
-            yield server
 
-    def poor(server: redis_server.OwnRedis, *rights: str) -> str:
-        """The URL for a user who may do no more."""
-        with redis.Redis(port=server.port) as client:
-            client.execute_command("ACL", "SETUSER", "poor", "on", ">planted", *rights)
-        return f"redis://poor:planted@127.0.0.1:{server.port}"
+def poor(server: redis_server.OwnRedis, *rights: str) -> str:
+    """The URL for a user who may do no more."""
+    with redis.Redis(port=server.port) as client:
+        client.execute_command("ACL", "SETUSER", "poor", "on", ">planted", *rights)
+    return f"redis://poor:planted@127.0.0.1:{server.port}"
 
-    def make_replica(server: redis_server.OwnRedis) -> None:
-        with redis.Redis(port=server.port) as client:
-            client.execute_command("REPLICAOF", "127.0.0.1", "9")
 
-    def restart_in_cluster_mode(server: redis_server.OwnRedis, directory: Path) -> None:
-        server.kill()
-        options = f"--bind 127.0.0.1 --port {server.port} --dir {directory} --cluster-enabled yes"
-        server.process = subprocess.Popen(
-            ["redis-server", *options.split(" ")], stdout=subprocess.DEVNULL
-        )
-        patience = redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 100)
-        with redis.Redis(port=server.port, retry=patience) as client:
-            client.ping()
+def make_replica(server: redis_server.OwnRedis) -> None:
+    with redis.Redis(port=server.port) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", "9")
 
-    async def test_looking_changes_no_key(own: redis_server.OwnRedis):
-        with redis.Redis(port=own.port) as client:
-            before = client.info()["rdb_changes_since_last_save"]
-            assert (await look(own.url)).verdict is Verdict.OK
-            assert client.info()["rdb_changes_since_last_save"] == before
 
-    async def test_a_replica(own: redis_server.OwnRedis):
-        make_replica(own)
-        told = await look(own.url)
+def restart_in_cluster_mode(server: redis_server.OwnRedis, directory: Path) -> None:
+    server.kill()
+    options = f"--bind 127.0.0.1 --port {server.port} --dir {directory} --cluster-enabled yes"
+    server.process = subprocess.Popen(
+        ["redis-server", *options.split(" ")], stdout=subprocess.DEVNULL
+    )
+    patience = redis.retry.Retry(redis.backoff.ConstantBackoff(0.1), 100)
+    with redis.Redis(port=server.port, retry=patience) as client:
+        client.ping()
+
+
+async def test_looking_changes_no_key(own: redis_server.OwnRedis):
+    with redis.Redis(port=own.port) as client:
+        before = client.info()["rdb_changes_since_last_save"]
+        assert (await look(own.url)).verdict is Verdict.OK
+        assert client.info()["rdb_changes_since_last_save"] == before
+
+
+async def test_a_replica(own: redis_server.OwnRedis):
+    make_replica(own)
+    told = await look(own.url)
+    assert told.verdict is Verdict.FAILED
+    assert "is a replica" in told.detail
+
+    silent_on_that = poor(own, "~*", "+@all", "-info")
+    told = await look(silent_on_that)
+    assert (told.verdict, "may be a replica" in told.detail) == (Verdict.WARNING, True)
+    told = await write(silent_on_that)
+    assert (told.verdict, "ReadOnlyError" in told.detail) == (Verdict.FAILED, True)
+    assert told.remedy == "name the primary endpoint in IMAGE_SERVICE_REDIS_URL"
+
+
+async def test_in_cluster_mode(own: redis_server.OwnRedis, tmp_path: Path):
+    restart_in_cluster_mode(own, tmp_path)
+    told = await look(own.url)
+    assert (told.verdict, "cluster mode" in told.detail) == (Verdict.FAILED, True)
+
+
+async def test_a_user_who_may_ping_only(own: redis_server.OwnRedis):
+    url = poor(own, "+ping", "+info")
+    for told in (await look(url), await write(url)):
         assert told.verdict is Verdict.FAILED
-        assert "is a replica" in told.detail
+        assert "refuses what the service does (NoPermissionError)" in told.detail
+        assert "+@scripting" in (told.remedy or "")
 
-        silent_on_that = poor(own, "~*", "+@all", "-info")
-        told = await look(silent_on_that)
-        assert (told.verdict, "may be a replica" in told.detail) == (Verdict.WARNING, True)
-        told = await write(silent_on_that)
-        assert (told.verdict, "ReadOnlyError" in told.detail) == (Verdict.FAILED, True)
-        assert told.remedy == "name the primary endpoint in IMAGE_SERVICE_REDIS_URL"
 
-    async def test_in_cluster_mode(own: redis_server.OwnRedis, tmp_path: Path):
-        restart_in_cluster_mode(own, tmp_path)
-        told = await look(own.url)
-        assert (told.verdict, "cluster mode" in told.detail) == (Verdict.FAILED, True)
+async def test_a_user_with_the_rights_that_are_told(own: redis_server.OwnRedis):
+    rights = "+@scripting +@read +@write +time +ping +select +info"
+    url = poor(own, "~user:*", "~image:*", *rights.split(" "))
+    assert (await look(url)).verdict is Verdict.OK
+    assert (await write(url)).verdict is Verdict.OK
+    assert its_keys(own.url) == []
 
-    async def test_a_user_who_may_ping_only(own: redis_server.OwnRedis):
-        url = poor(own, "+ping", "+info")
-        for told in (await look(url), await write(url)):
-            assert told.verdict is Verdict.FAILED
-            assert "refuses what the service does (NoPermissionError)" in told.detail
-            assert "+@scripting" in (told.remedy or "")
 
-    async def test_a_user_with_the_rights_that_are_told(own: redis_server.OwnRedis):
-        rights = "+@scripting +@read +@write +time +ping +select +info"
-        url = poor(own, "~user:*", "~image:*", *rights.split(" "))
-        assert (await look(url)).verdict is Verdict.OK
-        assert (await write(url)).verdict is Verdict.OK
-        assert its_keys(own.url) == []
+async def test_a_user_without_one_command_of_the_scripts(own: redis_server.OwnRedis):
+    url = poor(own, "~*", "+@all", "-sadd")
+    assert (await look(url)).verdict is Verdict.OK  # it changes nothing, so it can't tell
+    assert (await write(url)).verdict is Verdict.FAILED
 
-    async def test_a_user_without_one_command_of_the_scripts(own: redis_server.OwnRedis):
-        url = poor(own, "~*", "+@all", "-sadd")
-        assert (await look(url)).verdict is Verdict.OK  # it changes nothing, so it can't tell
-        assert (await write(url)).verdict is Verdict.FAILED
 
-    async def test_one_that_is_full(own: redis_server.OwnRedis):
-        with redis.Redis(port=own.port) as client:
-            client.config_set("maxmemory", 1)
-            client.config_set("maxmemory-policy", "noeviction")
-        told = await write(own.url)
-        assert (told.verdict, "OutOfMemoryError" in told.detail) == (Verdict.FAILED, True)
-        assert "maxmemory-policy" in (told.remedy or "")
+async def test_one_that_is_full(own: redis_server.OwnRedis):
+    with redis.Redis(port=own.port) as client:
+        client.config_set("maxmemory", 1)
+        client.config_set("maxmemory-policy", "noeviction")
+    told = await write(own.url)
+    assert (told.verdict, "OutOfMemoryError" in told.detail) == (Verdict.FAILED, True)
+    assert "maxmemory-policy" in (told.remedy or "")
 
-    async def test_a_wrong_password(own: redis_server.OwnRedis):
-        poor(own, "+@all")
-        told = await look(f"redis://poor:planted-wrong@127.0.0.1:{own.port}")
-        assert told.detail == f"127.0.0.1:{own.port} refuses the password"
+
+async def test_a_wrong_password(own: redis_server.OwnRedis):
+    poor(own, "+@all")
+    told = await look(f"redis://poor:planted-wrong@127.0.0.1:{own.port}")
+    assert told.detail == f"127.0.0.1:{own.port} refuses the password"

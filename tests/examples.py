@@ -1,8 +1,7 @@
-"""The examples of docs/getting-started.md, as commands.
+"""The examples of docs/getting-started, as commands.
 
-Python's are always run, those in curl where jq and a curl that is new enough are there. All are
-with IMAGE_SERVICE_TEST_EXAMPLES=all, as `make test-examples` has it once it has compiled
-TypeScript's; then what is missing fails.
+Python's are always run, all of them with IMAGE_SERVICE_TEST_EXAMPLES=all, as `make test-examples`
+has it, which compiles TypeScript's; then what is missing fails.
 """
 
 from __future__ import annotations
@@ -15,30 +14,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-_EXAMPLES = Path(__file__).parent.parent / "examples"
-_OLDEST_CURL = (7, 84)  # knows %header{}
+_ROOT = Path(__file__).parent.parent
+_EXAMPLES = _ROOT / "examples"
 _SECONDS = 90
+_BLOCK = re.compile(
+    r"(?:<!-- made from (\S+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 TOURS = {
     "python": [sys.executable, str(_EXAMPLES / "python/tour.py")],
     "curl": ["bash", str(_EXAMPLES / "curl/tour.sh")],
     "typescript": ["node", str(_EXAMPLES / "typescript/build/tour.js")],
 }
-FIRST_UPLOAD = _EXAMPLES / "curl/upload.sh"
-
-
-def _has_curl() -> bool:
-    if not all(map(shutil.which, ("bash", "curl", "jq"))):
-        return False
-    version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True)
-    found = re.match(r"curl (\d+)\.(\d+)", version.stdout)
-    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST_CURL
+FIRST_UPLOADS = {
+    "python": [sys.executable, str(_EXAMPLES / "python/upload.py")],
+    "curl": ["sh", str(_EXAMPLES / "curl/upload.sh")],
+    "typescript": ["node", str(_EXAMPLES / "typescript/build/upload.js")],
+}
 
 
 def languages() -> list[str]:
     """Those to run the examples in."""
-    if os.environ.get("IMAGE_SERVICE_TEST_EXAMPLES") == "all":
-        return list(TOURS)
-    return ["python", "curl"] if _has_curl() else ["python"]
+    return list(TOURS) if os.environ.get("IMAGE_SERVICE_TEST_EXAMPLES") == "all" else ["python"]
 
 
 def described() -> str:
@@ -46,6 +42,47 @@ def described() -> str:
     missing = [language for language in TOURS if language not in run]
     rest = f"; {', '.join(missing)}: make test-examples" if missing else ""
     return f"examples: {', '.join(run)}{rest}"
+
+
+def read(page: str) -> tuple[list[str], dict[str, str]]:
+    """What the page has one type in, and what it has one copy, by the file it belongs to."""
+    typed: list[str] = []
+    copied: dict[str, str] = {}
+    for source, language, text in _BLOCK.findall(
+        (_ROOT / "docs/getting-started" / page).read_text()
+    ):
+        file = source.partition("#")[0]
+        if not file:
+            assert language == "sh"
+            typed.append(text)
+        elif Path(file).stem != "upload":
+            copied[file] = copied.get(file, "") + text + "\n"
+    return typed, copied
+
+
+def follow(language: str, url: str, state_dir: Path, folder: Path) -> list[str]:
+    """Do as the page says, word for word, in a checkout with a photo; the lines printed."""
+    typed, copied = read(f"{language}.md")
+    shutil.copytree(
+        _EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns("build", "node_modules")
+    )
+    for file, text in copied.items():
+        (folder / file).write_text(text)
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".image-service").symlink_to(state_dir)
+    script = "".join(typed)
+    assert script.count("http://127.0.0.1:8000") == 1
+    done = subprocess.run(
+        ["/bin/sh", "-eu"],
+        input=script.replace("http://127.0.0.1:8000", url),
+        cwd=folder,
+        env={**os.environ, "PATH": f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 async def tour(language: str, url: str, token: str, photo: Path) -> list[str]:

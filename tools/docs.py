@@ -14,20 +14,32 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from runpy import run_path
 from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import MethodNotAllowed, RouteNotFound, answer_for, envelope
+from image_service.api.schemas import IMAGE_EXAMPLE
 from image_service.cli import cli
 from image_service.settings import ENV_PREFIX, Settings
+from tools.guides import GUIDES, guide_file, rendered
 
 ROOT = Path(__file__).parent.parent
 OPENAPI = Path("docs/openapi.json")
+CODE_SAMPLES = Path("src/image_service/api/static/code-samples.json")
+SAMPLES = {
+    "curl": Path("examples/curl/upload.sh"),
+    "Python": Path("examples/python/upload.py"),
+    "TypeScript": Path("examples/typescript/upload.ts"),
+}
 PAGES = (
     Path("docs/errors.md"),
     Path("docs/getting-started.md"),
+    Path("docs/getting-started/curl.md"),
+    Path("docs/getting-started/python.md"),
+    Path("docs/getting-started/typescript.md"),
     Path("docs/settings.md"),
 )
 REMEDY = "is not what the code and the examples make it: run `make docs` and commit the result"
@@ -45,9 +57,12 @@ def made() -> dict[Path, str]:
         "error-table": "\n".join(error_table()),
         "error-samples": "\n\n".join(error_samples(json.loads(document))),
         "settings-table": "\n".join(settings_table()),
+        "html-tile": html("tile"),
+        "html-picture": html("whole"),
     }
     pages = {page: filled((ROOT / page).read_text(), tables) for page in PAGES}
-    return {OPENAPI: document, **pages}
+    served = {guide_file(page): rendered(page, pages[page]) for page in GUIDES}
+    return {CODE_SAMPLES: code_samples(), OPENAPI: document, **pages, **served}
 
 
 def stale() -> dict[Path, str]:
@@ -62,6 +77,22 @@ def stale() -> dict[Path, str]:
 def openapi() -> str:
     """What `image-service openapi` prints."""
     return CliRunner().invoke(cli, ["openapi"], catch_exceptions=False).stdout
+
+
+def code_samples() -> str:
+    """The first upload in three languages, which the document shows beside the route."""
+    samples = [
+        {"lang": language, "label": language, "source": (ROOT / path).read_text()}
+        for language, path in SAMPLES.items()
+    ]
+    return json.dumps(samples, indent=2) + "\n"
+
+
+def html(function: str) -> str:
+    """What a function of the examples makes of the document's image."""
+    shown = run_path(str(ROOT / "examples/python/picture.py"))[function](IMAGE_EXAMPLE)
+    broken = re.sub(r" (srcset|sizes|width|alt|style)=", r"\n     \1=", shown)
+    return f"```html\n{broken}\n```"
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
@@ -166,13 +197,15 @@ def values_of(field: Mapping[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    outdated = stale()
-    for path, text in outdated.items():
-        if arguments == ["--check"]:
-            sys.stderr.write(f"{path} {REMEDY}\n")
-        else:
+    if arguments == ["--check"]:
+        outdated = stale()
+        sys.stderr.writelines(f"{path} {REMEDY}\n" for path in outdated)
+        return 1 if outdated else 0
+    while outdated := stale():  # twice where samples change, which the document shows
+        for path, text in outdated.items():
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / path).write_text(text)
-    return 1 if outdated and arguments else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -58,6 +58,17 @@ upload() {
 }
 # endregion
 
+# region: show
+# tile: the image in $body as a square tile of a gallery; the browser takes the file that fits its
+# screen. The thumbnail is a square crop, the main picture is the whole: object-fit crops it alike.
+tile() {
+    jq -r '"<img src=\"\(.thumbnailUrl)\" " +
+        "srcset=\"\(.thumbnailUrl) \(.thumbnailWidth)w, \(.imageUrl) \(.width)w\" sizes=\"200px\" " +
+        "width=\"200\" height=\"200\" alt=\"\(.altText // "" | @html)\" loading=\"lazy\" " +
+        "style=\"object-fit: cover; background: \(.dominantColor)\">"' "$body"
+}
+# endregion
+
 # region: pages
 # all_images [QUERY]: newest first, an image a line. The query stays the same throughout.
 all_images() {
@@ -102,12 +113,13 @@ usage() {
 # endregion
 
 # region: tour
-upload "$1" -F title='Castle gate' -F albumId=castle
+upload "$1" -F title='Castle gate' -F albumId=castle -F altText='A "gate" & towers'
 id=$(jq -r .id "$body")
 echo "stored $id"
 
 # From the CDN: no token.
 curl -sSf "$(jq -r .imageUrl "$body")" -o /dev/null -w 'picture %{content_type} %{size_download}\n'
+echo "tile $(tile)"
 
 all_images 'albumId=castle&limit=2' | jq -r '"listed \(.id)"'
 

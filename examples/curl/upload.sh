@@ -1,2 +1,3 @@
 curl -sS "$IMAGES_URL/images" -H "Authorization: Bearer $IMAGES_TOKEN" \
-    -F file=@photo.jpg -F title='Castle gate'
+    -H "Idempotency-Key: $(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" \
+    -F file=@photo.jpg -F title='Castle gate' -F tags=castle -F tags=medieval

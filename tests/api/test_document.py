@@ -230,10 +230,18 @@ async def test_the_documented_schema_fits_an_answer(
     assert set(page_schema["required"]) == set(page)
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+GUIDES = (
+    "/docs/getting-started",
+    *(f"/docs/getting-started/{language}" for language in ("curl", "python", "typescript")),
+    "/docs/errors",
+)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc", *GUIDES])
 async def test_the_pages_load_nothing_from_another_host(anonymous: httpx.AsyncClient, page: str):
     response = await anonymous.get(page)
-    for source in re.findall(r'(?:src|href)="([^"]+)"', response.text):
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    for source in re.findall(r'(?:\ssrc|<link [^>]*href)="([^"]+)"', response.text):
         if source.startswith("data:"):
             continue
         assert source.startswith("/")
@@ -243,3 +251,25 @@ async def test_the_pages_load_nothing_from_another_host(anonymous: httpx.AsyncCl
     policy = response.headers["content-security-policy"]
     assert "http" not in policy
     assert "script-src 'self';" in policy
+
+
+async def test_the_guides_are_linked_and_their_links_lead_somewhere(
+    anonymous: httpx.AsyncClient, document: dict[str, Any]
+):
+    linked = set(re.findall(r"\]\((/[^)]+)\)", document["info"]["description"]))
+    assert {"/docs/getting-started", "/docs/errors"} <= linked
+    pages = {path: (await anonymous.get(path)).text for path in GUIDES}
+    for text in pages.values():
+        linked |= set(re.findall(r'<a href="(/[^"]+)"', text))
+    assert set(GUIDES) <= {link.partition("#")[0] for link in linked}
+    for link in linked:
+        path, _, heading = link.partition("#")
+        assert (await anonymous.get(path)).status_code == 200
+        assert not heading or f'id="{heading}"' in pages[path]
+
+
+async def test_the_upload_is_shown_in_three_languages(document: dict[str, Any]):
+    samples = document["paths"]["/images"]["post"]["x-codeSamples"]
+    assert [sample["lang"] for sample in samples] == ["curl", "Python", "TypeScript"]
+    for sample in samples:
+        assert "IMAGES_TOKEN" in sample["source"]

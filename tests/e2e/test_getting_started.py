@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
+from runpy import run_path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 from tests import examples
 from tests.api.photos import photo, upload
 from tests.e2e.conftest import Running, started
@@ -57,16 +60,53 @@ async def user(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def test_the_first_upload(url: str, token: str, picture: Path):
+@in_every_language
+def test_the_first_upload(language: str, url: str, token: str, picture: Path):
     done = subprocess.run(
-        ["/bin/sh", str(examples.FIRST_UPLOAD)],
+        examples.FIRST_UPLOADS[language],
         cwd=picture.parent,
         env={**os.environ, "IMAGES_URL": url, "IMAGES_TOKEN": token},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert httpx.get(json.loads(done.stdout)["imageUrl"]).headers["content-type"] == "image/webp"
+    [image_url] = re.findall(r"http[^\s\"]+/images/[^\s\"/]+/[^\s\"/]+\.webp", done.stdout)
+    assert httpx.get(image_url).headers["content-type"] == "image/webp"
+
+
+@in_every_language
+def test_the_page_word_for_word(language: str, url: str, state_dir: Path, picture: Path):
+    lines = examples.follow(language, url, state_dir, picture.parent)
+    [stored] = [line.removeprefix("stored ") for line in lines if line.startswith("stored ")]
+    assert f"listed {stored}" in lines
+    assert "version 2 night" in lines
+    if language == "typescript":  # made from the running service, as the page says
+        types = "examples/typescript/api.d.ts"
+        assert (picture.parent / types).read_text() == (docs.ROOT / types).read_text()
+
+
+class ImageTag(HTMLParser):
+    """The attributes of the one `<img>` of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.attributes: dict[str, str | None] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag == "img"
+        assert not self.attributes
+        self.attributes = dict(attrs)
+
+
+async def test_a_srcset_says_how_wide_its_files_are(url: str, token: str):
+    picture = run_path(str(docs.ROOT / "examples/python/picture.py"))
+    async with user(url, token) as client:
+        tile = ImageTag(picture["tile"](await upload(client))).attributes
+        for candidate in str(tile["srcset"]).split(", "):
+            file, _, width = candidate.partition(" ")
+            stored = await client.get(file, headers={"Authorization": ""})
+            assert f"{Image.open(BytesIO(stored.content)).width}w" == width
 
 
 @in_every_language
@@ -77,7 +117,10 @@ async def test_the_tour(language: str, url: str, token: str, picture: Path):
         left = (await client.get("/images")).json()["images"]
     stored = lines[0].removeprefix("stored ")
     assert re.fullmatch(r"picture image/webp \d{3,}", lines[1])
-    assert lines[2:] == [
+    tag = ImageTag(lines[2].removeprefix("tile ")).attributes
+    assert tag["alt"] == 'A "gate" & towers'
+    assert re.fullmatch(r"http\S+\.webp 400w, http\S+\.webp 640w", str(tag["srcset"]))
+    assert lines[3:] == [
         *(f"listed {image_id}" for image_id in (stored, *reversed(before))),
         "version 2 night",
         "images 5",
@@ -115,7 +158,7 @@ async def test_refused_and_lost_answers_store_nothing_twice(
         lines = await examples.tour(language, proxy.url, token, picture)
     assert [rule.met for rule in rules] == [1] * len(rules)
     stored = lines[0].removeprefix("stored ")
-    assert lines[2:] == [f"listed {stored}", "version 3 dusk night", "images 1", "images 0"]
+    assert lines[3:] == [f"listed {stored}", "version 3 dusk night", "images 1", "images 0"]
     (first, key), (second, _), _ = posted
     assert {key for _, key in posted} == {key}
     assert second - first >= RETRY_AFTER

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.unit.test_errors import kinds
-from tools import docs
+from tools import docs, guides
 
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import answer_for
 from image_service.settings import Settings
 
 GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)
+LANGUAGES = ("curl", "python", "typescript")
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)")
 
@@ -32,10 +33,27 @@ def is_ours(kind: type) -> bool:
     return kind.__module__.startswith("image_service")
 
 
-def test_the_code_on_the_page_is_that_of_the_examples(repository_root: Path):
-    page = (repository_root / "docs/getting-started.md").read_text()
-    assert len(GENERATED.findall(page)) > 20
-    assert set(re.findall(r"^```(\w+)$", GENERATED.sub("", page), re.MULTILINE)) == {"sh"}
+@pytest.mark.parametrize(("page", "blocks"), [*((name, 10) for name in LANGUAGES), ("", 2)])
+def test_the_code_on_a_page_is_that_of_the_examples(repository_root: Path, page: str, blocks: int):
+    path = f"docs/getting-started/{page}.md" if page else "docs/getting-started.md"
+    text = (repository_root / path).read_text()
+    assert len(GENERATED.findall(text)) == blocks
+    assert set(re.findall(r"^```(\w+)$", GENERATED.sub("", text), re.MULTILINE)) <= {"sh"}
+
+
+def test_a_guide_links_to_guides_and_to_nothing_that_is_not_served():
+    text = (
+        "<!-- made from x -->\n# A & B\n\n## What's this?\n\n"
+        "[a](curl.md) [b](../errors.md#x) [c](../../examples/) [d](https://example.com) [e](#x)\n"
+    )
+    html = guides.rendered(Path("docs/getting-started/python.md"), text)
+    assert "<title>Image Service: A &amp; B</title>" in html
+    assert '<h2 id="whats-this">' in html
+    assert "made from" not in html
+    assert re.findall(r'href="(.*?)"', html.partition("<main>")[2]) == [
+        *("/docs/getting-started/curl", "/docs/errors#x", "https://example.com", "#x"),
+    ]
+    assert " c " in html
 
 
 def test_a_block_is_made_anew_and_its_page_left_alone():

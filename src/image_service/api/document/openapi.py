@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -50,6 +52,7 @@ copy; [Errors](/docs/errors) lists every error with its remedy. The same API as
   `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since 1970) are on every response.
 """
 
+_SAMPLES = Path(__file__).parent.parent / "static/code-samples.json"
 _WITH_RETRY_AFTER = (errors.Unavailable, errors.RateLimitExceeded, errors.IdempotencyInProgress)
 _EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
 
@@ -158,6 +161,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         components.update(deepcopy(REQUEST_SCHEMAS))  # is tidied below
         components["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]  # in the order of an answer
         components["Usage"]["examples"] = schemas.USAGE_EXAMPLES
+        # The upload in three languages, which ReDoc shows beside it; made from examples/.
+        schema["paths"]["/images"]["post"]["x-codeSamples"] = json.loads(_SAMPLES.read_text())
         tidy(schema, _limits(app))
         app.openapi_schema = schema
     return app.openapi_schema

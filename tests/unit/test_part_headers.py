@@ -72,10 +72,31 @@ def test_refuses(raw: bytes) -> None:
         ("filename*=utf-8'en'%E2%82%AC.png; filename=e.png", "€.png"),
         ("filename*=ISO-8859-1''%A3.png", "£.png"),
         ("filename=\"x.png\"; filename*=UTF-8''%FF.png", "x.png"),
-        ("filename=\"x.png\"; filename*=KOI8-R''%A3.png", "x.png"),
+        ("filename=\"x.png\"; filename*=KOI8-R''%A3.png", "ё.png"),
+        ("filename=\"x.png\"; filename*=x-klingon''%A3.png", "x.png"),
+        ("filename=\"x.png\"; filename*=idna''%A3.png", "x.png"),
+        ("filename*=UTF-8''\"%c2%a3%20rates.png\"", "£ rates.png"),
+        ("filename*=\"UTF-8''%c2%a3%20rates.png\"", "£ rates.png"),
+        ("filename*=UTF-8''naïve.png", "naïve.png"),
+        ("filename*0*=UTF-8''na%C3%AF; filename*1*=ve%20; filename*2=\"b;c.png\"", "naïve b;c.png"),
+        ("filename*1=b.png; filename=a.png", "a.png"),
+        ("filename*x=b.png; filename=a.png", "a.png"),
+        ('filename="=?utf-8?B?U3XDnmUuanBn?="', "SuÞe.jpg"),  # Java Mail, .NET
+        ('filename="=?UTF-8?Q?Stra=C3=9Fe_1.jpg?="', "Straße 1.jpg"),
+        ('filename="=?utf-8?q?Stra=C3?= =?utf-8?q?=9Fe?=.jpg"', "Straße.jpg"),
+        ('filename="a =?iso-8859-1?q?=E9?= b.png"', "a é b.png"),
+        ('filename="=?utf-8?B?w?=.png"', "=?utf-8?B?w?=.png"),
+        ('filename="=?utf-8?q?=FF?=.png"', "=?utf-8?q?=FF?=.png"),
+        ('filename="=?x-klingon?q?=E9?=.png"', "=?x-klingon?q?=E9?=.png"),
+        ('filename="=?=.png"', "=?=.png"),
+        ('filename="%E5%9F%8E%20%281%29.png"', "城 (1).png"),  # encodeURIComponent
+        ('filename="%E5%9F%8E(1)+2.png"', "城(1)+2.png"),  # encodeURI
+        ('filename="%FF.png"', "%FF.png"),
+        ('filename="100%.png"', "100%.png"),
+        ('filename="%E5%9F%8E 1.png"', "%E5%9F%8E 1.png"),  # not the whole name
         ('filename="x.png"; filename*=nonsense', "x.png"),
         ('filename="x.png"; filename*=UTF-8\'y.png', "x.png"),
-        (b'filename="caf\xe9.png"', "café.png"),  # not UTF-8
+        (b'filename="caf\xe9 \x96.png"', "café \N{EN DASH}.png"),  # Windows
     ],
 )
 def test_file_names(sent: str | bytes, meant: str | None) -> None:
@@ -89,6 +110,26 @@ def test_a_browsers_name_arrives_as_it_was(name: str) -> None:
 
 @given(
     st.binary()
+    | st.lists(
+        st.sampled_from(
+            [
+                b"filename",
+                b"*",
+                b"0",
+                b"*=",
+                b"''",
+                b"=?",
+                b"utf-8",
+                b"?q?",
+                b"?=",
+                b"%41",
+                b"%FF",
+                b"; ",
+                b'"',
+                b"x",
+            ]
+        )
+    ).map(b"".join)
     | st.lists(st.sampled_from([b";", b'"', b"\\", b"=", b"a", b" ", b"\xff"])).map(b"".join)
 )
 def test_nothing_but_a_value_error(raw: bytes) -> None:
@@ -108,3 +149,13 @@ def test_long_headers_are_read_in_good_time(part: bytes) -> None:
             parse_header(b"x" + part * (8192 // len(part)))
         except ValueError:
             pass
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "part", ["=?a?q?", "=?a?q?b", "=?a?q?b?= ", "%41", "%4", "=?utf-8?b?", "?="]
+)
+def test_long_names_are_read_in_good_time(part: str) -> None:
+    for _ in range(20):
+        name_of(f'filename="{part * (8000 // len(part))}"')
+        name_of("; ".join(f"filename*{number}*={part}" for number in range(400)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from image_service.api.bodies.charsets import decode
 from image_service.api.bodies.part_headers import filename, parse_header
 from image_service.domain.errors import FileTooLarge, MalformedBody, ValidationFailed
 
@@ -71,6 +72,7 @@ class FormParts:
         self._seen: set[str] = set()
         self.data_bytes = 0
         self.complete = False
+        self.in_headers = False
         self._reset_part()
 
     def _reset_part(self) -> None:
@@ -93,6 +95,7 @@ class FormParts:
         if self._count > self._limits.max_parts:
             raise too_many_parts(self._limits)
         self._reset_part()
+        self.in_headers = True
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
         self._count_header_bytes(end - start)
@@ -111,6 +114,7 @@ class FormParts:
         self._header_value.clear()
 
     def headers_finished(self) -> None:
+        self.in_headers = False
         self._refuse_transfer_encoding()
         parameters = self._disposition()
         self._name = parameters["name"].decode(errors="replace")
@@ -127,11 +131,21 @@ class FormParts:
 
     def end(self) -> None:
         if self._name != FILE:
-            try:
-                text = self._text.decode()
-            except UnicodeDecodeError:
-                raise ValidationFailed([(self._name, "is not UTF-8; encode it so")]) from None
-            self._fields.setdefault(self._name, []).append(text)
+            self._fields.setdefault(self._name, []).append(self._decoded())
+
+    def _decoded(self) -> str:
+        """The part's text, in the character set it declares, UTF-8 where it declares none."""
+        try:
+            declared = parse_header(self._headers.get(b"content-type", b""))[1].get("charset")
+            label = declared.decode("latin-1") if declared else "UTF-8"
+            return decode(bytes(self._text), label)
+        except UnicodeDecodeError:
+            fault = f"is not {label}, its charset; encode it as UTF-8"
+        except LookupError:
+            fault = f"has the charset {shown(declared or b'')}, unknown here; encode it as UTF-8"
+        except ValueError:
+            fault = "has a Content-Type that can't be read; leave it out, and encode it as UTF-8"
+        raise ValidationFailed([(self._name, fault)])
 
     def all_ended(self) -> None:
         self.complete = True
@@ -157,8 +171,11 @@ class FormParts:
 
     def _count_header_bytes(self, count: int) -> None:
         self._header_bytes += count
+        self.check_header_bytes(self._header_bytes)
+
+    def check_header_bytes(self, count: int) -> None:
         limit = self._limits.max_part_header_bytes
-        if self._header_bytes > limit:
+        if count > limit:
             raise MalformedBody(
                 f"The headers of part {self._count} have more than {limit:,} bytes, the limit; "
                 "shorten them, the file's name for one.",

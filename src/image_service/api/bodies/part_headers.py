@@ -1,16 +1,24 @@
-"""Headers of the form `value; name=parameter`, as multipart/form-data has them.
+"""Headers of the form `value; name=parameter`, and the file names in them.
 
 Written for what clients send, not for the grammar: browsers put file names in raw UTF-8,
 escape a quote as `%22` and leave a backslash alone (HTML standard, "Multipart form data"),
-curl escapes both with a backslash, others add `filename*` of RFC 5987.
+curl escapes both with a backslash, others add `filename*` of RFC 5987, write words of RFC 2047
+or percent-encode the whole name. The parser of python_multipart is not enough here: it drops
+`filename*`, and of a parameter that comes twice it takes the last.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.utils import decode_params, unquote
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from image_service.api.bodies.charsets import decode
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(
@@ -19,7 +27,9 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _ESCAPED = re.compile(rb'\\(["\\])')
-_EXTENDED_CHARSETS: Final = {b"utf-8": "utf-8", b"iso-8859-1": "latin-1"}
+# What encoders of URLs leave alone (RFC 3986, section 2), and at least one escape.
+_PERCENT_ENCODED = re.compile(r"(?=.*%)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]]|%[0-9A-Fa-f]{2})+")
+_MAX_WORDS: Final = 4096  # characters; 255 of four bytes each take a third of it
 _BROWSER_ESCAPES = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
 
 
@@ -59,31 +69,58 @@ def _parameter_value(match: re.Match[bytes]) -> bytes:
 
 
 def filename(parameters: Mapping[str, bytes]) -> str | None:
-    """The file's name as the client meant it, uncleaned; None where it gave none."""
-    extended = _extended_value(parameters.get("filename*", b""))
-    if extended is not None:
-        return extended
+    """The file's name as the client meant it, uncleaned; None where it gave none.
+
+    What doesn't decode stays as it was sent.
+    """
+    extended = _extended(parameters)
     plain = parameters.get("filename")
-    if plain is None:
-        return None
-    return _BROWSER_ESCAPES.sub(lambda match: chr(int(match[1], 16)), _text(plain))
+    if extended is not None or plain is None:
+        return extended
+    text = _text(plain)
+    for decoded in (_words(text), _percent_decoded(text)):
+        if decoded is not None:
+            return decoded
+    return _BROWSER_ESCAPES.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-def _extended_value(raw: bytes) -> str | None:
-    """`UTF-8'en'na%C3%AFve` (RFC 5987, section 3.2); None where it is nothing of the kind."""
-    charset, _, rest = raw.partition(b"'")
-    _language, quote, value = rest.partition(b"'")
-    encoding = _EXTENDED_CHARSETS.get(charset.lower())
-    if encoding is None or not quote:
+def _extended(parameters: Mapping[str, bytes]) -> str | None:
+    """`filename*=UTF-8'en'na%C3%AFve` (RFC 5987, section 3.2), in pieces too (RFC 2231)."""
+    marked = [
+        (n, raw.decode("latin-1")) for n, raw in parameters.items() if n.startswith("filename*")
+    ]
+    for _, value in decode_params([("", ""), *marked])[1:]:
+        charset, _language, quoted = value if isinstance(value, tuple) else (None, None, value)
+        if charset:
+            # Some senders quote what is within, too.
+            with suppress(UnicodeError, LookupError):
+                return decode(unquote(quoted).strip('"').encode("latin-1"), charset)
+    return None
+
+
+def _words(text: str) -> str | None:
+    """`=?UTF-8?Q?na=C3=AFve?=` (RFC 2047)."""
+    if "=?" not in text or len(text) > _MAX_WORDS:
         return None
-    try:
-        return unquote_to_bytes(value).decode(encoding)
-    except UnicodeDecodeError:
-        return None
+    with suppress(HeaderParseError, UnicodeError, LookupError):
+        words = decode_header(text)
+        if any(charset for _, charset in words):
+            return "".join(
+                decode(word, charset) if charset else word.decode("raw-unicode-escape")
+                for word, charset in words
+            )
+    return None
+
+
+def _percent_decoded(text: str) -> str | None:
+    if _PERCENT_ENCODED.fullmatch(text):
+        with suppress(UnicodeDecodeError):
+            return unquote_to_bytes(text).decode()
+    return None
 
 
 def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:  # an old client; its name is no reason to refuse a picture
-        return raw.decode("latin-1")
+        return decode(raw, "latin-1")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import httpx
 import pytest
+from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, raw_form, stored_object, upload
 
 JSON = {"Content-Type": "application/json"}
@@ -15,6 +18,41 @@ async def edit(
 ) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await client.patch(f"{IMAGES}/{image['id']}", json=json, headers=named)
+
+
+STORMS: dict[str, tuple[str, Any, dict[str, str], set[int]]] = {
+    "edits": ("PATCH", {"title": "x"}, {"If-Match": "*"}, {200}),
+    "moves": ("PATCH", {"albumId": "b", "tags": ["y", "z"]}, {"If-Match": "*"}, {200}),
+    "deletions": ("DELETE", None, {}, {204, 404}),
+    "deletions of any": ("DELETE", None, {"If-Match": "*"}, {204, 404}),
+}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+async def test_a_storm_of_writes_of_one_image_over_two_tasks_is_never_an_outage(
+    open_app: OpenApp,
+    new_client: NewClient,
+    client: httpx.AsyncClient,
+    user: str,
+    storm: str,
+):
+    method, json, headers, expected = STORMS[storm]
+    image = await upload(client, albumId="a", tags=["x"])
+    async with open_app() as app, new_client(user, app=app) as other:
+        writes = [
+            task.request(method, f"{IMAGES}/{image['id']}", json=json, headers=headers)
+            for task in (client, other) * 20
+        ]
+        answers = await asyncio.gather(*writes)
+    conflicts = [answer for answer in answers if answer.status_code in {409, 412}]
+    done = [answer for answer in answers if answer.status_code in expected]
+    assert len(conflicts) + len(done) == 40, Counter(answer.status_code for answer in answers)
+    assert {answer.json()["code"] for answer in conflicts} <= {"VERSION_MISMATCH"}
+    if method == "PATCH":
+        now = (await client.get(f"{IMAGES}/{image['id']}")).json()
+        assert now["version"] == 1 + len(done)
+    else:
+        assert [answer.status_code for answer in done].count(204) == 1
 
 
 async def test_an_edit_by_body_version(client: httpx.AsyncClient):

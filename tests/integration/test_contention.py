@@ -7,7 +7,7 @@ as DynamoDB does: a transaction that meets another on the same item is refused.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import engines
@@ -16,17 +16,24 @@ from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
 from tests.integration.world import World
 
-from image_service.domain.images import Image
+from image_service.adapters.dynamodb import DynamoImageRepository
+from image_service.domain.errors import Contended, DependencyUnavailable
+from image_service.domain.images import Image, ImageChanges
+from image_service.domain.times import utc_now
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 USER = "user"
 UPLOADS = 50
+ALWAYS = faults.refusal("TransactionCanceledException", reasons=("TransactionConflict",))
+THROTTLED = faults.refusal(
+    "TransactionCanceledException", reasons=("TransactionConflict", "ThrottlingError")
+)
 TRANSACTION = 0.015  # seconds; what one takes in a region, about
 
 
-class Contended(FaultyServer):
+class OneAtATime(FaultyServer):
     """All transactions touch the user's counter: while one runs, others are refused."""
 
     def __init__(self, engine: str) -> None:
@@ -54,7 +61,7 @@ class Contended(FaultyServer):
 
 @pytest.mark.alone
 async def test_contention_is_waited_out(world: World, s3: S3Client, dynamodb_endpoint: str) -> None:
-    server = Contended(dynamodb_endpoint)
+    server = OneAtATime(dynamodb_endpoint)
     async with server.running() as url, engines.dynamodb_client(url) as client:
         contended = World(Table(client, world.table.name), s3, world.bucket)
         images: list[Image] = await asyncio.gather(
@@ -66,3 +73,26 @@ async def test_contention_is_waited_out(world: World, s3: S3Client, dynamodb_end
     assert await world.table.lists.count(USER, "a") == UPLOADS
     assert await world.files() == {key for image in images for key in image.object_keys}
     assert (await world.reconcile()).clean
+
+
+async def update(repository: DynamoImageRepository, image: Image) -> None:
+    await repository.update(image, image.edited(ImageChanges(title="x"), utc_now()))
+
+
+async def mark_deleted(repository: DynamoImageRepository, image: Image) -> None:
+    await repository.mark_deleted(image, utc_now())
+
+
+@pytest.mark.parametrize("write", [update, mark_deleted])
+@pytest.mark.parametrize(("refusal", "contended"), [(ALWAYS, True), (THROTTLED, False)])
+async def test_contention_without_end_is_told_from_an_outage(
+    world: World, dynamodb_endpoint: str, write: Any, refusal: faults.Fault, *, contended: bool
+) -> None:
+    image = await world.upload(USER)
+    server = FaultyServer(dynamodb_endpoint)
+    server.script = [refusal] * 1_000
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        repository = DynamoImageRepository(client, world.table.name, patience=0.2)
+        with pytest.raises(DependencyUnavailable) as failure:
+            await write(repository, image)
+    assert isinstance(failure.value, Contended) is contended

@@ -163,7 +163,7 @@ async def test_an_edit_that_meets_a_deletion_finds_nothing(parts: Parts):
     update = parts.repository.update
 
     async def late_update(before: Image, after: Image) -> None:
-        await parts.library.delete("alice", image.id, NOTHING)
+        await parts.repository.mark_deleted(before, LATER)
         await update(before, after)
 
     parts.repository.update = late_update  # type: ignore[method-assign] # to lose the race
@@ -178,13 +178,30 @@ async def test_an_edit_of_any_version_starts_over_after_a_lost_race(parts: Parts
     assert edited.version == 5
 
 
-async def test_a_write_of_any_version_does_not_start_over_for_ever(parts: Parts):
+@pytest.mark.parametrize("held", [True, False], ids=["in this task", "in others"])
+async def test_a_write_of_any_version_that_never_gets_a_turn_is_a_conflict(
+    parts: Parts, *, held: bool
+):
+    parts.library._patience = 0.1
     image = parts.holding(make_image())
-    overtaken(parts, image, times=1000)
-    with pytest.raises(DependencyUnavailable):
+    overtaken(parts, image, times=0 if held else 1000)
+    turn = parts.library._turns.setdefault(("alice", image.id), asyncio.Lock())
+    if held:
+        await turn.acquire()
+    with pytest.raises(PreconditionMismatch, match="keeps being changed") as edit:
         await parts.library.update("alice", image.id, NEW_TITLE, ANY)
-    with pytest.raises(DependencyUnavailable):
+    assert edit.value.current_version >= 1
+    with pytest.raises(VersionMismatch) as deletion:
         await parts.library.delete("alice", image.id, NOTHING)
+    assert type(deletion.value) is VersionMismatch
+
+
+async def test_who_may_not_write_an_image_delays_nobody_who_may(parts: Parts):
+    image = parts.holding(make_image())
+    turn = parts.library._turns.setdefault(("mallory", image.id), asyncio.Lock())
+    await turn.acquire()
+    async with asyncio.timeout(1):
+        assert (await parts.library.update("alice", image.id, NEW_TITLE, ANY)).version == 2
 
 
 async def test_delete_clears_the_files_and_leaves_the_edges_to_the_worker(parts: Parts):

@@ -32,6 +32,7 @@
         ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
         │   ├── CdnBusy                 the same, the CDN has too much in progress
         │   ├── CdnRefused              the same, the CDN will never take what it was given
+        │   ├── Contended               the same, the store is well but others are always faster
         │   └── OutcomeUnknown          the same, after a write that may have happened
         └── AuthUnavailable             AUTH_UNAVAILABLE
             └── TooManyUnknownKeys      the same, refused without a look
@@ -181,10 +182,11 @@ class VersionMismatch(ImageServiceError):
 
     code = "VERSION_MISMATCH"
 
-    def __init__(self, current_version: int) -> None:
+    def __init__(self, current_version: int, *, contended: bool = False) -> None:
         self.current_version = current_version
+        happened = "keeps being changed by other requests" if contended else "has changed"
         super().__init__(
-            f"The image has changed and is now at version {current_version}; "
+            f"The image {happened} and is now at version {current_version}; "
             "read it again and repeat your change on that."
         )
 
@@ -274,6 +276,10 @@ class CdnBusy(DependencyUnavailable):
 
 class CdnRefused(DependencyUnavailable):
     """The CDN finds fault with some of the paths, or with their number; asking again is no use."""
+
+
+class Contended(DependencyUnavailable):
+    """Nothing was written, because others kept writing the same items."""
 
 
 class OutcomeUnknown(DependencyUnavailable):

@@ -170,6 +170,11 @@ class ExpectedVersion:
         if self.body is None and self.if_match is None:
             raise VersionRequired
 
+    def contended(self, current: int) -> VersionMismatch:
+        """What a caller is told who never got a turn."""
+        kind = VersionMismatch if self.if_match is None else PreconditionMismatch
+        return kind(current, contended=True)
+
     def check(self, current: int) -> None:
         """Raise PreconditionMismatch or VersionMismatch where a given version is stale."""
         if self.if_match not in {None, "*"} and str(current) not in (self.if_match or ()):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import count
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from image_service.domain.errors import (
-    DependencyUnavailable,
+    Contended,
     ImageNotFound,
     NotAuthorized,
     VersionMismatch,
@@ -19,8 +24,12 @@ from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
 
-# A write starts over when somebody else was faster; past these, the caller is to try later.
-_TRIES = 10
+T = TypeVar("T")
+
+# A write starts over when another was faster, for so many seconds: less than a request has.
+_PATIENCE: Final = 6.0
+_FIRST_WAIT: Final = 0.02
+_LONGEST_WAIT: Final = 0.5
 
 
 class Library:
@@ -34,12 +43,16 @@ class Library:
         cache: ImageCache,
         deletions: DeletionService,
         now: Callable[[], datetime] = utc_now,
+        patience: float = _PATIENCE,
     ) -> None:
+        self._patience = patience
         self._repository = repository
         self._lists = lists
         self._cache = cache
         self._deletions = deletions
         self._now = now
+        # A turn lives as long as a request has it or waits for it.
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, user_id: str, image_id: str) -> Image:
         """Raises ImageNotFound (also for a malformed id), NotAuthorized."""
@@ -65,40 +78,72 @@ class Library:
         """Apply `changes` as the next version.
 
         Raises ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in that order;
-        DependencyUnavailable where others were faster again and again.
+        the last also where other requests kept being faster.
         """
-        for _ in range(_TRIES):
-            image = await self._stored(user_id, image_id)
-            expected.require()
-            expected.check(image.version)
+
+        async def write(image: Image) -> Image:
             edited = image.edited(changes, self._now())
-            try:
-                async with self._cache.writing(user_id, image_id):
-                    await self._repository.update(image, edited)
-            except VersionMismatch:
-                continue  # the next turn reads and checks the newer version
-            else:
-                return edited
-        raise DependencyUnavailable
+            await self._repository.update(image, edited)
+            return edited
+
+        return await self._write(user_id, image_id, expected, write, versioned=True)
 
     async def delete(self, user_id: str, image_id: str, expected: ExpectedVersion) -> None:
         """Raises as `update` does. Durable on return."""
-        entry = await self._mark_deleted(user_id, image_id, expected)
+
+        async def write(image: Image) -> OutboxEntry:
+            return await self._repository.mark_deleted(image, self._now())
+
+        entry = await self._write(user_id, image_id, expected, write)
         # The deletion is durable: from here on the answer is yes, whatever fails.
         self._deletions.begin(entry)
 
-    async def _mark_deleted(
-        self, user_id: str, image_id: str, expected: ExpectedVersion
-    ) -> OutboxEntry:
-        for _ in range(_TRIES):
+    async def _write(
+        self,
+        user_id: str,
+        image_id: str,
+        expected: ExpectedVersion,
+        write: Callable[[Image], Awaitable[T]],
+        *,
+        versioned: bool = False,
+    ) -> T:
+        """Read, check and write, again while others are faster.
+
+        Those of this task take turns, so that only other tasks are in each other's way.
+        """
+        give_up = asyncio.get_running_loop().time() + self._patience
+        async with self._turn(user_id, image_id, expected, give_up):
+            for tries in count():
+                image = await self._stored(user_id, image_id)
+                if versioned:
+                    expected.require()
+                expected.check(image.version)
+                try:
+                    async with self._cache.writing(user_id, image_id):
+                        return await write(image)
+                except (VersionMismatch, Contended) as lost:
+                    if asyncio.get_running_loop().time() >= give_up:
+                        raise expected.contended(image.version) from lost
+                wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0**tries)
+                await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 # not a secret
+        raise AssertionError  # `count` has no end
+
+    @asynccontextmanager
+    async def _turn(
+        self, user_id: str, image_id: str, expected: ExpectedVersion, give_up: float
+    ) -> AsyncIterator[None]:
+        """By user, too: who may not write an image does not delay those who may."""
+        turn = self._turns.setdefault((user_id, image_id), asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(give_up):
+                await turn.acquire()
+        except TimeoutError as late:
             image = await self._stored(user_id, image_id)
-            expected.check(image.version)
-            try:
-                async with self._cache.writing(user_id, image_id):
-                    return await self._repository.mark_deleted(image, self._now())
-            except VersionMismatch:
-                continue  # the next turn reads and checks the newer version
-        raise DependencyUnavailable
+            raise expected.contended(image.version) from late
+        try:
+            yield
+        finally:
+            turn.release()
 
     async def _stored(self, user_id: str, image_id: str) -> Image:
         """As `get`, past the cache: what is about to be changed is read from the store."""

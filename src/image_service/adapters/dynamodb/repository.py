@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +22,7 @@ from image_service.adapters.dynamodb.items import (
 from image_service.adapters.dynamodb.table import Table, WriteConflict
 from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
 from image_service.domain.errors import (
+    Contended,
     DependencyUnavailable,
     IdempotencyInProgress,
     ImageNotFound,
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 # A guess is wrong again only where others empty and refill the album in between.
-_ALBUM_GUESSES: Final = 10
+_ALBUM_GUESSES: Final = 20
+_LONGEST_GUESS: Final = 0.2  # seconds between two
 
 _ABSENT: Final = Condition("attribute_not_exists(PK)")
 _NOT_LIVE: Final = Condition("attribute_not_exists(PK) OR attribute_exists(deletedAt)")
@@ -109,7 +113,9 @@ class DynamoImageRepository:
     ) -> None:
         """Run `writes`, the first of them on `before`, with what follows for the indexes."""
         album_empties = False
-        for _ in range(_ALBUM_GUESSES):
+        for guess in range(_ALBUM_GUESSES):
+            if guess > 1:  # both were wrong: somebody empties and refills it at this moment
+                await asyncio.sleep(random.uniform(0, _LONGEST_GUESS))  # noqa: S311 # not a secret
             indexes = self._index_actions(before, after, album_empties=album_empties)
             try:
                 return await self._table.transact([*writes, *indexes])
@@ -120,7 +126,7 @@ class DynamoImageRepository:
                     raise _no_longer(before, failed.items[0]) from failed
                 album_empties = not album_empties
         log.warning("album_contended", image_id=before.id)
-        raise DependencyUnavailable
+        raise Contended
 
     def _index_actions(
         self, before: Image | None, after: Image | None, *, album_empties: bool = False

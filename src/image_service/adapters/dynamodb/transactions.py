@@ -25,7 +25,7 @@ from image_service.adapters.aws.errors import (
     may_have_happened,
 )
 from image_service.adapters.dynamodb.items import Item, from_wire
-from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
+from image_service.domain.errors import Contended, DependencyUnavailable, OutcomeUnknown
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -39,10 +39,9 @@ _LONGEST_WAIT: Final = 0.8
 
 _OPERATION: Final = "dynamodb:TransactWriteItems"
 _FIRST_FAILURE: Final = 300  # of the HTTP status codes
+_CONFLICT: Final = "TransactionConflict"
 _CANCELLED: Final = "TransactionCanceledException"
-_PASSING_REASONS: Final = frozenset(
-    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
-)
+_PASSING_REASONS: Final = frozenset({_CONFLICT, "ThrottlingError", "ProvisionedThroughputExceeded"})
 _PASSING_ERRORS: Final = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -92,7 +91,8 @@ class Transactions:
     async def run(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
         """All of `actions`, or none.
 
-        Raises ConditionFailed; DependencyUnavailable where nothing was written;
+        Raises ConditionFailed; DependencyUnavailable where nothing was written, Contended where
+        that was because others were faster each time;
         OutcomeUnknown where that can't be said.
         """
         attempts = _Attempts()
@@ -106,6 +106,8 @@ class Transactions:
             log.warning("transaction_failed", operation=_OPERATION, **describe(error))
             if attempts.in_doubt or may_have_happened(error):
                 raise OutcomeUnknown from error
+            if set(cancellation_reasons(error)) == {_CONFLICT}:
+                raise Contended from error
             raise DependencyUnavailable from error
         finally:
             _attempts.reset(reset)

@@ -133,7 +133,7 @@ def _middleware(
             steps=observers.steps,
         ),
         Middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers),
-        Middleware(Compression, minimum_size=1024, compresslevel=5),
+        Middleware(Compression),
         Middleware(ErrorBoundary),
         Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),
         Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),

@@ -12,6 +12,8 @@ from tests import pictures
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, photo, upload
 
+from image_service.services import admission
+
 BIG = photo(3000, 2000)
 
 
@@ -172,3 +174,40 @@ async def test_fifty_uploads_of_one_user_at_once_all_succeed(client: httpx.Async
     )
     assert [answer.status_code for answer in answers] == [201] * 50
     assert (await client.get(IMAGES)).json()["totalCount"] == 50
+
+
+async def test_a_list_keeps_its_place_until_it_is_sent_and_the_next_is_told(
+    open_app: OpenApp, new_client: NewClient, user: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(admission, "_LISTS_WAIT", 0.3)
+    async with open_app() as app, new_client(user, app=app) as client:
+        unread = asyncio.Event()
+        held = [
+            asyncio.create_task(unread_answer(app, client, unread))
+            for _ in range(admission._LISTS_AT_ONCE)
+        ]
+        await asyncio.sleep(1)
+        refused = await client.get(IMAGES)
+        assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+        assert refused.json()["details"] == {"measured": 3, "limit": 2}
+        assert (await client.get("/usage")).status_code == 200
+        unread.set()
+        await asyncio.gather(*held)
+        assert (await client.get(IMAGES)).status_code == 200
+
+
+async def unread_answer(app: Any, client: httpx.AsyncClient, read: asyncio.Event) -> None:
+    """A list whose answer is not taken before `read`."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await read.wait()
+
+    headers = [
+        (name.lower(), value) for name, value in client.build_request("GET", "/").headers.raw
+    ]
+    scope = {"type": "http", "method": "GET", "path": IMAGES, "query_string": b""}
+    await app({**scope, "headers": headers}, receive, send)

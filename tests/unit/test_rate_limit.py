@@ -22,7 +22,7 @@ def clock() -> Clock:
 
 
 def limiter(clock: Clock, requests: str = "1000/second", uploads: str = "3/minute"):
-    windows = MemoryWindows(clock=clock)
+    windows = MemoryWindows(clock=clock, wall=clock)
     return LimitsRateLimiter(requests=requests, uploads=uploads, local=windows)
 
 
@@ -87,7 +87,7 @@ async def test_the_number_of_users_is_bounded(clock: Clock) -> None:
 
 
 async def test_the_default_bound_keeps_memory_small(clock: Clock) -> None:
-    windows = MemoryWindows(clock=clock)
+    windows = MemoryWindows(clock=clock, wall=clock)
     await windows.hit("x" * 128, [("requests", 1, 1)])
     [(kept, window)] = windows._counts.items()
     assert sys.getsizeof(kept) + sys.getsizeof(kept[0]) + sys.getsizeof(window) < 400
@@ -98,7 +98,7 @@ class Shared:
     """Windows of all tasks that can be taken away."""
 
     def __init__(self, clock: Clock) -> None:
-        self.windows = MemoryWindows(clock=clock)
+        self.windows = MemoryWindows(clock=clock, wall=clock)
         self.down = False
 
     async def hit(self, user_id, windows):
@@ -123,3 +123,18 @@ async def test_while_the_shared_count_is_away_the_process_counts_for_itself(
     logged = caplog.text
     assert logged.count("rate_limits_counted_alone") == 2  # one a task
     assert logged.count("rate_limits_shared_again") == 1
+
+
+@pytest.mark.parametrize("step", [-3600, -61, 61, 3600])
+async def test_a_wall_clock_that_is_set_moves_no_window(clock: Clock, step: float) -> None:
+    wall = Clock()
+    few = LimitsRateLimiter(uploads="3/minute", local=MemoryWindows(clock=clock, wall=wall))
+    for _ in range(2):
+        await few.hit("alice", upload=True)
+    wall.now += step
+    last = await few.hit("alice", upload=True)
+    assert (last.allowed, last.remaining) == (True, 0)
+    assert not (await few.hit("alice", upload=True)).allowed
+    clock.now += 60
+    assert (await few.hit("alice", upload=True)).allowed
+    assert 59 < last.reset_at - wall.now < 61

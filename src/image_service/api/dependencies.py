@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -161,6 +162,12 @@ class ListParameters(BaseModel):
         if self.cursor is None:
             return query
         return replace(query, start=decode_cursor(self.cursor, user_id, query))
+
+
+async def list_place(request: Request) -> AsyncIterator[None]:
+    """One of the user's places for lists, until the answer has been sent."""
+    async with services_of(request).admission.listing(caller_of(request)):
+        yield
 
 
 async def query_given_once(request: Request) -> None:

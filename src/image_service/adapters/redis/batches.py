@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from redis.exceptions import NoScriptError
 from image_service.adapters.redis.scripts import NAMES
 
 Argument = str | bytes | int
+
+_TICKS: Final = 10
 
 # Redis' own names for them, which it knows once it has run them.
 _HASHES: Final = {
@@ -37,8 +40,35 @@ class _Call:
         return len(self.keys), *self.keys, *self.arguments
 
 
+@asynccontextmanager
+async def responsive_timeout(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after so many seconds in which the event loop was responsive.
+
+    While the loop is held up, answers lie unread: that is no failure of who gave them, and an
+    outage made of it would lift the rate limits of everybody. So time is counted in ticks.
+    """
+    loop = asyncio.get_running_loop()
+    left = _TICKS
+    clock: asyncio.TimerHandle
+
+    def tick() -> None:
+        nonlocal left, clock
+        left -= 1
+        if left:
+            clock = loop.call_later(seconds / _TICKS, tick)
+        else:
+            deadline.reschedule(loop.time())
+
+    async with asyncio.timeout(None) as deadline:
+        clock = loop.call_later(seconds / _TICKS, tick)
+        try:
+            yield
+        finally:
+            clock.cancel()
+
+
 class ScriptBatches:
-    """Runs Lua scripts; a batch takes `timeout` seconds at most.
+    """Runs Lua scripts; a batch takes `timeout` seconds at most, but for stalls of our own.
 
     Who stops waiting leaves the others of the batch undisturbed.
     """
@@ -78,7 +108,7 @@ class ScriptBatches:
 
     async def _answer(self, batch: list[_Call]) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with responsive_timeout(self._timeout):
                 unknown = await self._ask("EVALSHA", batch)
                 if unknown and await self._ask("EVAL", unknown):
                     raise NoScriptError

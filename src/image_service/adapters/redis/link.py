@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, Final
 
+import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from image_service.adapters.redis.batches import Argument, ScriptBatches
+from image_service.adapters.redis.batches import Argument, ScriptBatches, responsive_timeout
 from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
 from image_service.telemetry.observers import CallObserver, CallOutcome, Nobody
 
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
+# A key of another type, no number in a counter, or none where a script computes with it.
+_OF_DATA: Final = re.compile(r"WRONGTYPE|not an integer|attempt to (compare|perform arithmetic)")
+_AT_MOST: Final = 5.0  # seconds, however long the loop is held up
 _MAX_CONNECTIONS: Final = 50
+
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class RedisLink:
@@ -51,11 +58,12 @@ class RedisLink:
         started = perf_counter()
         outcome: CallOutcome = "cancelled"
         try:
-            answer = await self._batches.run(script, keys, arguments)
+            answer = await self._run(script, keys, arguments)
             outcome = "ok"
         except Exception as error:  # whatever the client makes of a broken server
             outcome = "failed" if isinstance(error, ResponseError) else "unanswered"
-            self._breaker.failed(error)
+            if not _is_of_data(error):  # else Redis is well
+                self._breaker.failed(error)
             if isinstance(error, ReadOnlyError):
                 await self._reconnect()
             raise DependencyUnavailable from error
@@ -64,9 +72,21 @@ class RedisLink:
         self._breaker.succeeded()
         return answer
 
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        try:
+            return await self._batches.run(script, keys, arguments)
+        except ResponseError as error:
+            if not _is_of_data(error):
+                raise
+            # Somebody else wrote to a key of ours. All there is can be made again.
+            log.warning("redis_keys_unusable", operation=NAMES[script], keys=keys, cause=error)
+        async with responsive_timeout(self._timeout):
+            await self._client.delete(*keys)
+        return await self._batches.run(script, keys, arguments)
+
     async def ping(self) -> None:
         """Past the breaker: to find out is what it is for."""
-        async with asyncio.timeout(self._timeout):
+        async with responsive_timeout(self._timeout):
             await self._client.ping()
 
     async def aclose(self) -> None:
@@ -93,9 +113,10 @@ async def open_redis(
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
-        timeout=within,
-        socket_timeout=within,
-        socket_connect_timeout=within,
+        # What bounds a call is `ScriptBatches`, which knows a slow Redis from a slow loop.
+        timeout=_AT_MOST,
+        socket_timeout=_AT_MOST,
+        socket_connect_timeout=_AT_MOST,
         retry=Retry(NoBackoff(), 0),  # a second try would double the time a request waits
         driver_info=None,  # it is looked up on disk for each connection, and costs two round trips
         protocol=2,  # no greeting, no push messages: nothing here needs the third
@@ -119,3 +140,8 @@ class RedisHealth:
 
     async def ping(self) -> None:
         await self._link.ping()
+
+
+def _is_of_data(error: Exception) -> bool:
+    """Whether it is the keys' fault, and so only theirs."""
+    return isinstance(error, ResponseError) and bool(_OF_DATA.search(str(error)))

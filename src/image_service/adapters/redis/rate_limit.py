@@ -104,12 +104,20 @@ class LimitsRateLimiter:
 
 
 class MemoryWindows:
-    """Counters in memory; past `max_windows`, the one longest unused starts over."""
+    """Counters in memory; past `max_windows`, the one longest unused starts over.
+
+    Windows last by a clock that is never set; the wall's only tells when they end.
+    """
 
     def __init__(
-        self, *, max_windows: int = _MAX_WINDOWS, clock: Callable[[], float] = time.time
+        self,
+        *,
+        max_windows: int = _MAX_WINDOWS,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
+        self._wall = wall
         self._counts: LRUCache[tuple[str, str], tuple[int, float]] = LRUCache(max_windows)
 
     async def hit(
@@ -117,19 +125,20 @@ class MemoryWindows:
     ) -> list[tuple[int, float]]:
         counts = []
         for kind, limit, seconds in windows:
-            count, ends_at = self._count(user_id, kind, seconds)
-            counts.append((count, ends_at))
+            count, left = self._count(user_id, kind, seconds)
+            counts.append((count, self._wall() + left))
             if count > limit:
                 break
         return counts
 
     def _count(self, user_id: str, kind: str, seconds: int) -> tuple[int, float]:
+        """The requests in the window, this one too, and the seconds it has left."""
         now = self._clock()
         count, ends_at = self._counts.get((user_id, kind), (0, 0.0))
         if ends_at <= now:
             count, ends_at = 0, now + seconds
-        self._counts[user_id, kind] = counted = (count + 1, ends_at)
-        return counted
+        self._counts[user_id, kind] = (count + 1, ends_at)
+        return count + 1, ends_at - now
 
 
 def _parsed(text: str) -> RateLimitItem:

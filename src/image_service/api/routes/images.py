@@ -13,6 +13,7 @@ from image_service.api.dependencies import (
     ListQueryParameters,
     caller_of,
     expected_version,
+    list_place,
     not_modified,
     query_given_once,
     services_of,
@@ -104,7 +105,7 @@ async def upload_image(request: Request, response: Response) -> schemas.Image:
     summary="List your images",
     response_model=schemas.ImagePage,
     response_description="A page, newest first unless asked otherwise.",
-    dependencies=[Depends(query_given_once)],
+    dependencies=[Depends(query_given_once), Depends(list_place)],
     responses=openapi.error_responses(*openapi.INVALID_QUERY),
 )
 async def list_images(
@@ -119,9 +120,7 @@ async def list_images(
     caller, services = caller_of(request), services_of(request)
     query = parameters.to_query(caller)
     response.headers["Cache-Control"] = "private, no-cache"
-    async with services.admission.listing(caller):
-        listing = await services.library.list(caller, query)
-        return _page(caller, query, listing, services)
+    return _page(caller, query, await services.library.list(caller, query), services)
 
 
 @router.get(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -19,6 +21,28 @@ JPEG = pictures.jpeg(320, 200)
 PROGRESSIVE = pictures.jpeg(320, 200, progressive=True)
 PNG = pictures.png(320, 200)
 WEBP = pictures.webp(320, 200)
+
+
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+
+
+def ftyp(major: bytes, *compatible: bytes) -> bytes:
+    body = major + bytes(4) + b"".join(compatible)
+    return struct.pack(">I", len(body) + 8) + b"ftyp" + body + b"\0\0\0\x08meta"
+
+
+def tiff(entries: dict[int, bytes], order: str = "<") -> bytes:
+    """A TIFF of one directory whose entries are text, each in 32 bytes behind it."""
+    behind = 8 + 2 + 12 * len(entries) + 4
+    table = b"".join(
+        struct.pack(order + "HHII", tag, 2, len(text), behind + 32 * at)
+        for at, (tag, text) in enumerate(entries.items())
+    )
+    return (
+        struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
+        + struct.pack(order + "H", len(entries)) + table + bytes(4)
+        + b"".join(text.ljust(32, b"\0") for text in entries.values())
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -45,10 +69,42 @@ def test_supported_types_are_told_by_their_first_bytes(data: bytes, mime_type: s
         (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- x -->\n<SVG/>", "image/svg+xml"),
         (b"<!DOCTYPE html><p>", "text/html"),
         (b"PK\x03\x04....", "application/zip"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "unknown"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "audio/wav"),
+        (b"RIFF\0\0\0\0ABCDfmt ", "unknown"),
         (b"\xff\xd8", "unknown"),
         (b"\x89PNG\r\n\x1a", "unknown"),
-        (b"hello <svg", "unknown"),
+        (b"hello <svg", "text/plain"),
+        (b"<?xml version='1.0'?><a/>", "text/plain"),
+        (b"hello\0 and more", "unknown"),
+        (b"data:image/png;base64,iVBORw0KGgo", "text/base64"),
+        (b" /9j/4AAQSkZJRgABAQ", "text/base64"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "application/postscript"),
+        (b"\x1aE\xdf\xa3....", "video/webm"),
+        (b"\0\0\0\x08wide\0\0\0\x08mdat", "video/quicktime"),
+        (b"II+\0\x08\0\0\0", "image/tiff"),
+        (b"II\xbc\1....", "image/jxr"),
+        (b"\xff\x4f\xff\x51\0", "image/jp2"),
+        (b"IIU\0....", "image/x-panasonic-rw2"),
+        (b"IIRO....", "image/x-olympus-orf"),
+        (b"FUJIFILMCCD-RAW 0201", "image/x-fuji-raf"),
+        (b"II*\0\x10\0\0\0CR\2\0", "image/x-canon-cr2"),
+        (tiff({0x010F: b"NIKON CORPORATION", 0x014A: b"...."}), "image/x-nikon-nef"),
+        (tiff({0x010F: b"SONY", 0x014A: b"...."}, order=">"), "image/x-sony-arw"),
+        (tiff({0x010F: b"PENTAX", 0x014A: b"...."}), "image/x-pentax-pef"),
+        (tiff({0x010F: b"SAMSUNG", 0x014A: b"...."}), "image/x-samsung-srw"),
+        (tiff({0x010F: b"Apple", 0xC612: b"...."}), "image/x-adobe-dng"),
+        (tiff({0x010F: b"NIKON scanner"}), "image/tiff"),
+        (tiff({0x010F: b"A camera", 0x014A: b"...."}), "image/tiff"),
+        (tiff({})[:9], "image/tiff"),
+        *((ftyp(brand), "image/heic") for brand in HEIC),
+        *((ftyp(b"mif1", brand, b"miaf"), "image/heic") for brand in HEIC),
+        *((ftyp(major, b"avif", b"miaf"), "image/avif") for major in (b"mif1", b"msf1", b"avif")),
+        *((ftyp(brand, b"mif1"), "image/heif") for brand in (b"avci", b"j2ki", b"jpeg")),
+        (ftyp(b"mif1", b"miaf"), "image/heif"),
+        (b"\0\0\0\x10ftypmif3avif", "image/avif"),
+        (ftyp(b"crx ", b"isom"), "image/x-canon-cr3"),
+        (ftyp(b"qt  ", b"qt  "), "video/quicktime"),
+        (ftyp(b"mp42", b"heic"), "video/mp4"),
     ],
 )
 def test_other_types_are_refused_and_named(data: bytes, name: str) -> None:
@@ -75,6 +131,28 @@ def test_other_types_are_refused_and_named(data: bytes, name: str) -> None:
 def test_the_declared_size_is_found(size_of: Callable[[bytes], Size | None], data: bytes) -> None:
     expected = (640, 400) if b"MARKER-EXIF" in data else (320, 200)
     assert size_of(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (ftyp(b"heic", b"mif1"), "HEIC photo .* On an iPhone, share it .* JPEG"),
+        (ftyp(b"qt  "), "QuickTime video, .* Upload a photo"),
+        (b"IIU\0....", r"Panasonic raw photo \(RW2\). Export it as JPEG"),
+        (b"", "this file is empty. See that the whole file"),
+        (b"/9j/4AAQSkZJRgABAQ", "written as text .* Send the bytes"),
+        (b"BM......", "image/bmp. Convert it"),
+    ],
+)
+def test_a_refused_type_is_called_what_its_owner_calls_it(data: bytes, words: str) -> None:
+    with pytest.raises(InvalidFileType, match=words):
+        detect(data)
+
+
+@given(st.sampled_from([b"II*\0", b"MM\0*", b"\0\0\0\x20ftypmif1", b"RIFF", b""]), st.binary())
+def test_no_first_bytes_are_too_odd_to_be_refused(start: bytes, rest: bytes) -> None:
+    with contextlib.suppress(InvalidFileType):
+        detect(start + rest)
 
 
 @given(st.binary(max_size=400), st.sampled_from([b"\xff\xd8\xff", PNG[:8], b"RIFF0000WEBPVP8X"]))

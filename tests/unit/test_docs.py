@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tools import docs, guides
 
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.api.errors import answer_for
+from image_service.api.schemas import IMAGE_EXAMPLE
 from image_service.settings import Settings
 
 GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)
@@ -93,3 +95,13 @@ def anchors(page: Path) -> set[str]:
     """Those GitHub gives to headings."""
     headings = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_the_response_in_the_readme_is_one_in_part(repository_root: Path):
+    readme = (repository_root / "README.md").read_text()
+    [shown] = re.findall(r"^```json\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    image = json.loads(shown)
+    assert set(image) < set(IMAGE_EXAMPLE)
+    assert {key: type(value) for key, value in image.items()} == {
+        key: type(IMAGE_EXAMPLE[key]) for key in image
+    }

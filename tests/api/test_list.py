@@ -120,6 +120,31 @@ async def test_a_cursor_is_bound_to_its_filters_and_user(
     assert response.json()["code"] == "INVALID_CURSOR"
 
 
+async def test_dates_at_the_ends_of_the_calendar(client: httpx.AsyncClient):
+    image = await upload(client)
+    ends = {"uploadedAfter": "0001-01-01T00:00:00", "uploadedBefore": "9999-12-31T23:59:59.9999999"}
+    for zone in ("Z", "+00", " 00", "+14:00", "-12:00", " UTC"):
+        found = await walked(client, **{name: text + zone for name, text in ends.items()})
+        assert found == [image["id"]]
+    assert await walked(client, uploadedBefore=ends["uploadedAfter"] + "+14:00") == []
+    assert await walked(client, uploadedAfter=ends["uploadedBefore"] + "-12:00") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("2026-01-31T09:30:00", "has no zone"),
+        ("2026-02-30T09:30:00Z", "is no moment: day is out of range for month"),
+        ("1769851800", "is not ISO 8601"),
+    ],
+)
+async def test_what_is_wrong_with_a_date(client: httpx.AsyncClient, text: str, cause: str):
+    response = await client.get(IMAGES, params={"uploadedAfter": text})
+    assert response.json()["message"] == (
+        f"uploadedAfter: {cause}; write it as 2026-01-31T09:30:00Z or 2026-01-31T10:30:00%2B01:00"
+    )
+
+
 @pytest.mark.parametrize("stored", ["red\u00a0castle", "Red castle", "red\u200b castle\ufeff"])
 async def test_tags_that_look_alike_are_one(client: httpx.AsyncClient, stored: str):
     image = await upload(client, tags=stored)
@@ -139,8 +164,6 @@ async def test_tags_that_look_alike_are_one(client: httpx.AsyncClient, stored: s
         ({"tag": [f"t{n}" for n in range(21)]}, "tag"),
         ({"uploadedAfter": "2026-01-01"}, "uploadedAfter"),
         ({"uploadedAfter": "1700000000"}, "uploadedAfter"),
-        ({"uploadedBefore": "0001-01-01T00:00:00+14:00"}, "uploadedBefore"),
-        ({"uploadedBefore": "9999-12-31T23:59:59.999999Z"}, "uploadedBefore"),
         (
             {"uploadedAfter": "2026-02-01T00:00:00Z", "uploadedBefore": "2026-01-01T00:00:00Z"},
             "uploadedAfter",

@@ -32,7 +32,7 @@ from image_service.domain.listing import (
     SortOrder,
     decode_cursor,
 )
-from image_service.domain.times import ceil_to_milliseconds, parse_timestamp
+from image_service.domain.times import ceil_to_milliseconds, read_moment
 from image_service.services import Services
 
 _MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
@@ -41,7 +41,6 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
 ENTITY_TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
 _MAX_PARAMETERS = 64
 _TAG = frozenset({"tag", "tag[]"})
-_LOST_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
 # Plain functions: each `Depends` costs a request a hundredth of its time.
@@ -89,16 +88,14 @@ def not_modified(request: Request, tag: int | str) -> bool:
 
 
 def _instant(value: object) -> object:
-    """ISO 8601 with a zone, rounded up to the millisecond that bounds the same images."""
+    """A moment with a zone, rounded up to the millisecond that bounds the same images."""
     if not isinstance(value, str):
         return value
     try:
-        # An unescaped '+' of a query string arrives as a space.
-        return ceil_to_milliseconds(parse_timestamp(_LOST_PLUS.sub(r"+\1", value)))
-    except (ValueError, OverflowError):
+        return ceil_to_milliseconds(read_moment(value))
+    except ValueError as error:
         raise ValueError(
-            "must be ISO 8601 with a zone, such as 2026-01-31T09:30:00Z or "
-            "2026-01-31T10:30:00%2B01:00"
+            f"{error}; write it as 2026-01-31T09:30:00Z or 2026-01-31T10:30:00%2B01:00"
         ) from None
 
 

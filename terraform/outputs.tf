@@ -72,6 +72,11 @@ output "deploy_role_arn" {
   value       = one(module.pipeline[*].role_arn)
 }
 
+output "plan_role_arn" {
+  description = "The role GitHub Actions plans with; null where there is no pipeline."
+  value       = one(module.pipeline[*].plan_role_arn)
+}
+
 output "tags" {
   description = "The tags everything carries."
   value       = local.tags

@@ -186,6 +186,12 @@ run "roles" {
         ]
         Resource = ["arn:aws:ecr:us-east-1:111122223333:repository/tests"]
       }
+      PullWhatPassed = {
+        Sid      = "PullWhatPassed"
+        Effect   = "Allow"
+        Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        Resource = ["arn:aws:ecr:us-east-1:111122223333:repository/image-service-${var.stage == "prod" ? "staging" : "dev"}"]
+      }
       RegisterTask = {
         Sid      = "RegisterTask"
         Effect   = "Allow"
@@ -225,10 +231,22 @@ run "roles" {
         ]
         Condition = { StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "scheduler.amazonaws.com"] } }
       }
+      FindImage = {
+        Sid      = "FindImage"
+        Effect   = "Allow"
+        Action   = ["ecr:DescribeImages"]
+        Resource = ["arn:aws:ecr:us-east-1:111122223333:repository/image-service-${var.stage == "prod" ? "staging" : "dev"}"]
+      }
+      StateWriting = {
+        Sid      = "StateWriting"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = ["arn:aws:s3:::lego-moc-terraform-state/image-service/${var.stage}.tfstate"]
+      }
       State = {
         Sid      = "State"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:GetObject"]
         Resource = ["arn:aws:s3:::lego-moc-terraform-state/image-service/${var.stage}.tfstate"]
       }
       StateLock = {
@@ -254,6 +272,25 @@ run "roles" {
       }
     }
     error_message = "The pipeline may do what a deployment does, and nothing else."
+  }
+
+  # Whoever may push a branch can have it plan: it can write nothing, not even a lock.
+  assert {
+    condition = { for statement in jsondecode(module.pipeline[0].resources.plan_policy.policy).Statement : statement.Sid => statement.Action } == {
+      State        = ["s3:GetObject"]
+      FindImage    = ["ecr:DescribeImages"]
+      StateListing = ["s3:ListBucket"]
+      PlanLooksUp = [
+        "ec2:DescribeAvailabilityZones", "ec2:DescribeManagedPrefixLists", "ec2:GetManagedPrefixListEntries",
+        "route53:GetHostedZone", "route53:ListHostedZones", "route53:ListTagsForResource",
+      ]
+    }
+    error_message = "Who plans can look, and nothing else."
+  }
+
+  assert {
+    condition     = one(jsondecode(module.pipeline[0].resources.plan_role.assume_role_policy).Statement).Condition.StringEquals["token.actions.githubusercontent.com:sub"] == "repo:lego-moc/image-service:environment:${var.stage}-plan"
+    error_message = "Who plans is in an environment of its own, without approval; the deployment's is another."
   }
 
   # AWS's services act for every customer: without the account, for another one's too.
@@ -363,7 +400,7 @@ run "no_pipeline" {
   }
 
   assert {
-    condition     = length(module.pipeline) == 0 && output.deploy_role_arn == null
+    condition     = length(module.pipeline) == 0 && output.deploy_role_arn == null && output.plan_role_arn == null
     error_message = "Without a repository there is no role to deploy with."
   }
 }

@@ -1,5 +1,6 @@
-# The role GitHub Actions deploys one stage with: push an image, plan, and change what a
-# deployment changes. A change of the infrastructure itself shows in its plan and is refused
+# The roles GitHub Actions deploys one stage with. One plans, before anyone has approved and for
+# pull requests: it can look, and nothing else. The other brings the image, plans again, and
+# changes what a deployment changes. A change of the infrastructure itself shows in its plan and is refused
 # at apply; an administrator applies it (or `extra_policy_arns` says otherwise).
 #
 # It plans with -refresh=false: against the state, not against AWS. So it needs to read
@@ -12,30 +13,43 @@ locals {
   state_arn = "arn:aws:s3:::${var.state_bucket}"
   ecs       = "arn:aws:ecs:${var.region}:${var.account_id}"
   iam       = "arn:aws:iam::${var.account_id}"
+
+  # Where its images come from: a stage deploys what has passed on the one before.
+  source_stage = { dev = "dev", staging = "dev", prod = "staging" }[var.stage]
+  source_arn   = "arn:aws:ecr:${var.region}:${var.account_id}:repository/image-service-${local.source_stage}"
+
+  # The whole subject, no wildcard: one repository, one environment. A pull request, or another
+  # branch than the environment allows, gets no token with this subject.
+  trust = {
+    for role, environment in { deploy = var.stage, plan = "${var.stage}-plan" } : role => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Principal = { Federated = local.provider_arn }
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Condition = {
+          StringEquals = {
+            "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+            "token.actions.githubusercontent.com:sub" = "repo:${var.repository}:environment:${environment}"
+          }
+        }
+      }]
+    })
+  }
 }
 
 resource "aws_iam_role" "deploy" {
   name                 = "${var.name}-deploy"
   description          = "GitHub Actions deploys ${var.stage}"
   max_session_duration = 3600
+  assume_role_policy   = local.trust.deploy
+}
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Federated = local.provider_arn }
-      Action    = "sts:AssumeRoleWithWebIdentity"
-
-      # The whole subject, no wildcard: one repository, one environment. A pull request, or
-      # another branch than the environment allows, gets no token with this subject.
-      Condition = {
-        StringEquals = {
-          "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
-          "token.actions.githubusercontent.com:sub" = "repo:${var.repository}:environment:${var.stage}"
-        }
-      }
-    }]
-  })
+resource "aws_iam_role" "plan" {
+  name                 = "${var.name}-plan"
+  description          = "GitHub Actions plans ${var.stage}"
+  max_session_duration = 3600
+  assume_role_policy   = local.trust.plan
 }
 
 locals {
@@ -60,6 +74,12 @@ locals {
         "ecr:UploadLayerPart",
       ]
       Resource = [var.repository_arn]
+    },
+    {
+      Sid      = "PullWhatPassed"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = [local.source_arn]
     },
     {
       # Registering knows no resource; what a definition can do is bounded by the roles
@@ -102,9 +122,9 @@ locals {
       }
     },
     {
-      Sid      = "State"
+      Sid      = "StateWriting"
       Effect   = "Allow"
-      Action   = ["s3:GetObject", "s3:PutObject"]
+      Action   = ["s3:PutObject"]
       Resource = ["${local.state_arn}/${var.state_key}"]
     },
     {
@@ -113,6 +133,22 @@ locals {
       Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
       Resource = ["${local.state_arn}/${var.state_key}.tflock"]
     },
+  ]
+
+  # What every plan asks.
+  plan_statements = [
+    {
+      Sid      = "State"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = ["${local.state_arn}/${var.state_key}"]
+    },
+    {
+      Sid      = "FindImage"
+      Effect   = "Allow"
+      Action   = ["ecr:DescribeImages"]
+      Resource = [local.source_arn]
+    },
     {
       Sid      = "StateListing"
       Effect   = "Allow"
@@ -120,7 +156,7 @@ locals {
       Resource = [local.state_arn]
     },
     {
-      # The data sources, which every plan asks. None of these is about what users put in.
+      # The data sources. None of these is about what users put in.
       Sid    = "PlanLooksUp"
       Effect = "Allow"
       Action = [
@@ -148,7 +184,14 @@ resource "aws_iam_role_policy" "deploy" {
   name = "deploy"
   role = aws_iam_role.deploy.id
 
-  policy = jsonencode({ Version = "2012-10-17", Statement = concat(local.deploy_statements, local.redis_statements) })
+  policy = jsonencode({ Version = "2012-10-17", Statement = concat(local.deploy_statements, local.plan_statements, local.redis_statements) })
+}
+
+resource "aws_iam_role_policy" "plan" {
+  name = "plan"
+  role = aws_iam_role.plan.id
+
+  policy = jsonencode({ Version = "2012-10-17", Statement = concat(local.plan_statements, local.redis_statements) })
 }
 
 resource "aws_iam_role_policy_attachment" "extra" {

@@ -1,11 +1,9 @@
 # Two stages: the first installs, the second holds what runs, and nothing else.
 # Works on amd64 and arm64; every requirement has wheels for both.
 
-# The tag is for people; a release may pin the digest behind it:
-# --build-arg PYTHON_IMAGE=python:3.13-slim-trixie@sha256:…
-ARG PYTHON_IMAGE=python:3.13-slim-trixie
-
-FROM ${PYTHON_IMAGE} AS build
+# The tag is for people, the digest (of all architectures) is what is pulled. Dependabot renews
+# both, in both stages; it can't read an ARG.
+FROM python:3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285 AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 
@@ -34,7 +32,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 
-FROM ${PYTHON_IMAGE}
+FROM python:3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285
 
 # jemalloc: glibc's malloc keeps what libvips frees, thread by thread.
 # pip is of no use to a server, and of much to an intruder. The base image has no bytecode.

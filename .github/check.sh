@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks what the Python linters don't see: Dockerfile, compose file, workflows, scripts.
 # Needs nothing but Python; the tools go into .cache/lint-tools. No request leaves the machine
-# but for pip's, and for `check.sh audit`, which asks for known vulnerabilities.
+# but for pip's, and for `check.sh audit`, which asks for known vulnerabilities. With CI=true a
+# tool that is missing is a failure; on a developer's machine it is a warning.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,8 +17,15 @@ if ! cmp --silent "$requirements" "$tools/installed.txt"; then
     cp "$requirements" "$tools/installed.txt"
 fi
 
+# What runs in production, and what builds the image. Strict: a requirement that could not be
+# looked up is no requirement without holes. And at least one must have been.
 if [ "${1:-}" = audit ]; then
-    exec "$bin/pip-audit" --require-hashes --disable-pip --requirement requirements/runtime.txt
+    report=$(mktemp)
+    trap 'rm "$report"' EXIT
+    "$bin/pip-audit" --strict --require-hashes --disable-pip --format json --output "$report" \
+        --requirement requirements/runtime.txt --requirement requirements/build.txt
+    .github/scripts/audited.sh <"$report"
+    exit
 fi
 
 "$bin/python" -m tools.locks "$requirements"
@@ -27,16 +35,18 @@ fi
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 "$bin/actionlint"
 "$bin/zizmor" --offline --quiet --no-progress .github
-if command -v promtool >/dev/null; then # of Debian's package prometheus
+installed() { # tool, where from
+    command -v "$1" >/dev/null && return
+    echo "${CI:+::error::}$1 is not installed ($2): what it checks was not checked" >&2
+    [ "${CI:-}" != true ] || exit 1
+    return 1
+}
+if installed promtool "Debian's package prometheus"; then
     promtool check config docker/observability/prometheus.yml
     promtool test rules docker/observability/alerts.test.yml
-else
-    echo "WARNING: promtool is not installed; Prometheus' configuration was not checked" >&2
 fi
-if command -v shellcheck >/dev/null; then
+if installed shellcheck "Debian's package shellcheck"; then
     shellcheck .github/check.sh .github/scripts/*.sh tests/container/*.sh examples/curl/tour.sh terraform/check.sh
-else
-    echo "WARNING: shellcheck is not installed; shell scripts were not checked" >&2
 fi
 .github/scripts/test.sh
 echo "Dockerfile, compose file, workflows: nothing found"

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.pictures import corpus, engines, figures, report, scoring
-from image_service.pictures import EncodingOptions
+from image_service.pictures.limits import EncodingOptions
 
 OUTPUTS = corpus.CACHE.parent / "outputs"
 

@@ -17,7 +17,7 @@ import simplejpeg
 import webp
 from PIL import Image
 
-from image_service.pictures import EncodingOptions
+from image_service.pictures.limits import EncodingOptions
 
 Pixels = pyvips.Image
 

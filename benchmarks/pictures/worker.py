@@ -25,7 +25,8 @@ import pyvips
 from PIL import features
 
 from benchmarks.pictures import bound, rivals, thumbor
-from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 
 
 class Made(NamedTuple):

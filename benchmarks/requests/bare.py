@@ -8,7 +8,8 @@ import os
 import time
 from pathlib import Path
 
-from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 
 
 async def pictures_per_second(data: bytes, seconds: float) -> float:

@@ -40,12 +40,8 @@ from image_service.adapters.redis import (
 from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import LimitsRateLimiter
 from image_service.domain.images import CdnUrls
-from image_service.pictures import (
-    EncodingOptions,
-    PictureLimits,
-    VipsProcessor,
-    check_vips,
-)
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
@@ -111,14 +107,14 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
     observers = observers or Observers()
-    check_vips()
     async with AsyncExitStack() as stack:
+        processor = _processor(settings, observers.steps)
+        stack.callback(processor.close)
+        await processor.start()
         stores = await open_stores(settings, stack, observers.calls)
         repository = AuditedRepository(stores.repository)
         redis = await open_redis_link(settings, stack, observers.calls)
         cache = await open_cache(redis, stores.outbox, stack, observers.cache)
-        processor = _processor(settings, observers.steps)
-        stack.callback(processor.close)
         admission = Admission(_admission_limits(settings), observer=observers.pictures)
         observers.process.watch_load(admission.load)
         uploads = UploadService(
@@ -170,6 +166,7 @@ async def open_services(
                 optional={"redis": RedisHealth(redis) if redis else None},
             ),
             urls=CdnUrls(settings.cdn_base_url),
+            is_live=processor.is_live,
         )
 
 
@@ -279,6 +276,7 @@ def _processor(settings: Settings, steps: StepObserver) -> VipsProcessor:
             max_side=settings.max_dimension,
             max_decode_bytes=settings.decode_memory_bytes,
             max_output_pixels=settings.main_size**2,
+            cpu_seconds=settings.picture_cpu_seconds,
         ),
         options=EncodingOptions(
             main_size=settings.main_size,

@@ -251,7 +251,7 @@ MimeType = Literal["image/jpeg", "image/png", "image/webp"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What an image's header says. Width and height in pixels, after orientation.
+    """What an image's header says. Width and height in pixels, after `orientation` (EXIF's).
 
     `decode_bytes` is what processing it will take of memory at its peak, estimated from
     above; about a second of one CPU for each 200 MB.
@@ -261,6 +261,7 @@ class SourceInfo:
     width: int
     height: int
     decode_bytes: int = field(default=0, compare=False)
+    orientation: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,9 @@ class ImageProcessor(Protocol):
         """Decode once, make main picture and thumbnail. `source` is `inspect`'s answer.
 
         Cancelled, it returns once the picture is given up and its memory is free.
-        Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
+        Raises InvalidImage for truncated or corrupt data, ImageTooComplex for what takes
+        too much time or memory, Overloaded where nothing can be processed at the moment,
+        ProcessingFailed otherwise.
         """
         ...
 

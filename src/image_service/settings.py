@@ -214,6 +214,8 @@ class Settings(BaseSettings):
     """Pictures processed at the same time; without it, one for each CPU of the task."""
     processing_timeout: PositiveFloat = 20.0
     """Seconds the processing of a picture may take, once its turn has come."""
+    picture_cpu_seconds: Annotated[int, Field(ge=1, le=60)] = 8
+    """Seconds of CPU the processing of a picture may take, held by the kernel."""
 
     # Load: what may be in the process at once, of it for one user, and how long
     max_connections: PositiveInt = 1_000

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import httpx
-from tests.api.conftest import lifespan
+import pytest
+from tests.api.conftest import OpenApp, lifespan
+from tests.api.photos import IMAGES, PHOTO
 
 from image_service.app import create_app
 
@@ -32,6 +34,27 @@ async def test_a_required_system_that_is_down_is_503(open_app, new_client):
         assert response.json()["checks"]["dynamodb"]["status"] == "up"
         # Readiness knows nothing of it, or a blip would take every task down.
         assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_without_children_it_is_not_live(
+    open_app: OpenApp, new_client, user, monkeypatch: pytest.MonkeyPatch
+):
+    async with open_app(worker_threads=1) as app, new_client(user, app=app) as client:
+        processor = app.state.services.is_live.__self__
+        assert (await client.get("/health/live")).json() == {"status": "live"}
+        monkeypatch.setattr(processor, "_command", ("/nonexistent",))
+        [child] = processor._children
+        child.kill()
+        lost = await client.post(IMAGES, files={"file": PHOTO})
+        assert (lost.status_code, lost.json()["code"]) == (400, "IMAGE_TOO_COMPLEX")
+        for _ in range(5):
+            refused = await client.post(IMAGES, files={"file": PHOTO})
+            assert (refused.status_code, refused.json()["code"]) == (503, "OVERLOADED")
+        dead = await client.get("/health/live")
+        assert (dead.status_code, dead.json()) == (503, {"status": "not live"})
+        monkeypatch.undo()
+        assert (await client.post(IMAGES, files={"file": PHOTO})).status_code == 201
+        assert (await client.get("/health/live")).status_code == 200
 
 
 async def test_ready_from_start_to_stop(settings, new_client):

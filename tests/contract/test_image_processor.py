@@ -14,12 +14,13 @@ from tests import pictures
 
 from image_service.domain.errors import (
     AnimatedImage,
+    ImageTooComplex,
     InvalidDimensions,
     InvalidFileType,
     InvalidImage,
-    ProcessingFailed,
 )
-from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 from image_service.ports import ImageProcessor, SourceInfo
 
 
@@ -130,8 +131,10 @@ async def test_the_deadline_ends_a_picture() -> None:
     )
     data = pictures.png(2000, 2000)
     source = await hurried.inspect(data)
-    with pytest.raises(ProcessingFailed, match="took too long"):
+    with pytest.raises(ImageTooComplex, match=r"may take 0\.01 s") as refusal:
         await hurried.process(data, source)
+    assert refusal.value.details["limit"] == {"seconds": 0.01}
+    assert refusal.value.details["measured"]["seconds"] >= 0
     hurried.close()
 
 

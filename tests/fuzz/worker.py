@@ -26,7 +26,8 @@ from pathlib import Path
 from tests.fuzz.mutations import mutant
 
 from image_service.domain.errors import InvalidRequest
-from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 
 MEMORY_LIMIT = 3 * 2**30  # of addresses, which threads and libraries take far more of than memory
 DECODE_LIMIT = 512 * 2**20

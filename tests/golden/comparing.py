@@ -10,7 +10,7 @@ import io
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 from image_service.ports import EncodedPicture, ProcessedImage
 
 # In levels of 255. Small pictures full of edges are up to 5.5 off after WebP at quality 80

@@ -9,7 +9,7 @@ from tests.golden.comparing import run
 from image_service.domain.errors import (
     InvalidImage,
 )
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 SCENE = pictures.textured()
 WHOLE: dict[str, bytes] = {

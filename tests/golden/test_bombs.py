@@ -15,7 +15,7 @@ from tests.golden.files import SCENE, WHOLE, refuse
 from image_service.domain.errors import (
     InvalidDimensions,
 )
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_nothing_is_set_aside_for_them() -> None:
     """In a process of its own, because libvips counts its peak from the start."""
     program = """
 import ctypes, _libvips
-from image_service.pictures import PictureLimits
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures import library
 from image_service.pictures import probe
 from image_service.domain.errors import InvalidDimensions

@@ -8,7 +8,7 @@ import pytest
 from tests import pictures
 from tests.golden.files import JPEGS, SCENE, WHOLE, refuse
 
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 
 @pytest.mark.parametrize("percent", [*range(1, 100, 7), 99])

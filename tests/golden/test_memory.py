@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -47,6 +49,37 @@ TRICKS = {
     "JPEG, progressive 4:4:4, hidden": hidden_by_segments(KINDS["JPEG, progressive 4:4:4"](1500)),
     "WebP, lossless, hidden": hidden_by_chunks(KINDS["WebP, lossless"](1500)),
 }
+
+
+_NOTHING_LEAKS = """
+import ctypes, gc
+import _libvips
+from tests.golden.files import WHOLE
+from image_service.domain.errors import ImageServiceError
+from image_service.pictures import library, pipeline
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.probe import probe
+from image_service.pictures.steps import Steps
+library.configure()
+held = ctypes.CDLL(_libvips.__file__).vips_tracked_get_allocs
+for _ in range(2):
+    for data in WHOLE.values():
+        source = probe(data, PictureLimits())
+        for part in (data, data[: len(data) // 2], data[:-3]):
+            try:
+                pipeline.process(part, source, EncodingOptions(), Steps())
+            except ImageServiceError:
+                pass
+    gc.collect()
+    print(held())
+"""
+
+
+def test_libvips_gives_back_what_it_took() -> None:
+    command = [sys.executable, "-c", _NOTHING_LEAKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    once, twice = done.stdout.split()
+    assert once == twice
 
 
 @pytest.mark.parametrize("trick", TRICKS)

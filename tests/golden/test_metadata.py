@@ -6,7 +6,7 @@ import pytest
 from tests import pictures
 from tests.golden.comparing import opened, run
 
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 PICTURE_CHUNKS = {b"VP8X", b"ALPH", b"VP8 ", b"VP8L"}
 

@@ -9,7 +9,7 @@ from tests import pictures
 from tests.golden.comparing import assert_looks_like, run
 from tests.golden.files import SCENE, WHOLE, refuse
 
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from image_service.domain.errors import (
     InvalidFileType,
     InvalidImage,
 )
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, ImageOps
 from tests import pictures
 from tests.golden.comparing import assert_looks_like, opened, run
 
-from image_service.pictures import VipsProcessor
+from image_service.pictures.processor import VipsProcessor
 
 SCENE = pictures.scene()
 TRANSPARENT = pictures.scene(mode="RGBA")

@@ -13,7 +13,8 @@ from tests import pictures
 from tests.golden.comparing import assert_looks_like, run
 from tests.golden.files import JPEGS, WHOLE, refuse
 
-from image_service.pictures import EncodingOptions, PictureLimits, VipsProcessor
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
 
 
 def processor_for(width: int, reduction: int) -> Iterator[VipsProcessor]:
@@ -27,15 +28,13 @@ def processor_for(width: int, reduction: int) -> Iterator[VipsProcessor]:
 
 
 @pytest.fixture(scope="module", params=[2, 4, 8])
-def reducing(request: pytest.FixtureRequest, _nothing_leaks: None) -> Iterator[VipsProcessor]:
+def reducing(request: pytest.FixtureRequest) -> Iterator[VipsProcessor]:
     """For the pictures of WHOLE."""
     yield from processor_for(640, request.param)
 
 
 @pytest.fixture(scope="module", params=[2, 4, 8])
-def reducing_scenes(
-    request: pytest.FixtureRequest, _nothing_leaks: None
-) -> Iterator[VipsProcessor]:
+def reducing_scenes(request: pytest.FixtureRequest) -> Iterator[VipsProcessor]:
     yield from processor_for(1600, request.param)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from image_service.adapters.dynamodb.partitions import USER_INDEX
+from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor import vips as vips_checks
 from image_service.tools.doctor.bucket_settings import (
     cors_fault,
@@ -105,10 +106,10 @@ async def test_threads_against_processors():
 
 
 async def test_a_libvips_that_fails_its_self_test(monkeypatch: pytest.MonkeyPatch):
-    def old() -> None:
-        raise RuntimeError("libvips 8.18.3 or newer is needed, not 8.15.1")
+    def old() -> WorkerChild:
+        raise ChildNotStarted("libvips 8.18.3 or newer is needed, not 8.15.1")
 
-    monkeypatch.setattr(vips_checks, "check_vips", old)
+    monkeypatch.setattr(vips_checks, "WorkerChild", old)
     [found] = await vips_checks.VipsCheck().examine()
     assert (found.verdict, "8.15.1" in found.detail) == (Verdict.FAILED, True)
 

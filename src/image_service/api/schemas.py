@@ -262,4 +262,4 @@ class Health(Schema):
 
 
 class Probe(Schema):
-    status: Literal["live", "ready", "not ready"]
+    status: Literal["live", "not live", "ready", "not ready"]

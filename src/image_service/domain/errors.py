@@ -7,6 +7,7 @@
     │   ├── InvalidImage                INVALID_IMAGE
     │   ├── InvalidDimensions           INVALID_DIMENSIONS
     │   ├── AnimatedImage               ANIMATED_IMAGE
+    │   ├── ImageTooComplex             IMAGE_TOO_COMPLEX
     │   ├── FileRequired                FILE_REQUIRED
     │   ├── InvalidCursor               INVALID_CURSOR
     │   └── MalformedBody               MALFORMED_BODY
@@ -113,6 +114,16 @@ class InvalidDimensions(InvalidRequest):
 class AnimatedImage(InvalidRequest):
     code = "ANIMATED_IMAGE"
     default_message = "Animated images are not supported; upload a single still picture."
+
+
+class ImageTooComplex(InvalidRequest):
+    """Processing the picture took more than any picture may take, or ended its process."""
+
+    code = "IMAGE_TOO_COMPLEX"
+    remedy: ClassVar[str] = (
+        "Open it in an image editor, save it as a plain JPEG or PNG, and upload that."
+    )
+    default_message = f"The picture takes too much to process. {remedy}"
 
 
 class FileRequired(InvalidRequest):

@@ -1,9 +1,5 @@
-"""Image processing on libvips."""
+"""Image processing: headers in Python, pixels by libvips in child processes.
 
-from __future__ import annotations
-
-from image_service.pictures.library import check_vips
-from image_service.pictures.limits import EncodingOptions, PictureLimits
-from image_service.pictures.processor import VipsProcessor
-
-__all__ = ["EncodingOptions", "PictureLimits", "VipsProcessor", "check_vips"]
+On the parent's side are `processor`, `worker_child`, `probe`, `limits` and `formats`; `child`
+and what else it imports run in the child, the only place where libvips is imported.
+"""

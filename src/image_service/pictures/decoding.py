@@ -18,16 +18,18 @@ What libvips reports beside its loaders is no damage of the file, and is not cal
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import process_time
 from typing import Final
 
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import InvalidImage
 from image_service.pictures.colour import PROFILE, in_srgb
-from image_service.pictures.formats import jpeg, png, png_colour
+from image_service.pictures.formats import exif, jpeg, png, png_colour, webp
 from image_service.pictures.plan import Size
-from image_service.pictures.raster import Raster, Stoppable
-from image_service.ports import MimeType
+from image_service.pictures.raster import Raster
+from image_service.ports import MimeType, SourceInfo
 
 _FAIL_ON: Final[dict[MimeType, str]] = {
     "image/jpeg": "warning",
@@ -38,31 +40,32 @@ _FAIL_ON: Final[dict[MimeType, str]] = {
 _LOADERS: Final = {"VipsJpeg", "vipspng", "webp", "webp2vips", "VipsForeignLoad"}
 _ORIENTATION: Final = "orientation"
 _JPEG_REDUCTIONS: Final = (1, 2, 4, 8)
-_FIRST_SIDEWAYS: Final = 5  # EXIF orientations 5 to 8 swap width and height
+_WITHOUT_METADATA: Final[dict[MimeType, Callable[[bytes], bytes]]] = {
+    "image/jpeg": jpeg.without_metadata,
+    "image/png": png.without_metadata,
+    "image/webp": webp.without_metadata,
+}
+_COSTLY_SECONDS: Final = 2.0  # of CPU; a decode that took them gets no second chance
 
 
-def oriented_size(data: bytes, mime_type: MimeType) -> Size:
-    """Width and height as the picture is seen; reads the header only. Raises InvalidImage."""
-    header = _open(_harmless(data, mime_type))
-    return _turned(Size(header.width, header.height), header)
-
-
-def decode(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -> Raster:
+def decode(data: bytes, source: SourceInfo, size: Size) -> Raster:
     """The picture at `size`, upright, its colours brought to sRGB.
 
     `size` is after orientation, and not larger than the picture. Raises InvalidImage for
-    truncated or corrupt data, pyvips.Error where it is not the file that fails, and what
-    `stoppable` raises, which is put around the computing of a picture.
+    truncated or corrupt data or where the picture is not what its header said, pyvips.Error
+    where it is not the file that fails.
     """
-    data = _harmless(data, mime_type)
+    data = _WITHOUT_METADATA[source.mime_type](data)
+    began = process_time()
     try:
-        return _decode_strictly(data, mime_type, size, stoppable)
+        return _decode_strictly(data, source, size)
     except pyvips.Error as error:
-        cleaned = jpeg.without_oddities(data) if mime_type == "image/jpeg" else data
-        if cleaned == data or not _is_the_loaders(error):
+        cleaned = jpeg.without_oddities(data) if source.mime_type == "image/jpeg" else data
+        costly = process_time() - began > _COSTLY_SECONDS
+        if cleaned == data or costly or not _is_the_loaders(error):
             raise _blamed(error) from error
     try:
-        return _decode_strictly(cleaned, mime_type, size, stoppable)
+        return _decode_strictly(cleaned, source, size)
     except pyvips.Error as error:
         raise _blamed(error) from error
 
@@ -81,21 +84,20 @@ def _is_the_loaders(error: pyvips.Error) -> bool:
     return domains <= _LOADERS and "memory" not in error.detail.lower()
 
 
-def _decode_strictly(data: bytes, mime_type: MimeType, size: Size, stoppable: Stoppable) -> Raster:
+def _decode_strictly(data: bytes, source: SourceInfo, size: Size) -> Raster:
     header = _open(data)
-    profiles = _profiles(data, mime_type, header)
-    picture = _scaled(data, mime_type, header, _turned(size, header), as_is=bool(profiles))
+    if (header.width, header.height) != _turned(Size(source.width, source.height), source):
+        raise InvalidImage
+    profiles = _profiles(data, source.mime_type, header)
+    stored = _turned(size, source)
+    picture = _scaled(data, source.mime_type, header, stored, as_is=bool(profiles))
     picture = in_srgb(picture, profiles)
-    if _orientation(header) > 1:
+    if source.orientation > exif.UPRIGHT:
         # libvips is lazy, and turning needs the whole picture: so that is computed before.
-        with stoppable(picture):
-            picture = picture.copy_memory().autorot()
-    return Raster.compute(picture, stoppable)
-
-
-def _harmless(data: bytes, mime_type: MimeType) -> bytes:
-    """What may be opened: without what takes memory of its own, whatever the picture measures."""
-    return png.without_extras(data) if mime_type == "image/png" else data
+        picture = picture.copy_memory()
+        picture.set_type(pyvips.GValue.gint_type, _ORIENTATION, source.orientation)
+        picture = picture.autorot()
+    return Raster.compute(picture)
 
 
 def _scaled(
@@ -120,7 +122,6 @@ def _scaled(
         size.width,
         height=size.height,
         size="force",
-        # It would compute the picture at once to turn it, where nobody can stop it.
         no_rotate=True,
         # As an argument of its own `fail_on` does not reach the loader of a buffer.
         option_string=f"[fail_on={fail_on}]",
@@ -150,16 +151,9 @@ def _jpeg_reduction(header: pyvips.Image, size: Size) -> int:
     return max(reduction for reduction in _JPEG_REDUCTIONS if reduction <= room)
 
 
-def _orientation(header: pyvips.Image) -> int:
-    """1 to 8, as EXIF has it; 1 is upright."""
-    return int(header.get(_ORIENTATION)) if header.get_typeof(_ORIENTATION) != 0 else 1
-
-
-def _turned(size: Size, header: pyvips.Image) -> Size:
+def _turned(size: Size, source: SourceInfo) -> Size:
     """`size` from as stored to as seen, or back."""
-    if _orientation(header) >= _FIRST_SIDEWAYS:
-        return Size(size.height, size.width)
-    return size
+    return Size(size.height, size.width) if exif.is_sideways(source.orientation) else size
 
 
 def _profiles(data: bytes, mime_type: MimeType, header: pyvips.Image) -> list[bytes]:

@@ -55,6 +55,11 @@ def configure() -> None:
     logging.getLogger("pyvips").setLevel(logging.ERROR)
 
 
+def version() -> str:
+    """Of libvips, such as 8.18.3."""
+    return _dotted(tuple(pyvips.version(part) for part in range(3)))
+
+
 def check_vips() -> None:
     """Prove that libvips is new enough and runs the allowed loaders and no others.
 

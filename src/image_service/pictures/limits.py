@@ -12,13 +12,14 @@ class PictureLimits:
     """Bounds of both width and height of an uploaded picture, in pixels, inclusive.
 
     `max_decode_bytes` bounds the memory it is estimated to take, for which it counts how
-    many pixels the largest picture made of it has.
+    many pixels the largest picture made of it has. `cpu_seconds` bound its processing.
     """
 
     min_side: int = 100
     max_side: int = 8000
     max_decode_bytes: int = 1024 * 2**20
     max_output_pixels: int = 2048 * 2048
+    cpu_seconds: int = 8
 
     def check(self, width: int, height: int) -> None:
         """Raises InvalidDimensions, saying what was measured, the limits and the remedy."""

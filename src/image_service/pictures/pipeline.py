@@ -18,7 +18,7 @@ _FORMAT: Final = "webp"
 def process(
     data: bytes, source: SourceInfo, options: EncodingOptions, steps: Steps
 ) -> ProcessedImage:
-    """Both pictures and the placeholders of `data`. Blocks; call it from a worker thread.
+    """Both pictures and the placeholders of `data`. Runs in a child.
 
     Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
     """
@@ -27,19 +27,16 @@ def process(
         main_size=options.main_size,
         thumbnail_size=options.thumbnail_size,
     )
-    with steps:
-        raster = steps.run(decode, data, source.mime_type, plan.decoded, steps.stoppable)
-        main = steps.run(fit, raster, plan.main, steps.stoppable)
-        covering = steps.run(fit, raster, plan.covering, steps.stoppable)
-        thumbnail = steps.run(cut_square, covering, plan.thumbnail_side, steps.stoppable)
-        tiny = steps.run(shrink_to_tiny, covering, steps.stoppable)
-        return ProcessedImage(
-            main=steps.run(encode, main, options.main_quality, options.effort),
-            thumbnail=steps.run(
-                encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort
-            ),
-            format=_FORMAT,
-            quality=options.main_quality,
-            placeholder=steps.run(likeness, tiny),
-            dominant_color=steps.run(dominant_color, tiny),
-        )
+    raster = steps.run(decode, data, source, plan.decoded)
+    main = steps.run(fit, raster, plan.main)
+    covering = steps.run(fit, raster, plan.covering)
+    thumbnail = steps.run(cut_square, covering, plan.thumbnail_side)
+    tiny = steps.run(shrink_to_tiny, covering)
+    return ProcessedImage(
+        main=steps.run(encode, main, options.main_quality, options.effort),
+        thumbnail=steps.run(encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort),
+        format=_FORMAT,
+        quality=options.main_quality,
+        placeholder=steps.run(likeness, tiny),
+        dominant_color=steps.run(dominant_color, tiny),
+    )

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from image_service.domain.errors import AnimatedImage, InvalidImage
-from image_service.pictures.decoding import oriented_size
-from image_service.pictures.formats import jpeg, png, webp
+from image_service.pictures.formats import exif, jpeg, png, webp
 from image_service.pictures.formats.signatures import detect
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.plan import Size
@@ -18,6 +17,7 @@ from image_service.ports import MimeType, SourceInfo
 @dataclass(frozen=True, slots=True)
 class _Format:
     declared_size: Callable[[bytes], Size | None]
+    orientation: Callable[[bytes], int]
     held_bytes_a_pixel: Callable[[bytes], float]
     has_alpha: Callable[[bytes], bool] = lambda _: False
     is_animated: Callable[[bytes], bool] = lambda _: False
@@ -25,12 +25,21 @@ class _Format:
 
 
 _FORMATS: Final[dict[MimeType, _Format]] = {
-    "image/jpeg": _Format(jpeg.declared_size, jpeg.held_bytes_a_pixel),
+    "image/jpeg": _Format(jpeg.declared_size, jpeg.orientation, jpeg.held_bytes_a_pixel),
     "image/png": _Format(
-        png.declared_size, png.held_bytes_a_pixel, png.has_alpha, png.is_animated, png.is_whole
+        png.declared_size,
+        png.orientation,
+        png.held_bytes_a_pixel,
+        png.has_alpha,
+        png.is_animated,
+        png.is_whole,
     ),
     "image/webp": _Format(
-        webp.declared_size, webp.held_bytes_a_pixel, webp.has_alpha, webp.is_animated
+        webp.declared_size,
+        webp.orientation,
+        webp.held_bytes_a_pixel,
+        webp.has_alpha,
+        webp.is_animated,
     ),
 }
 
@@ -50,14 +59,18 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
     file_format = _FORMATS[mime_type]
     if file_format.is_animated(data):
         raise AnimatedImage
-    _check_declared(file_format.declared_size(data), limits)
-    size = oriented_size(data, mime_type)
+    size = file_format.declared_size(data)
+    if size is None or 0 in size:
+        raise InvalidImage
+    orientation = file_format.orientation(data)
+    if exif.is_sideways(orientation):
+        size = Size(size.height, size.width)
     limits.check(size.width, size.height)
     if not file_format.is_whole(data):
         raise InvalidImage
     decode_bytes = _decode_bytes(data, mime_type, size, limits)
     limits.check_memory(decode_bytes)
-    return SourceInfo(mime_type, size.width, size.height, decode_bytes)
+    return SourceInfo(mime_type, size.width, size.height, decode_bytes, orientation)
 
 
 def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureLimits) -> int:
@@ -74,13 +87,3 @@ def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureL
     held = file_format.held_bytes_a_pixel(data) or 1
     outputs = min(pixels, limits.max_output_pixels) * an_output_pixel
     return _LEAST_BYTES + outputs + int(held * pixels)
-
-
-def _check_declared(declared: Size | None, limits: PictureLimits) -> None:
-    """Hold the size the header declares to the limits, before libvips sees the file.
-
-    It sets memory aside for some headers (1 GB for a WebP of 16383 x 16383), and takes
-    others for corrupt (a PNG of 2^31 - 1). Sizes of zero are left for it to refuse.
-    """
-    if declared is not None and 0 not in declared:
-        limits.check(*declared)

@@ -1,26 +1,55 @@
-"""The image processor as the services know it: worker threads around the pipeline."""
+"""The image processor as the services know it: threads that drive child processes.
+
+Headers are read here, in Python. All else happens in children (`child`), one a worker
+thread, which the kernel limits and the thread can kill: what a decoder does to its process
+costs that one picture.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
+from time import monotonic
+from typing import Any, Final
 
-from image_service.pictures import pipeline
-from image_service.pictures.library import configure
+import structlog
+
+from image_service.domain import errors
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.probe import probe
-from image_service.pictures.timed_steps import TimedSteps
-from image_service.ports import ProcessedImage, SourceInfo
+from image_service.pictures.worker_child import COMMAND, ChildGone, ChildNotStarted, WorkerChild
+from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.telemetry.observers import Nobody, StepObserver
+
+log = structlog.stdlib.get_logger(__name__)
+
+# What of its address space a child takes besides the picture's memory: stacks, arenas; and
+# libvips sets RGBA of a whole WebP aside whenever it opens one, twice at a time, unused.
+_ADDRESS_SLACK: Final = 128 * 2**20
+_WEBP_ADDRESSES: Final = 8  # a pixel
+# Failures in a row, over all workers, after which the process is not live any more.
+_FAILED_STARTS: Final = 5
+_OUT_OF_MEMORY: Final = "OutOfMemory"
+_FROM_CHILD: Final = {
+    kind.__name__: kind
+    for kind in (errors.InvalidImage, errors.AnimatedImage, errors.InvalidDimensions)
+}
+
+
+_Answer = tuple[dict[str, Any], memoryview]
 
 
 class VipsProcessor:
-    """ImageProcessor on libvips, which gives up the interpreter lock while it works.
+    """ImageProcessor on libvips, which runs in child processes only.
 
     `worker_threads` pictures are processed at a time, the others wait; how many may wait
-    is decided by who calls. `close` ends the threads.
+    is decided by who calls. `close` ends threads and children.
     """
 
     def __init__(
@@ -30,14 +59,35 @@ class VipsProcessor:
         options: EncodingOptions,
         worker_threads: int,
         observer: StepObserver | None = None,
+        command: tuple[str, ...] = COMMAND,
     ) -> None:
-        configure()
         self._observer = observer or Nobody()
         self._limits = limits
         self._options = options
+        self._command = command
+        self._threads = worker_threads
         self._workers = ThreadPoolExecutor(worker_threads, thread_name_prefix="picture")
+        self._of_thread = threading.local()
+        self._children: set[WorkerChild] = set()
+        self._failed_starts = 0
+        self._closing = False
         # Headers take about a millisecond, and are asked for while all workers are busy.
         self._header_reader = ThreadPoolExecutor(1, thread_name_prefix="picture-header")
+
+    async def start(self) -> None:
+        """Start every thread's child. Raises ChildNotStarted, with what it says of libvips."""
+        together = threading.Barrier(self._threads)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *(
+                loop.run_in_executor(self._workers, self._start_first, together)
+                for _ in range(self._threads)
+            )
+        )
+
+    def is_live(self) -> bool:
+        """False once child after child can't be started any more."""
+        return self._failed_starts < _FAILED_STARTS
 
     async def inspect(self, data: bytes) -> SourceInfo:
         return await asyncio.get_running_loop().run_in_executor(
@@ -45,23 +95,217 @@ class VipsProcessor:
         )
 
     async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
-        """Cancelled, it stops the picture, and returns when the picture's memory is free."""
-        steps = TimedSteps(self._options.timeout, self._observer)
-        work = partial(pipeline.process, data, source, self._options, steps)
-        # In the context of the request, of which the steps are part.
-        working = asyncio.get_running_loop().run_in_executor(
-            self._workers, copy_context().run, work
-        )
+        """Cancelled, it kills the picture's child, and returns when its memory is free."""
+        picture = _Picture(data, source)
+        answer = self._submit(picture)
         try:
-            return await asyncio.shield(working)
+            head, body = await asyncio.shield(answer)
         except asyncio.CancelledError:
-            steps.stop()
-            await asyncio.wait([working])
-            if not working.cancelled():
-                working.exception()  # of no interest any more; else the loop would log it
+            picture.stop()
+            await asyncio.wait([answer])
+            if not answer.cancelled():
+                answer.exception()  # of no interest any more; else the loop would log it
             raise
+        self._tell(head["steps"])
+        return _result(head, body)
 
     def close(self) -> None:
         """Wait for the pictures that are being processed; drop those that wait."""
+        self._closing = True
         self._header_reader.shutdown(cancel_futures=True)
         self._workers.shutdown(cancel_futures=True)
+        for child in self._children:
+            child.close()
+
+    def _start_first(self, together: threading.Barrier) -> None:
+        together.wait()  # or a quick thread would take another's turn
+        self._child()
+
+    def _child(self) -> WorkerChild:
+        """The calling thread's own. Raises ChildNotStarted."""
+        child: WorkerChild | None = getattr(self._of_thread, "child", None)
+        if child is None:
+            try:
+                child = WorkerChild(self._command)
+            except ChildNotStarted as failure:
+                self._failed_starts += 1
+                log.error("picture_child_not_started", cause=str(failure))  # noqa: TRY400
+                raise
+            self._failed_starts = 0
+            self._of_thread.child = child
+            self._children.add(child)
+        return child
+
+    def _submit(self, picture: _Picture) -> asyncio.Future[_Answer]:
+        """Have a worker see to it. The answer is there before a lost child is replaced."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_Answer] = loop.create_future()
+
+        def work() -> None:
+            try:
+                settle = partial(answer.set_result, self._run(picture))
+            except errors.ImageServiceError as error:
+                settle = partial(answer.set_exception, error)
+            loop.call_soon_threadsafe(settle)
+            self._replace_lost()
+
+        def dropped(job: Future[None]) -> None:
+            if job.cancelled():  # by `close`
+                loop.call_soon_threadsafe(answer.cancel)
+
+        self._workers.submit(work).add_done_callback(dropped)
+        return answer
+
+    def _run(self, picture: _Picture) -> _Answer:
+        """What the child answers. Raises the picture's error."""
+        try:
+            child = self._child()
+        except ChildNotStarted:
+            raise errors.Overloaded from None
+        began = monotonic()
+        try:
+            with picture.within(self._options.timeout, child):
+                head, body = child.ask(self._request(picture.source), picture.data)
+        except ChildGone as gone:
+            seconds = monotonic() - began
+            self._lose(child)
+            raise self._why(gone, picture, seconds) from None
+        if "error" in head:
+            if head["error"] == _OUT_OF_MEMORY:  # who knows in what state it is
+                self._lose(child)
+            raise self._refusal(head, picture.source)
+        return head, body
+
+    def _lose(self, child: WorkerChild) -> None:
+        child.close()
+        self._children.discard(child)
+        self._of_thread.child = None
+
+    def _replace_lost(self) -> None:
+        if not self._closing:
+            with suppress(ChildNotStarted):  # the next picture tries again
+                self._child()
+
+    def _request(self, source: SourceInfo) -> dict[str, Any]:
+        return {
+            "source": asdict(source),
+            "options": asdict(self._options),
+            "cpuSeconds": self._limits.cpu_seconds,
+            "memoryBytes": _address_limit(source),
+        }
+
+    def _why(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageTooComplex:
+        """What became of a picture whose child ended."""
+        if picture.late:
+            limit = self._options.timeout
+            return _too_complex(
+                f"The picture took {seconds:.0f} s to process, and may take {limit:g} s.",
+                seconds=(round(seconds, 1), limit),
+            )
+        if gone.returncode == -signal.SIGXCPU:
+            cpu = self._limits.cpu_seconds
+            return _too_complex(
+                f"The picture took more than {cpu} s of processor time.", cpuSeconds=(cpu, cpu)
+            )
+        if not picture.stopped:
+            log.error(
+                "picture_child_crashed",
+                exit=gone.returncode,
+                mime_type=picture.source.mime_type,
+                width=picture.source.width,
+                height=picture.source.height,
+            )
+        return _too_complex(f"The picture made its decoder fail after {seconds:.1f} s.")
+
+    def _refusal(self, head: dict[str, Any], source: SourceInfo) -> errors.ImageServiceError:
+        if head["error"] == _OUT_OF_MEMORY:
+            memory = _address_limit(source)
+            return _too_complex(
+                f"The picture took more than {memory / 2**20:.0f} MiB of memory, although "
+                f"its header tells of {source.decode_bytes / 2**20:.0f} MiB.",
+                memoryBytes=(memory, memory),
+            )
+        kind = _FROM_CHILD.get(head["error"])
+        if kind is not None:
+            return kind(head["message"], details=head["details"])
+        log.error("picture_failed", cause=head["message"])
+        return errors.ProcessingFailed()
+
+    def _tell(self, steps: list[tuple[str, float]]) -> None:
+        """The observer, of each step, when it ended: the last one just now."""
+        ago = sum(seconds for _, seconds in steps)
+        for name, seconds in steps:
+            ago -= seconds
+            self._observer.stepped(name, seconds, ago)
+
+
+class _Picture:
+    """A picture on its way through a child, which any thread may kill for it."""
+
+    def __init__(self, data: bytes, source: SourceInfo) -> None:
+        self.data = data
+        self.source = source
+        self.late = False
+        self._lock = threading.Lock()
+        self.stopped = False
+        self._child: WorkerChild | None = None
+
+    @contextmanager
+    def within(self, seconds: float, child: WorkerChild) -> Iterator[None]:
+        """Around what `child` does for it; killed past that time, or by `stop`."""
+        clock = threading.Timer(seconds, self._expire)
+        clock.daemon = True
+        with self._lock:
+            self._child = child
+            if self.stopped:
+                child.kill()
+        clock.start()
+        try:
+            yield
+        finally:
+            clock.cancel()
+            with self._lock:  # from now on the child is another picture's
+                self._child = None
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopped = True
+            if self._child is not None:
+                self._child.kill()
+
+    def _expire(self) -> None:
+        self.late = True
+        self.stop()
+
+
+def _address_limit(source: SourceInfo) -> int:
+    """Bytes of addresses a child may take for a picture."""
+    unused = _WEBP_ADDRESSES if source.mime_type == "image/webp" else 0
+    return source.decode_bytes + _ADDRESS_SLACK + unused * source.width * source.height
+
+
+def _result(head: dict[str, Any], body: memoryview) -> ProcessedImage:
+    pictures, start = [], 0
+    for length, width, height in head["pictures"]:
+        pictures.append(EncodedPicture(bytes(body[start : start + length]), width, height))
+        start += length
+    main, thumbnail = pictures
+    return ProcessedImage(
+        main=main,
+        thumbnail=thumbnail,
+        format=head["format"],
+        quality=head["quality"],
+        placeholder=head["placeholder"],
+        dominant_color=head["dominantColor"],
+    )
+
+
+def _too_complex(cause: str, **figures: tuple[float, float]) -> errors.ImageTooComplex:
+    """`figures` are (measured, limit) by name."""
+    return errors.ImageTooComplex(
+        f"{cause} {errors.ImageTooComplex.remedy}",
+        details={
+            "measured": {name: measured for name, (measured, _) in figures.items()},
+            "limit": {name: limit for name, (_, limit) in figures.items()},
+        },
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -14,8 +12,6 @@ from image_service.pictures.plan import Size
 
 _BANDS: Final = 4
 _OPAQUE: Final = 255
-
-Stoppable = Callable[[pyvips.Image], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +26,11 @@ class Raster:
     pixels: memoryview
 
     @classmethod
-    def compute(cls, picture: pyvips.Image, stoppable: Stoppable) -> Self:
-        """The pixels of `picture`, which has 3 or 4 bands; `stoppable` is put around that."""
+    def compute(cls, picture: pyvips.Image) -> Self:
+        """The pixels of `picture`, which has 3 or 4 bands."""
         has_alpha = picture.bands == _BANDS
         four = picture if has_alpha else picture.bandjoin(_OPAQUE)
-        with stoppable(four):
-            pixels = memoryview(four.write_to_memory())
+        pixels = memoryview(four.write_to_memory())
         return cls(Size(four.width, four.height), has_alpha, pixels)
 
     def in_vips(self) -> pyvips.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from image_service.domain.images import CdnUrls
@@ -25,3 +26,4 @@ class Services:
     rate_limiter: RateLimiter
     health: HealthService
     urls: CdnUrls
+    is_live: Callable[[], bool]

@@ -68,8 +68,8 @@ class PictureObserver(Protocol):
 class StepObserver(Protocol):
     """Parts of a request that are too fine to be counted. From any thread."""
 
-    def stepped(self, step: str, seconds: float) -> None:
-        """It has just ended, well or not."""
+    def stepped(self, step: str, seconds: float, ago: float = 0.0) -> None:
+        """It ended, well or not, `ago` seconds before now."""
         ...
 
 
@@ -142,7 +142,7 @@ class Nobody:
 
     def processed(self, stage: Stage, seconds: float) -> None: ...
 
-    def stepped(self, step: str, seconds: float) -> None: ...
+    def stepped(self, step: str, seconds: float, ago: float = 0.0) -> None: ...
 
     def round_ended(self) -> None: ...
 

@@ -48,6 +48,12 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "Resize it, as `message` and `details` say.",
     ),
     errors.AnimatedImage: Advice("The picture is an animation.", _NO, "Upload a still picture."),
+    errors.ImageTooComplex: Advice(
+        "Processing the picture took more time or memory than any picture may take, or made its "
+        "decoder fail.",
+        _NO,
+        "Save it as a plain JPEG or PNG in an image editor.",
+    ),
     errors.FileRequired: Advice(
         "The form has no part `file`, or an empty one.",
         _NO,

@@ -74,6 +74,10 @@ INVALID_UPLOAD = (
         },
     ),
     errors.AnimatedImage(),
+    errors.ImageTooComplex(
+        f"The picture took more than 8 s of processor time. {errors.ImageTooComplex.remedy}",
+        details={"measured": {"cpuSeconds": 8}, "limit": {"cpuSeconds": 8}},
+    ),
     errors.FileRequired(),
     errors.MalformedBody(
         "The body ends before the form's closing boundary; send a complete multipart/form-data "

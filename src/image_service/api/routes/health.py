@@ -48,11 +48,20 @@ async def health(request: Request, response: Response) -> Health:
     )
 
 
-@router.get("/live", summary="Is the process running?", response_model=Probe, responses=_MALFORMED)
-async def live(response: Response) -> Probe:
-    """Always 200: that it answers is the answer."""
+@router.get(
+    "/live",
+    summary="Is the process running?",
+    response_model=Probe,
+    responses=_MALFORMED
+    | {503: {"model": Probe, "description": "It can't start decoders any more."}},
+)
+async def live(request: Request, response: Response) -> Probe:
+    """That it answers, and has not failed to start the processes that decode pictures."""
     response.headers.update(_NO_STORE)
-    return Probe(status="live")
+    if not request.app.state.ready or services_of(request).is_live():
+        return Probe(status="live")
+    response.status_code = 503
+    return Probe(status="not live")
 
 
 @router.get(

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from image_service.pictures.formats import exif
 from image_service.pictures.plan import Size
 
 _SOI: Final = b"\xff\xd8"
-_SOF0, _SOF1, _SOS, _EOI, _APP0 = 0xC0, 0xC1, 0xDA, 0xD9, 0xE0
+_SOF0, _SOF1, _SOS, _EOI = 0xC0, 0xC1, 0xDA, 0xD9
+_APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_METADATA: Final = frozenset({*range(_APP1, 0xF0), _COM}) - {_APP14}  # Adobe's: how colour is kept
+_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 _SEQUENTIAL: Final = frozenset({_SOF0, _SOF1, 0xC9})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those are DHT, JPG, DAC
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, RSTn, SOI, EOI: no length follows
@@ -71,6 +75,34 @@ def _coefficient_bytes(components: bytes) -> float:
     factors = [(factor >> 4, factor & 0x0F) for factor in components[1::3]]
     largest = max((h for h, _ in factors), default=1) * max((v for _, v in factors), default=1)
     return 2 * sum(h * v for h, v in factors) / max(largest, 1)
+
+
+def orientation(data: bytes) -> int:
+    """1 to 8, as the first EXIF block ahead of the pixels says."""
+    for segment in _segments(data):
+        if segment.marker == _SOS:
+            break
+        body = data[segment.start + 4 : segment.end]
+        if segment.marker == _APP1 and body.startswith(_EXIF):
+            return exif.orientation(body)
+    return exif.UPRIGHT
+
+
+def without_metadata(data: bytes) -> bytes:
+    """`data` without EXIF, XMP, comments and makers' segments ahead of its pixels.
+
+    What says how pixels are kept stays: JFIF, Adobe's segment, colour profiles.
+    """
+    kept, start = [], 0
+    for segment in _segments(data):
+        if segment.marker == _SOS:
+            break
+        if segment.marker in _METADATA and not (
+            segment.marker == _APP2 and data.startswith(_PROFILE, segment.start + 4)
+        ):
+            kept.append(data[start : segment.start])
+            start = segment.end
+    return b"".join((*kept, data[start:])) if kept else data
 
 
 def without_oddities(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
 from image_service.domain.errors import InvalidImage
+from image_service.pictures.formats import exif
 from image_service.pictures.plan import Size
 
 _FIRST_CHUNK: Final = 8
@@ -15,9 +16,8 @@ _OVERHEAD: Final = 12  # length, type and checksum
 _MAX_CHUNKS: Final = 20_000
 
 # Of the chunks a decoder may pass over, those that say how the pixels are seen.
-_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"eXIf"})
+_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"})
 _PASSED_OVER: Final = 0x20  # a small first letter: not needed for the picture
-_MAX_EXIF: Final = 2**16  # as much as a JPEG can hold
 _MAX_PROFILE: Final = 4 * 2**20  # inflated; the longest in use have 2 MB
 
 _COLOUR_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, palettes looked up
@@ -82,8 +82,16 @@ def ahead_of_pixels(data: bytes, kinds: Collection[bytes]) -> dict[bytes, bytes]
     return found
 
 
-def without_extras(data: bytes) -> bytes:
-    """`data` without the chunks that no pixel needs: texts, times, previews.
+def orientation(data: bytes) -> int:
+    """1 to 8, as the first EXIF chunk ahead of IEND says."""
+    for chunk in _chunks(data):
+        if chunk.kind == b"eXIf":
+            return exif.orientation(data[chunk.start + 8 : chunk.end - 4])
+    return exif.UPRIGHT
+
+
+def without_metadata(data: bytes) -> bytes:
+    """`data` without the chunks that no pixel needs: EXIF, texts, times, previews.
 
     libspng inflates every compressed text, of up to 50 MB each, whenever a file is opened,
     and keeps them all. A colour profile that inflates to more than 4 MiB goes, too.
@@ -101,8 +109,6 @@ def _is_of_use(data: bytes, chunk: _Chunk) -> bool:
         return True
     if chunk.kind == b"iCCP":
         return bool(inflated_profile(data[chunk.start + 8 : chunk.end - 4]))
-    if chunk.kind == b"eXIf":
-        return chunk.end - chunk.start <= _MAX_EXIF
     return chunk.kind in _OF_THE_PIXELS
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
+from image_service.pictures.formats import exif
 from image_service.pictures.plan import Size
 
 _ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
 _ALPHA: Final = 0x10  # of the same
 _LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
+_METADATA_FLAGS: Final = 0x0C  # EXIF and XMP, of the same
+_SEEN: Final = frozenset({b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF"})
 _MAX_CHUNKS: Final = 1_000  # real files have up to ten
 _MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
 
@@ -51,13 +54,51 @@ def is_animated(data: bytes) -> bool:
     return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ANIMATION)
 
 
+def orientation(data: bytes) -> int:
+    """1 to 8, as the first EXIF chunk says."""
+    for chunk in _chunks(data):
+        if chunk.kind == b"EXIF":
+            return exif.orientation(data[chunk.start + 8 : chunk.end])
+    return exif.UPRIGHT
+
+
+def without_metadata(data: bytes) -> bytes:
+    """`data` with those chunks alone that say what is seen; so neither EXIF nor XMP."""
+    kept, start, dropped = [], 0, 0
+    for chunk in _chunks(data):
+        if chunk.kind not in _SEEN:
+            kept.append(data[start : chunk.start])
+            start = chunk.end
+            dropped += min(chunk.end, len(data)) - chunk.start
+    if not kept:
+        return data
+    rest = bytearray(b"".join((*kept, data[start:])))
+    size = max(0, _little(data[4:8]) - dropped)
+    rest[4:8] = size.to_bytes(4, "little")
+    if rest[12:16] == b"VP8X":
+        rest[20] &= ~_METADATA_FLAGS
+    return bytes(rest)
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    start: int
+    end: int
+
+
 def _chunk_types(data: bytes) -> Iterator[bytes]:
     """The types of all chunks, those of an extended file's picture included."""
-    position = 12
-    while kind := data[position : position + 4]:
-        yield kind
+    return (chunk.kind for chunk in _chunks(data))
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """Up to where the file says that it ends: what follows no decoder looks at."""
+    position, stop = 12, 8 + _little(data[4:8])
+    while position < stop and (kind := data[position : position + 4]):
         length = _little(data[position + 4 : position + 8])
-        position += 8 + length + length % 2
+        end = position + 8 + length + length % 2
+        yield _Chunk(kind, position, end)
+        position = end
 
 
 def _little(raw: bytes) -> int:

@@ -54,10 +54,10 @@ class _Spans:
         """
         return get_current_span().get_span_context().trace_flags.sampled
 
-    def add(self, name: str, seconds: float) -> None:
-        """One that ends now, if it is wanted."""
+    def add(self, name: str, seconds: float, ago: float = 0.0) -> None:
+        """One that ended `ago` seconds before now, if it is wanted."""
         if self.wanted:
-            self.add_call(name, seconds)
+            self.add_call(name, seconds, ago=ago)
 
     def add_call(
         self,
@@ -66,8 +66,9 @@ class _Spans:
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue] | None = None,
         status: Status | None = None,
+        ago: float = 0.0,
     ) -> None:
-        now = time_ns()
+        now = time_ns() - int(ago * 1e9)
         started = now - int(seconds * 1e9)
         span = self.tracer.start_span(name, kind=kind, attributes=attributes, start_time=started)
         if status is not None:
@@ -162,5 +163,5 @@ class _Steps:
     def __init__(self, spans: _Spans) -> None:
         self._spans = spans
 
-    def stepped(self, step: str, seconds: float) -> None:
-        self._spans.add(step, seconds)
+    def stepped(self, step: str, seconds: float, ago: float = 0.0) -> None:
+        self._spans.add(step, seconds, ago)

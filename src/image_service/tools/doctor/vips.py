@@ -1,26 +1,29 @@
-"""The check that libvips is new enough and runs the allowed loaders only."""
+"""The check that a child process starts, with a libvips that passes its self-test."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-import pyvips  # type: ignore[import-untyped]  # as in `library`
-
-from image_service.pictures.library import check_vips
+from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, well
 
 
 class VipsCheck:
-    """A `SystemCheck`: the self-test that every start begins with."""
+    """A `SystemCheck`: the self-test that every child begins with."""
 
     name = "libvips"
 
     async def examine(self) -> Sequence[Diagnosis]:
         try:
-            await asyncio.to_thread(check_vips)
-        except RuntimeError as error:  # our own words
+            version = await asyncio.to_thread(_started)
+        except ChildNotStarted as failure:  # our own words
             remedy = "install pyvips-binary as pinned in requirements/runtime.txt"
-            return [failed(self.name, str(error), remedy)]
-        version = ".".join(str(pyvips.version(part)) for part in range(3))
+            return [failed(self.name, str(failure), remedy)]
         return [well(self.name, f"{version}, loads JPEG, PNG and WebP and nothing else")]
+
+
+def _started() -> str:
+    child = WorkerChild()
+    child.close()
+    return child.libvips

@@ -58,6 +58,22 @@ async def test_a_jpeg_with_a_piece_zeroed_is_refused(
     await refuse(processor, data[:start] + bytes(length) + data[start + length :])
 
 
+async def test_restart_markers_out_of_their_order_are_damage(processor: VipsProcessor) -> None:
+    data = WHOLE["jpeg restarts"]
+    second = data.index(b"\xff\xd1", data.index(b"\xff\xda"))
+    await refuse(processor, data[:second] + b"\xff\xd4" + data[second + 2 :])
+
+
+async def test_a_progression_that_skips_a_step_is_damage(processor: VipsProcessor) -> None:
+    """A scan that refines what no scan has begun."""
+    data = WHOLE["jpeg progressive"]
+    scan = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+    assert data[end - 1] >> 4 == 0
+    begun_higher = (data[end - 1] + 1) << 4 | data[end - 1]
+    await refuse(processor, data[: end - 1] + bytes([begun_higher]) + data[end:])
+
+
 @pytest.mark.parametrize("name", ["png", "png interlaced", "png deep"])
 async def test_any_changed_pixel_byte_of_a_png_is_refused(
     processor: VipsProcessor, name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 import pytest
@@ -60,6 +61,39 @@ async def test_samsungs_scan_parameters_do_not_excuse_damage(processor: VipsProc
 async def test_odd_segments_do_no_harm(processor: VipsProcessor, name: str, segment: bytes) -> None:
     data = pictures.with_segment(WHOLE[name], segment)
     assert_looks_like((await run(processor, data)).main, SCENE)
+
+
+@pytest.mark.parametrize("transform", [1, 2, 3, 255])
+@pytest.mark.parametrize("name", ["jpeg", "jpeg progressive"])
+async def test_an_adobe_transform_that_three_components_cannot_have(
+    processor: VipsProcessor, name: str, transform: int
+) -> None:
+    data = WHOLE[name]
+    assert data[2:4] == b"\xff\xe0"  # with a JFIF header nobody would ask Adobe's
+    data = data[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform]) + data[20:]
+    assert_looks_like((await run(processor, data)).main, SCENE)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\xff\0", b"\xff\0\xff\0", b"\xff"])
+async def test_padded_restart_intervals(processor: VipsProcessor, padding: bytes) -> None:
+    """As webcams write them; FF alone is filling, which every marker may have."""
+    data = _padded(WHOLE["jpeg restarts"], padding)
+    assert_looks_like((await run(processor, data)).main, SCENE)
+
+
+async def test_padding_does_not_excuse_damage(processor: VipsProcessor) -> None:
+    data = _padded(WHOLE["jpeg restarts"], b"\xff\0")
+    half = len(data) // 2
+    await refuse(processor, data[:half])
+    await refuse(processor, data[:half] + b"\xff\xd9")
+    await refuse(processor, data[:half] + data[half + 3000 :])
+    await refuse(processor, _padded(WHOLE["jpeg restarts"], b"\xff\0" * 3))
+    await refuse(processor, _padded(WHOLE["jpeg restarts"], b"\x12"))
+
+
+def _padded(data: bytes, padding: bytes) -> bytes:
+    scan = data.index(b"\xff\xda")
+    return data[:scan] + re.sub(rb"\xff[\xd0-\xd7]", lambda m: padding + m[0], data[scan:])
 
 
 async def test_padding_before_the_end_does_no_harm(processor: VipsProcessor) -> None:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from image_service.pictures.formats import exif
+from image_service.pictures.formats.jpeg_padding import Unpadder
 from image_service.pictures.plan import Size
 
 _SOI: Final = b"\xff\xd8"
@@ -26,6 +27,9 @@ _SCAN_DATA: Final = 0  # not a marker: the entropy-coded bytes behind an SOS
 _MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
 # Within entropy-coded data FF00 is a stuffed FF, and RSTn markers belong to the data.
 _MARKER_AFTER_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+_ADOBE_TRANSFORMS: Final = {3: (0, 1), 4: (0, 2)}  # by components; the last is what is assumed
+_TRANSFORM: Final = 15  # where it stands in the segment
 
 # Real files have tens, the longest ICC profiles and EXIF blocks make it hundreds.
 _MAX_SEGMENTS: Final = 10_000
@@ -112,22 +116,45 @@ def without_oddities(data: bytes) -> bytes:
       Samsung phones write others.
     - Stray and filling bytes between segments go, as does all that follows the picture.
     - The major version of a JFIF header becomes 1, the only one there is.
+    - An Adobe marker's transform that its components can't have becomes what decoders take
+      it for: 1 (YCbCr) of three, 2 (YCCK) of four.
+    - One or two bytes that pad a restart interval or a scan go.
 
-    Entropy-coded data is kept byte for byte, damage included; where the end of the picture
-    is missing it stays missing.
+    All other entropy-coded data is kept byte for byte, damage included; where the end of
+    the picture is missing it stays missing.
     """
     parts = [_SOI]
     sequential = False
+    unpadder = Unpadder()
+    components = _components(data)
     for segment in _segments(data):
         body = data[segment.start : segment.end]
+        unpadder.see(segment.marker, body)
         if segment.marker in (_SOF0, _SOF1):
             sequential = True
         elif segment.marker == _SOS and sequential:
             body = body[:-3] + b"\x00\x3f\x00"  # Ss 0, Se 63, Ah and Al 0
         elif segment.marker == _APP0 and body[4:9] == b"JFIF\0":
             body = body[:9] + b"\x01" + body[10:]
+        elif segment.marker == _APP14 and body[4:9] == b"Adobe":
+            body = _with_known_transform(body, components)
+        elif segment.marker == _SCAN_DATA and sequential:
+            body = unpadder.trimmed(body)
         parts.append(body)
     return b"".join(parts)
+
+
+def _components(data: bytes) -> int:
+    frames = (segment for segment in _segments(data) if segment.marker in _FRAMES)
+    frame = next(frames, None)
+    return data[frame.start + 9] if frame and frame.end > frame.start + 9 else 0
+
+
+def _with_known_transform(body: bytes, components: int) -> bytes:
+    known = _ADOBE_TRANSFORMS.get(components)
+    if known is None or len(body) <= _TRANSFORM or body[_TRANSFORM] in known:
+        return body
+    return body[:_TRANSFORM] + bytes(known[-1:]) + body[_TRANSFORM + 1 :]
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -118,6 +119,37 @@ async def test_what_is_refused_before_there_is_a_request_is_told(echo: Echo):
 
 async def test_old_clients_need_no_host(server: Serving):
     assert answers(await server.talk(b"GET /old HTTP/1.0\r\n\r\n")) == [(200, b"GET /old 0")]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "said"),
+    [
+        *(
+            (f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"), "percent-encoded")
+            for url in ("/a?tag=Ch\xe2teau", "/\xc3\xa2", "/a b", "/a?tag=a b", "/a\tb", "/\x7f")
+        ),
+        (b"STEAL / HTTP/1.1\r\nHost: x\r\n\r\n", "it begins with no known method"),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", "it begins with no known method"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX y: 1\r\n\r\n", "Invalid header token"),
+        (LENGTH.replace(b"5", b"five") + b"\r\n", "Invalid character in Content-Length"),
+        (CHUNKED + b"zz\r\n", "Invalid character in chunk size"),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong(server: Serving, request_bytes: bytes, said: str):
+    answered = await server.talk(request_bytes)
+    assert refusal(answered) == (400, "MALFORMED_BODY")
+    message = json.loads(answered.partition(b"\r\n\r\n")[2])["message"]
+    assert said in message
+    assert "no HTTP;" not in message
+
+
+@pytest.mark.parametrize(("version", "interim"), [("1.1", True), ("1.0", False)])
+async def test_only_new_clients_are_told_to_continue(server: Serving, version: str, interim: bool):
+    head = POST.replace(b"1.1", version.encode()) + b"Content-Length: 5\r\nConnection: close\r\n"
+    answered = await server.talk(head + b"Expect: 100-continue\r\n\r\n", b"hello", pause=0.1)
+    assert answered.startswith(b"HTTP/1.1 100 Continue\r\n\r\n") is interim
+    final = answered.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert [status for status, _ in answers(final)] == [200]
 
 
 async def test_headers_that_come_too_slowly_are_cut_off(server: Serving):

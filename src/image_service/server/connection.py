@@ -26,7 +26,7 @@ from image_service.api.errors import error_response
 from image_service.api.middleware.request import DRAINING, decorate
 from image_service.api.routes.health import PROBES
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
-from image_service.server.request_head import MAX_HEAD_BYTES, RequestHead, too_much
+from image_service.server.request_head import MAX_HEAD_BYTES, RequestHead, too_much, unreadable
 from image_service.telemetry.observers import ConnectionObserver, Nobody
 
 log = structlog.stdlib.get_logger(__name__)
@@ -122,9 +122,9 @@ class Connection(HttpToolsProtocol):
         self._accounted_bytes = 0
         try:
             self._parse(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             if not self._deaf:
-                self._refuse(MalformedBody("This is no HTTP; send a well-formed HTTP/1.1 request."))
+                self._refuse(unreadable(error))
             return
         unaccounted = len(data) - self._accounted_bytes
         self._overhead_bytes = max(0, self._overhead_bytes + unaccounted)
@@ -180,6 +180,8 @@ class Connection(HttpToolsProtocol):
             return  # and once more, from `_parse`
         self._accounted_bytes += self._head.size
         self._checked(self._check_room)
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # it knows no interim response (RFC 9110, 10.1.1)
         super().on_headers_complete()
         self._in_body = True
         self.unanswered += 1

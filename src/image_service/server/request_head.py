@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import httptools
+
 from image_service.domain.errors import MalformedBody
 
 MAX_HEAD_BYTES: Final = 32 * 1024  # nginx takes as many; clients send less than a tenth of it
@@ -14,6 +16,7 @@ _FIELD_BYTES: Final = 4  # a colon, a space and a line end
 _ONCE: Final = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"}
 )
+_BLANK_IN_URL: Final = "Expected HTTP/"  # what follows a blank there is taken for the version
 _VERSIONS: Final = ("1.0", "1.1")
 
 
@@ -64,6 +67,20 @@ def too_much() -> MalformedBody:
     return MalformedBody(
         f"The request has more than {MAX_HEAD_BYTES:,} bytes besides its body, the limit; "
         "send fewer or shorter headers, or a chunked body in larger chunks."
+    )
+
+
+def unreadable(error: httptools.HttpParserError) -> MalformedBody:
+    """What the parser stopped at, in words for who wrote the request."""
+    cause = str(error)
+    if isinstance(error, httptools.HttpParserInvalidURLError) or cause.startswith(_BLANK_IN_URL):
+        return MalformedBody(
+            "The URL has a character that must be percent-encoded: é as %C3%A9, a blank as %20."
+        )
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        cause = "it begins with no known method"
+    return MalformedBody(
+        f"The request is no well-formed HTTP/1.1: {cause}; see that nothing alters it on its way."
     )
 
 

@@ -1,8 +1,11 @@
 // Tests of the function at the edge, run by check.sh with Node: each spelling of a path passes,
 // is led to the one spelling, or is refused; and preflights are answered for every origin.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 
 const read = (path) => readFileSync(new URL(path, import.meta.url), 'utf8');
 const handler = new Function(`${read('../modules/cdn/pictures.js')}; return handler;`)();
@@ -38,3 +41,23 @@ for (const [asked, allowed] of [
         assert.ok(Number(headers['access-control-max-age'].value) > 0);
     });
 }
+
+// An empty bucket behind the function, over HTTP: what the smoke test asks of each deployment.
+test('the smoke test is content with it', async () => {
+    const edge = createServer(({ method, url, headers: given }, response) => {
+        const headers = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, { value }]));
+        const { statusCode, headers: made } = ask(url, method, headers);
+        response.writeHead(statusCode ?? 404, Object.fromEntries(Object.entries(statusCode ? made : {}).map(([name, { value }]) => [name, value])));
+        response.end();
+    });
+    await new Promise((listening) => edge.listen(0, '127.0.0.1', listening));
+    try {
+        const base = `http://127.0.0.1:${edge.address().port}`;
+        const { stdout } = await promisify(execFile)('python3', ['-c', `import smoke; smoke.check_cdn("${base}")`], {
+            cwd: new URL('../../tests/container', import.meta.url),
+        });
+        assert.equal(stdout.match(/^ok /gm).length, 4);
+    } finally {
+        edge.close();
+    }
+});

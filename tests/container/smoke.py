@@ -28,13 +28,14 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    url: str  # after redirects
 
     def json(self):
         return json.loads(self.body)
 
 
-def call(method, url, *, token=None, body=None, content_type=None):
-    headers = {"User-Agent": "image-service-smoke"}
+def call(method, url, *, token=None, body=None, content_type=None, more=None):
+    headers = {"User-Agent": "image-service-smoke", **(more or {})}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if content_type:
@@ -48,7 +49,7 @@ def call(method, url, *, token=None, body=None, content_type=None):
         sys.exit(f"FAILED {method} {url}: {error}")
     with response:
         names = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, names, response.read())
+        return Answer(response.status, names, response.read(), response.url)
 
 
 def expect(what, answer, status):
@@ -102,8 +103,19 @@ def check_open_routes(base):
 
 
 def check_cdn(base):
-    missing = call("GET", f"{base}/images/nobody/00000000000000000000000000.webp")
-    expect("the CDN knows that a picture is missing", missing, 404)
+    picture = f"{base}/images/nobody/00000000000000000000000000.webp"
+    expect("the CDN knows that a picture is missing", call("GET", picture), 404)
+    spelled = call("GET", picture.replace("nobody", "%6eobody"))
+    require("it leads another spelling to the one there is", spelled.url == picture)
+    asked = {
+        "Origin": "https://other.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "x-requested-with",
+    }
+    preflight = call("OPTIONS", picture, more=asked)
+    expect("it answers a preflight of a picture", preflight, 204)
+    allowed = preflight.headers.get("access-control-allow-headers", "")
+    require("and allows what was asked", allowed in {"*", "x-requested-with"})
 
 
 def check_a_picture(base, token):

@@ -31,6 +31,9 @@ cli = typer.Typer(
 StateDir = Annotated[
     Path, typer.Option(help="Where the local stack keeps what it has.", file_okay=False)
 ]
+Local = Annotated[
+    bool, typer.Option("--local", help="Work on the local stack that runs in --state-dir.")
+]
 _DEFAULT_STATE_DIR = Path(".image-service")
 _DEMO_SECONDS = 7 * 86_400
 
@@ -147,6 +150,17 @@ def _only_local() -> None:
     os.environ.update(stack.WITHOUT_PROXY)
 
 
+def _use_running_stack(state_dir: Path) -> None:
+    """Put the environment of the local stack that runs there into this process'."""
+    from image_service.devstack.state import LocalStackError, environment_of_running
+
+    _only_local()
+    try:
+        os.environ.update(environment_of_running(state_dir))
+    except LocalStackError as error:
+        _fail(str(error), status=2)
+
+
 def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socket:
     """Where the service listens; 0 is the port of the `last` run, or any free one."""
     from image_service.server.uvicorn_server import bind
@@ -206,6 +220,8 @@ def reconcile(
         ),
     ] = None,
     rate: Annotated[float, typer.Option(help="Files and items a second.", min=1)] = 2_000,
+    local: Local = False,
+    state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
     """Compare files, items and counters.
 
@@ -223,6 +239,8 @@ def reconcile(
     from image_service.tools.reconcile import terminal as reconciling
     from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
 
+    if local:
+        _use_running_stack(state_dir)
     settings = _settings_or_exit(status=2)
     configure_logging("warning", settings.log_format, settings.stage)
     try:
@@ -250,6 +268,8 @@ def reconcile(
             status=2,
         )
     reconciling.print_summary(audit, Console())
+    if not local:  # alarms are made of it
+        reconciling.log_finished(audit)
     if report is not None:
         reconciling.write_report(report, audit)
     raise typer.Exit(0 if audit.clean else 1)
@@ -266,6 +286,8 @@ def doctor(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    local: Local = False,
+    state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
     """Check all that the service depends on.
 
@@ -279,6 +301,8 @@ def doctor(
     from image_service.telemetry.logging import configure_logging
     from image_service.tools.doctor import terminal as doctoring
 
+    if local:
+        _use_running_stack(state_dir)
     configure_logging("critical", "json", "doctor")  # its lines say it, and may be JSON
     try:
         findings, status = asyncio.run(doctoring.examine(write=write)), None

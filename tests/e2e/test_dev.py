@@ -18,6 +18,7 @@ from PIL import Image
 from tests.api.photos import PHOTO, photo
 from tests.e2e.conftest import COMMAND, Running, started
 
+from image_service.devstack import stack
 from image_service.devstack.state import environment_of_running
 
 pytestmark = pytest.mark.e2e
@@ -208,3 +209,49 @@ def test_a_user_the_service_would_refuse_gets_no_token(state_dir: Path):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("doctor", "--write"), ("reconcile",)])
+def test_the_tools_find_the_running_stack_in_order(
+    dev: Running, url: str, state_dir: Path, command: tuple[str, ...]
+):
+    headers = {"Authorization": f"Bearer {token(state_dir)}"}
+    assert httpx.post(f"{url}/images", files={"file": PHOTO}, headers=headers).is_success
+    done = subprocess.run(
+        [COMMAND, *command, "--local", "--state-dir", state_dir],
+        # What a shell says of a real account counts for nothing.
+        env={
+            **os.environ,
+            "AWS_PROFILE": "someone",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "IMAGE_SERVICE_BUCKET": "a-real-one",
+            "PYTHONIOENCODING": "utf-8",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if command[0] == "doctor":
+        marks = [line[0] for line in done.stdout.splitlines()]
+        assert set(marks) == {"✓", "·"}
+        assert marks.count("·") == 1
+        assert stack.BUCKET in done.stdout
+    else:
+        assert "Looked at" in done.stdout
+        assert "reconcile_finished" not in done.stdout  # a line for alarms
+
+
+@pytest.mark.parametrize("command", ["doctor", "reconcile"])
+def test_the_tools_need_a_running_stack(tmp_path: Path, command: str):
+    done = subprocess.run(
+        [COMMAND, command, "--local", "--state-dir", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"image-service: no local stack runs on {tmp_path}; start one: image-service dev\n"
+    )

@@ -29,6 +29,11 @@ class Told(NamedTuple):
     def warned(self) -> set[str]:
         return {check for check, line in self.lines.items() if line.startswith("!")}
 
+    def only_aws(self) -> set[str]:
+        """What is missing, and of no use on an emulator: all of it in one line."""
+        listed = self.lines.get("only on AWS", "").partition("only on AWS")[2]
+        return set(listed.strip().split(", "))
+
 
 async def local_stack(emulator: str, issuer: LocalIssuer, unique: str) -> dict[str, str]:
     """Makes table and bucket; what the command is to have for its environment."""
@@ -63,8 +68,8 @@ async def doctor(environment: dict[str, str], *options: str) -> Told:
     lines: dict[str, str] = {}
     for line in out.splitlines():
         mark, _, rest = line.partition(" ")
-        assert mark in {"✓", "!", "✗"}, line
-        assert ("→" in line) == (mark != "✓"), line  # a remedy exactly where one is needed
+        assert mark in {"✓", "!", "✗", "·"}, line
+        assert ("→" in line) == (mark in {"!", "✗"}), line  # a remedy exactly where one is needed
         check = rest.split("  ")[0]
         lines[check] = line if check not in lines else f"{lines[check]}\n{line}"
     return Told(status, lines, out)

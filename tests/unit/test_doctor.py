@@ -70,7 +70,7 @@ async def test_no_check_holds_up_or_ends_another():
         (Stakes(production=True, emulated=False), False, Verdict.FAILED),
         (Stakes(production=False, emulated=False), False, Verdict.WARNING),
         (Stakes(production=False, emulated=False), True, Verdict.FAILED),
-        (Stakes(production=False, emulated=True), True, Verdict.WARNING),
+        (Stakes(production=False, emulated=True), True, Verdict.ONLY_AWS),
     ],
 )
 def test_how_grave_a_missing_protection_is(stakes: Stakes, grave: bool, verdict: Verdict):

@@ -9,6 +9,7 @@ from enum import StrEnum
 class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"  # the service runs, but not as it should
+    ONLY_AWS = "only_aws"  # missing, and of no use where there is no AWS
     FAILED = "failed"  # something the service needs, or was told to use, does not work
 
 
@@ -42,9 +43,12 @@ class Stakes:
     emulated: bool  # no AWS at all: nothing of worth is kept there
 
     def missing(self, check: str, detail: str, remedy: str, *, grave: bool = False) -> Diagnosis:
-        """Failed in production, or anywhere on AWS where it is `grave`; else a warning."""
+        """Failed in production, or anywhere on AWS where it is `grave`; else a warning.
+
+        On an emulator it is neither.
+        """
         if self.emulated:
-            return warning(check, detail, f"fine on an emulator; on AWS {remedy}")
+            return Diagnosis(check, Verdict.ONLY_AWS, detail, remedy)
         if self.production or grave:
             return failed(check, detail, remedy)
         return warning(check, detail, remedy)

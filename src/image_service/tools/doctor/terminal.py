@@ -25,8 +25,14 @@ _LOOK: Final = {
     Verdict.OK: ("✓", "green"),
     Verdict.WARNING: ("!", "yellow"),
     Verdict.FAILED: ("✗", "red"),
+    Verdict.ONLY_AWS: ("·", "bright_black"),
 }
-_PLAIN: Final = {Verdict.OK: "+", Verdict.WARNING: "!", Verdict.FAILED: "x"}
+_PLAIN: Final = {
+    Verdict.OK: "+",
+    Verdict.WARNING: "!",
+    Verdict.FAILED: "x",
+    Verdict.ONLY_AWS: "-",
+}
 _SETTINGS: Final = "settings"
 _WHERE: Final = "set it in the environment; docs/settings.md lists all settings"
 
@@ -77,14 +83,22 @@ def _on_settings(settings: Settings) -> list[Diagnosis]:
 
 
 def print_lines(findings: Sequence[Diagnosis], console: Console) -> None:
-    """A finding a line, however long: to be read, and to be grepped."""
+    """A finding a line, however long: to be read, and to be grepped.
+
+    What only AWS could have is one line for all of it.
+    """
     plain = not console.encoding.lower().startswith("utf")
-    width = max(len(finding.check) for finding in findings)
-    for finding in findings:
+    shown = [finding for finding in findings if finding.verdict is not Verdict.ONLY_AWS]
+    only_aws = [finding.check for finding in findings if finding.verdict is Verdict.ONLY_AWS]
+    if only_aws:
+        shown.append(Diagnosis("only on AWS", Verdict.ONLY_AWS, ", ".join(only_aws)))
+    width = max(len(finding.check) for finding in shown)
+    for finding in shown:
         mark, color = _LOOK[finding.verdict]
         line = Text(_PLAIN[finding.verdict] if plain else mark, style=f"bold {color}")
         line.append(f" {finding.check:<{width}}  ", style="bold")
-        line.append(finding.detail, style="default")
+        grey = finding.verdict is Verdict.ONLY_AWS
+        line.append(finding.detail, style=color if grey else "default")
         if finding.remedy is not None:
             line.append(f" -> {finding.remedy}" if plain else f" → {finding.remedy}", style=color)
         console.print(line, soft_wrap=True, highlight=False)

@@ -95,7 +95,7 @@ def write_report(path: Path, audit: Audit) -> None:
 
 
 def print_summary(audit: Audit, console: Console) -> None:
-    """What was found, for a person; then the log line of the run, which alarms are made of."""
+    """What was found, for a person."""
     table = Table(title="Reconciliation")
     table.add_column("Fault")
     table.add_column("Found", justify="right")
@@ -111,11 +111,10 @@ def print_summary(audit: Audit, console: Console) -> None:
         console.print(f"… and {audit.found.total() - audit.fixed.total() - _SHOWN} more")
     looked_at = ", ".join(f"{audit.looked_at[part]} {part.value}" for part in Part)
     console.print(f"Looked at {looked_at}.")
-    _log_finished(audit)
 
 
-def _log_finished(audit: Audit) -> None:
-    """The metric filters of terraform/modules/observability go by this line's fields."""
+def log_finished(audit: Audit) -> None:
+    """Log the end of the run; terraform/modules/observability has filters for its fields."""
     # The command logs what fails, and nothing else; this line is its result.
     logging.getLogger(__name__).setLevel(logging.INFO)
     log.info(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.test_errors import kinds
@@ -105,3 +108,28 @@ def test_the_response_in_the_readme_is_one_in_part(repository_root: Path):
     assert {key: type(value) for key, value in image.items()} == {
         key: type(IMAGE_EXAMPLE[key]) for key in image
     }
+
+
+TIME_LIMIT = re.compile(r"^\| .+ \| ([\d.]+) s \| `(.+)` \|$", re.MULTILINE)
+
+
+def test_the_time_limits_are_those_of_the_code(repository_root: Path):
+    rows = TIME_LIMIT.findall((repository_root / "docs/architecture.md").read_text())
+    assert len(rows) > 25
+    assert {place: float(limit) for limit, place in rows} == {
+        place: limit_at(repository_root, place) for _, place in rows
+    }
+
+
+def limit_at(root: Path, place: str) -> float:
+    """Seconds, by the name of a setting, of an attribute of a module or of a Terraform argument."""
+    home, _, name = place.partition(":")
+    if not name:
+        return float(Settings.model_fields[home.lower()].default)
+    if home.endswith(".tf"):
+        [value] = re.findall(rf"\b{name}\s*= (\d+)\b", (root / home).read_text())
+        return float(value)
+    found: Any = import_module(f"image_service.{home}")
+    for part in name.split("."):
+        found = found[part] if isinstance(found, dict) else getattr(found, part)
+    return found.total_seconds() if isinstance(found, timedelta) else float(found)

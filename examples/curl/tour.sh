@@ -4,7 +4,7 @@
 
 # region: connect
 set -euo pipefail
-body=$(mktemp) # of the last answer
+body=$(mktemp) # of the last response
 trap 'rm -f "$body"' EXIT
 
 # Prints a token that is still good. With `renew`: another one, for the last has expired.
@@ -14,17 +14,17 @@ token() { echo "$IMAGES_TOKEN"; }
 
 # region: send
 # send METHOD PATH [CURL OPTIONS]: repeats the request while it may still help. Leaves what the
-# last answer was in $status, $etag and $code (of an error), its body in the file $body.
+# last response was in $status, $etag and $code (of an error), its body in the file $body.
 send() {
-    local method=$1 path=$2 answer attempt asked renew=''
+    local method=$1 path=$2 response attempt asked renew=''
     shift 2
     for attempt in 1 2 3 4 5 6; do
         : >"$body"
-        # 000: no connection, a timeout, or the answer got lost.
-        answer=$(curl -sS -X "$method" "$IMAGES_URL$path" --connect-timeout 10 --max-time 40 \
+        # 000: no connection, a timeout, or the response got lost.
+        response=$(curl -sS -X "$method" "$IMAGES_URL$path" --connect-timeout 10 --max-time 40 \
             -o "$body" -H "Authorization: Bearer $(token $renew)" "$@" \
-            -w '%{http_code}|%header{retry-after}|%header{etag}') || answer='000||'
-        IFS='|' read -r status asked etag <<<"$answer"
+            -w '%{http_code}|%header{retry-after}|%header{etag}') || response='000||'
+        IFS='|' read -r status asked etag <<<"$response"
         code=$(jq -r '.code // empty' "$body" 2>/dev/null) || code=''
         case $status:$code:$renew in
         401:TOKEN_EXPIRED:) renew=renew && continue ;;
@@ -52,7 +52,7 @@ upload() {
     shift
     # One key a picture, made before the first try.
     key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    # A slow line may take 300 s for it, and the answer is there 30 s later.
+    # A slow line may take 300 s for it, and the response is there 30 s later.
     send POST /images --max-time 340 -H "Idempotency-Key: $key" -F "file=@$photo" "$@"
     accepted
 }
@@ -100,7 +100,7 @@ edit() {
 # region: delete
 delete() {
     send DELETE "/images/$1"
-    # It may have been deleted by an earlier try whose answer was lost.
+    # It may have been deleted by an earlier try whose response was lost.
     [ "$code" = IMAGE_NOT_FOUND ] || accepted
 }
 # endregion

@@ -40,7 +40,7 @@ class Bearer(httpx.Auth):
 
 
 class Refused(Exception):
-    """An answer other than success: decide by `code`, report `request_id`."""
+    """A response other than success: decide by `code`, report `request_id`."""
 
     def __init__(self, response: httpx.Response) -> None:
         error = error_of(response)
@@ -67,12 +67,12 @@ def accepted(response: httpx.Response) -> httpx.Response:
 
 # region: send
 def send(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
-    """Repeats the request while it may still help, and returns the last answer."""
+    """Repeats the request while it may still help, and returns the last response."""
     attempt = 1
     while True:
         try:
             response = client.request(method, path, **request)
-        except httpx.TransportError:  # no connection, a timeout, or the answer got lost
+        except httpx.TransportError:  # no connection, a timeout, or the response got lost
             if attempt == ATTEMPTS:
                 raise
             asked = 0
@@ -103,7 +103,7 @@ def upload(client: httpx.Client, photo: Path, key: str | None = None, **fields: 
     form = {"file": (photo.name, photo.read_bytes())}
     # One key a picture, made before the first try. Keep it with the job where you have a queue.
     headers = {"Idempotency-Key": key or str(uuid4())}
-    # A slow line may take 300 s for it, and the answer is there 30 s later.
+    # A slow line may take 300 s for it, and the response is there 30 s later.
     patience = httpx.Timeout(340, connect=10)
     request = {"files": form, "data": fields, "headers": headers, "timeout": patience}
     return accepted(send(client, "POST", "/images", **request)).json()
@@ -132,16 +132,16 @@ def edit(client: httpx.Client, image_id: str, change: Callable[[Image], Image]) 
     path = f"/images/{image_id}"
     for _ in range(ATTEMPTS):
         read = accepted(send(client, "GET", path))
-        answer = send(
+        response = send(
             client,
             "PATCH",
             path,
             json=change(read.json()),
             headers={"If-Match": read.headers["ETag"]},
         )
-        if error_of(answer).get("code") != "VERSION_MISMATCH":
+        if error_of(response).get("code") != "VERSION_MISMATCH":
             break
-    return accepted(answer).json()
+    return accepted(response).json()
 
 
 # endregion
@@ -149,10 +149,10 @@ def edit(client: httpx.Client, image_id: str, change: Callable[[Image], Image]) 
 
 # region: delete
 def delete(client: httpx.Client, image_id: str) -> None:
-    answer = send(client, "DELETE", f"/images/{image_id}")
-    # It may have been deleted by an earlier try whose answer was lost.
-    if error_of(answer).get("code") != "IMAGE_NOT_FOUND":
-        accepted(answer)
+    response = send(client, "DELETE", f"/images/{image_id}")
+    # It may have been deleted by an earlier try whose response was lost.
+    if error_of(response).get("code") != "IMAGE_NOT_FOUND":
+        accepted(response)
 
 
 # endregion

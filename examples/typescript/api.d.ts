@@ -107,7 +107,7 @@ export interface paths {
         };
         /**
          * How are the systems behind it?
-         * @description Asks each system, at most once a second. `degraded` when only Redis is down.
+         * @description Asks each system, at most once per second. `degraded` when only Redis is down.
          */
         get: operations["health"];
         put?: never;
@@ -127,7 +127,7 @@ export interface paths {
         };
         /**
          * Is the process running?
-         * @description Always 200: that it answers is the answer.
+         * @description That it answers, and has not failed to start the processes that decode pictures.
          */
         get: operations["live"];
         put?: never;
@@ -189,7 +189,7 @@ export interface components {
             /** @description For people: what was measured, the limit, the remedy. */
             message: string;
             /**
-             * @description For programs; stable. New ones may come. Known: VALIDATION_FAILED, INVALID_FILE_TYPE, INVALID_IMAGE, INVALID_DIMENSIONS, ANIMATED_IMAGE, FILE_REQUIRED, INVALID_CURSOR, MALFORMED_BODY, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, NOT_AUTHORIZED, IMAGE_NOT_FOUND, ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, IDEMPOTENCY_IN_PROGRESS, VERSION_MISMATCH, FILE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, IDEMPOTENCY_KEY_REUSED, VERSION_REQUIRED, RATE_LIMIT_EXCEEDED, IMAGE_PROCESSING_FAILED, INTERNAL_ERROR, OVERLOADED, DEPENDENCY_UNAVAILABLE, AUTH_UNAVAILABLE.
+             * @description For programs; stable. New ones may come. Known: VALIDATION_FAILED, INVALID_FILE_TYPE, INVALID_IMAGE, INVALID_DIMENSIONS, ANIMATED_IMAGE, IMAGE_TOO_COMPLEX, FILE_REQUIRED, INVALID_CURSOR, MALFORMED_BODY, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, NOT_AUTHORIZED, IMAGE_NOT_FOUND, ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, IDEMPOTENCY_IN_PROGRESS, VERSION_MISMATCH, FILE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, IDEMPOTENCY_KEY_REUSED, VERSION_REQUIRED, RATE_LIMIT_EXCEEDED, IMAGE_PROCESSING_FAILED, INTERNAL_ERROR, OVERLOADED, DEPENDENCY_UNAVAILABLE, AUTH_UNAVAILABLE.
              * @example INVALID_IMAGE
              */
             code: string;
@@ -309,7 +309,7 @@ export interface components {
             /** @description `#rrggbb`. */
             dominantColor: string;
             /**
-             * @description Pictures are ready on answer.
+             * @description Pictures are ready with the response.
              * @constant
              */
             processingStatus: "completed";
@@ -364,7 +364,7 @@ export interface components {
         /** Probe */
         Probe: {
             /** @enum {string} */
-            status: "live" | "ready" | "not ready";
+            status: "live" | "not live" | "ready" | "not ready";
         };
         /**
          * Usage
@@ -614,7 +614,7 @@ export interface operations {
                     "application/json": components["schemas"]["Image"];
                 };
             };
-            /** @description `VALIDATION_FAILED`, `INVALID_FILE_TYPE`, `INVALID_IMAGE`, `INVALID_DIMENSIONS`, `ANIMATED_IMAGE`, `FILE_REQUIRED`, `MALFORMED_BODY` */
+            /** @description `VALIDATION_FAILED`, `INVALID_FILE_TYPE`, `INVALID_IMAGE`, `INVALID_DIMENSIONS`, `ANIMATED_IMAGE`, `IMAGE_TOO_COMPLEX`, `FILE_REQUIRED`, `MALFORMED_BODY` */
             400: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1389,6 +1389,16 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description It can't start decoders any more. */
+            503: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Probe"];
                 };
             };
         };

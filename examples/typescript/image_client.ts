@@ -21,7 +21,7 @@ export interface Service {
   token: (renew: boolean) => Promise<string>;
 }
 
-/** An answer other than success: decide by `code`, report `requestId`. */
+/** A response other than success: decide by `code`, report `requestId`. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -47,7 +47,7 @@ async function accepted(response: Response): Promise<Response> {
 // endregion
 
 // region: send
-/** Repeats the request while it may still help, and returns the last answer. */
+/** Repeats the request while it may still help, and returns the last response. */
 async function send(
   service: Service,
   path: string,
@@ -60,7 +60,7 @@ async function send(
       const response = await signed(service, path, request, seconds);
       if (attempt === ATTEMPTS || !(await isPassing(response))) return response;
       asked = Number(response.headers.get("Retry-After")) || 0;
-    } catch (lost) { // no connection, a timeout, or the answer got lost
+    } catch (lost) { // no connection, a timeout, or the response got lost
       if (attempt === ATTEMPTS) throw lost;
     }
     // At least what the service asks for; the random part keeps clients from coming back
@@ -109,9 +109,9 @@ export async function upload(
   // One key a picture, made before the first try. Keep it with the job where you have a queue.
   // No Content-Type: fetch sets it, with the boundary of the form.
   const headers = { "Idempotency-Key": key };
-  // A slow line may take 300 s for it, and the answer is there 30 s later.
-  const answer = await send(service, "/images", { method: "POST", body: form, headers }, 340);
-  return (await accepted(answer)).json();
+  // A slow line may take 300 s for it, and the response is there 30 s later.
+  const response = await send(service, "/images", { method: "POST", body: form, headers }, 340);
+  return (await accepted(response)).json();
 }
 // endregion
 
@@ -124,8 +124,8 @@ export async function* allImages(service: Service, filters: Filters = {}): Async
   for (const each of tag) query.append("tag", each);
   for (let cursor: string | null = ""; cursor !== null; ) {
     query.set("cursor", cursor);
-    const answer = await accepted(await send(service, `/images?${query}`));
-    const page: Schemas["ImagePage"] = await answer.json();
+    const response = await accepted(await send(service, `/images?${query}`));
+    const page: Schemas["ImagePage"] = await response.json();
     yield* page.images;
     cursor = page.pagination.nextCursor;
   }
@@ -141,7 +141,7 @@ export async function edit(
 ): Promise<Image> {
   for (let attempt = 1; ; attempt++) {
     const read = await accepted(await send(service, `/images/${id}`));
-    const answer = await send(service, `/images/${id}`, {
+    const response = await send(service, `/images/${id}`, {
       method: "PATCH",
       headers: {
         "Content-Type": "application/json",
@@ -149,17 +149,17 @@ export async function edit(
       },
       body: JSON.stringify(change(await read.json())),
     });
-    const isStale = (await errorOf(answer)).code === "VERSION_MISMATCH";
-    if (!isStale || attempt === ATTEMPTS) return (await accepted(answer)).json();
+    const isStale = (await errorOf(response)).code === "VERSION_MISMATCH";
+    if (!isStale || attempt === ATTEMPTS) return (await accepted(response)).json();
   }
 }
 // endregion
 
 // region: delete
 export async function remove(service: Service, id: string): Promise<void> {
-  const answer = await send(service, `/images/${id}`, { method: "DELETE" });
-  // It may have been deleted by an earlier try whose answer was lost.
-  if ((await errorOf(answer)).code !== "IMAGE_NOT_FOUND") await accepted(answer);
+  const response = await send(service, `/images/${id}`, { method: "DELETE" });
+  // It may have been deleted by an earlier try whose response was lost.
+  if ((await errorOf(response)).code !== "IMAGE_NOT_FOUND") await accepted(response);
 }
 // endregion
 

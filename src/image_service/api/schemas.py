@@ -107,7 +107,9 @@ class Image(Schema):
     thumbnail_height: int = Field(description="Pixels.")
     placeholder: str = Field(description="ThumbHash in base64, to show while loading.")
     dominant_color: str = Field(description="`#rrggbb`.")
-    processing_status: Literal["completed"] = Field(description="Pictures are ready on answer.")
+    processing_status: Literal["completed"] = Field(
+        description="Pictures are ready with the response."
+    )
     format: str = Field(description="Of the stored pictures: `webp`.")
     quality: int = Field(description="WebP quality of the main picture, 1 to 100.")
     checksum: str = Field(description="SHA-256 of the uploaded bytes, hex.")

@@ -29,7 +29,7 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
     errors.ValidationFailed: Advice(
         "Fields or parameters break their rule; `details` names each.",
         _NO,
-        "Mend what is named.",
+        "Fix what is named.",
     ),
     errors.InvalidFileType: Advice(
         "By its contents not a JPEG, PNG or WebP, whatever its name says.",
@@ -39,7 +39,7 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
     errors.InvalidImage: Advice(
         "The picture is corrupt or truncated.",
         _NO,
-        "See that you send the whole file; save it anew in an image editor.",
+        "See that you send the whole file; save it again in an image editor.",
     ),
     errors.InvalidDimensions: Advice(
         "Smaller or larger than the limits in `details`, or it takes more memory to decode than "
@@ -101,16 +101,16 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
     errors.IdempotencyInProgress: Advice(
         "The first request with this key is still running.",
         _LATER,
-        "Repeat it, with the same key, until you get its answer.",
+        "Repeat it, with the same key, until you get its response.",
     ),
     errors.VersionMismatch: Advice(
         "The `version` in the body is stale: the image has changed since you read it.",
-        "on what you read anew",
+        "on the new version",
         "Read the image again and repeat your change on that.",
     ),
     errors.PreconditionMismatch: Advice(
         "The `If-Match` is stale: the image has changed since you read it.",
-        "on what you read anew",
+        "on the new version",
         "Read the image again and repeat your change on that.",
     ),
     errors.FileTooLarge: Advice(
@@ -142,7 +142,7 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
     errors.ProcessingFailed: Advice(
         "The picture could not be processed in time; nothing was stored.",
         _ONCE,
-        "If it fails again, save the picture anew, or smaller.",
+        "If it fails again, save the picture again, or smaller.",
     ),
     errors.ImageServiceError: Advice(
         "Something went wrong on our side.", _ONCE, "Report the `requestId`."
@@ -153,7 +153,7 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "Repeat the upload with the same `Idempotency-Key`.",
     ),
     errors.DependencyUnavailable: Advice(
-        "A storage system is not answering. After a change `message` may say that nobody knows "
+        "A storage system is unavailable. After a change `message` may say that it is unknown "
         "whether it was made.",
         _LATER,
         "Repeat an upload with the same `Idempotency-Key`, an edit with the same `If-Match`.",

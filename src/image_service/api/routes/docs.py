@@ -116,7 +116,7 @@ async def _asset(request: Request) -> Response:
 
 @cache
 def _plain(path: str) -> bytes:
-    """Kept too: made anew, it would take a megabyte for everyone who reads it slowly."""
+    """Kept too: made again, it would take a megabyte for everyone who reads it slowly."""
     return gzip.decompress(_zipped(path)[0])
 
 

@@ -35,7 +35,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
     },
 )
 async def health(request: Request, response: Response) -> Health:
-    """Asks each system, at most once a second. `degraded` when only Redis is down."""
+    """Asks each system, at most once per second. `degraded` when only Redis is down."""
     report = await services_of(request).health.report()
     response.headers.update(_NO_STORE)
     response.status_code = 503 if report.status == "unhealthy" else 200

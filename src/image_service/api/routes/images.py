@@ -1,4 +1,4 @@
-"""The five routes: parse, one service call, shape the answer."""
+"""The five routes: parse, one service call, shape the response."""
 
 from __future__ import annotations
 

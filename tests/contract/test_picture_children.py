@@ -1,4 +1,4 @@
-"""What becomes of a picture whose child process fails, and of everybody else's."""
+"""The outcome of a picture whose child process fails, and of everybody else's."""
 
 from __future__ import annotations
 

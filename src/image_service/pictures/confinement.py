@@ -1,4 +1,4 @@
-"""What the kernel holds a child process to.
+"""Limits on a child process, held by the kernel.
 
 Nothing here trusts the child to behave later: the limits are set before it sees a picture.
 """

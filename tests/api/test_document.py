@@ -273,3 +273,14 @@ async def test_the_upload_is_shown_in_three_languages(document: dict[str, Any]):
     assert [sample["lang"] for sample in samples] == ["curl", "Python", "TypeScript"]
     for sample in samples:
         assert "IMAGES_TOKEN" in sample["source"]
+
+
+async def test_a_browser_that_opens_the_service_is_led_to_the_docs(anonymous: httpx.AsyncClient):
+    asked = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for method in ("GET", "HEAD"):
+        led = await anonymous.request(method, "/", headers=asked)
+        assert (led.status_code, led.headers["location"]) == (307, "/docs")
+    assert (await anonymous.get("/docs", headers=asked)).status_code == 200
+    for accept in ("application/json", "*/*"):
+        program = await anonymous.get("/", headers={"Accept": accept})
+        assert (program.status_code, program.json()["code"]) == (404, "ROUTE_NOT_FOUND")

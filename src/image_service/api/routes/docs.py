@@ -10,7 +10,8 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from image_service.api.document.openapi import document
 from image_service.api.middleware.compression import accepts_gzip
@@ -82,9 +83,17 @@ _REDOC = """<!doctype html>
 </html>
 """
 
-OPEN_PATHS: Final = frozenset({"/docs", "/redoc", "/openapi.json", *_ASSETS})
+OPEN_PATHS: Final = frozenset({"/", "/docs", "/redoc", "/openapi.json", *_ASSETS})
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def lead_to_docs(request: Request) -> Response:
+    """For a browser; to a program this is no route."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise HTTPException(404)
+    return RedirectResponse("/docs", headers={"Vary": "Accept"})
 
 
 @router.get("/docs")

@@ -1,4 +1,4 @@
-# Two stages: the first installs, the second holds what runs, and nothing else.
+# The first stage installs, the last holds what runs, and nothing else.
 # Works on amd64 and arm64; every requirement has wheels for both.
 
 # The tag is for people, the digest (of all architectures) is what is pulled. Dependabot renews
@@ -30,6 +30,23 @@ COPY src src
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+
+
+# For docker-compose.yml alone: the emulator of `image-service dev`, in place of S3 and DynamoDB.
+FROM build AS emulator
+COPY requirements/local.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --no-binary pyvips \
+        --requirement requirements/local.txt \
+    && useradd --uid 10001 --user-group --shell /usr/sbin/nologin --create-home \
+        --home-dir /var/lib/emulator emulator
+ENV PATH=/opt/venv/bin:${PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /var/lib/emulator
+EXPOSE 4566
+ENTRYPOINT ["python", "-m", "image_service.devstack.emulator", "--host", "0.0.0.0", "--port", "4566"]
+CMD ["--state", "/var/lib/emulator/state"]
 
 
 FROM python:3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285

@@ -20,7 +20,7 @@ CLOSED = [
     ("GET", "/metrics"),
     ("GET", "/health/"),
     ("GET", "/docs/../images"),
-    ("GET", "//health"),
+    ("GET", "http://service//health"),  # whole, since `//health` alone names a host
     ("OPTIONS", IMAGES),
     ("HEAD", IMAGES),
 ]

@@ -153,7 +153,7 @@ def serve(host: str, port: int, state: Path | None, *, attached: bool) -> None:
         unusable = _restore(state / "items")
         if unusable:
             print(unusable, flush=True)  # noqa: T201 # the parent waits for it
-            return
+            sys.exit(1)
     # Not before: it reads its environment on import, and is no part of the parent.
     keeper = _Keeper(importlib.import_module("ministack.app").app)
 

@@ -331,6 +331,10 @@ class FakeObjectStore:
         for key in keys:
             self.objects.pop(key, None)
 
+    async def exists(self, key: str) -> bool:
+        _raise(self.failure)
+        return key in self.objects
+
 
 @dataclass(frozen=True)
 class Invalidation:

@@ -233,6 +233,8 @@ class ObjectStore(Protocol):
         """Delete all of `keys` (at most 1,000); absent ones are no error."""
         ...
 
+    async def exists(self, key: str) -> bool: ...
+
 
 class Cdn(Protocol):
     """The cache that browsers load pictures from."""

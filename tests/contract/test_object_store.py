@@ -35,6 +35,15 @@ async def test_delete_is_repeatable_and_knows_absent_keys(objects: Objects, uniq
     assert await objects.read(key) is None
 
 
+async def test_knows_what_is_there(objects: Objects, unique: str) -> None:
+    key = f"images/auth0|{unique}/ä b.webp"
+    assert not await objects.store.exists(key)
+    await objects.store.put(key, b"picture", "image/webp")
+    assert await objects.store.exists(key)
+    await objects.store.delete([key])
+    assert not await objects.store.exists(key)
+
+
 async def test_delete_of_nothing(objects: Objects) -> None:
     await objects.store.delete([])
 

@@ -32,7 +32,7 @@ LONGEST_CALL = ATTEMPTS * (CONNECT_TIMEOUT + 10)
 
 class Parts:
     def __init__(self) -> None:
-        self.time = NOW
+        self.time = NOW + timedelta(days=2)  # the images are no longer young
         self.table = FakeTable()
         self.repository = FakeImageRepository(self.table)
         self.outbox = FakeOutbox(self.table)
@@ -385,9 +385,11 @@ async def test_an_entry_at_any_step_can_be_carried_on_with(parts: Parts):
         parts.table.outbox = {entry.id: replace(entry, work=Clearing(step, (deletion,)))}
         if step is not Step.OBJECTS:
             await parts.objects.delete(deletion.object_keys)
+        if step is Step.AGAIN:
+            await parts.repository.forget(deletion)
         await parts.processor.drain()
     assert (parts.table.deletions, parts.objects.objects) == ({}, {})
-    assert len(parts.cdn.invalidations) == len(Step)
+    assert len(parts.cdn.invalidations) == len(Step) - 1  # a look tells nobody
 
 
 async def test_a_slow_store_of_files_holds_up_no_invalidation(parts: Parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,11 @@ from ulid import ULID
 from image_service.domain.images import Deletion, Image
 
 REQUEST_CLEARS: Final = timedelta(seconds=30)  # a deletion; the request's own time for it
+
+# S3 may carry out a write that its sender has given up and repeated. Long after the upload none
+# is on its way any more; after a deletion there is one more look, once none can be.
+YOUNG: Final = timedelta(hours=24)
+LATE_WRITES: Final = timedelta(minutes=15)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -26,6 +32,7 @@ class Step(StrEnum):
     OBJECTS = "objects"  # delete the files
     EDGES = "edges"  # the files are gone; wait to be put into a batch
     PURGE = "purge"  # one call for the batch, under the entry's id; then forget the images
+    AGAIN = "again"  # look whether a write that was long on its way has brought a file back
 
 
 class Lane(StrEnum):
@@ -105,6 +112,12 @@ class OutboxEntry:
             work=CachePurge(user_id, frozenset({image_id})),
         )
 
+    @classmethod
+    def second_look(cls, deletions: Iterable[Deletion], at: datetime) -> Self | None:
+        """At those that were uploaded not long before `at`; None where all are old."""
+        young = tuple(gone for gone in deletions if _uploaded_since(gone, at - YOUNG))
+        return cls.new(Clearing(Step.AGAIN, young), at + LATE_WRITES) if young else None
+
     @property
     def deletions(self) -> tuple[Deletion, ...]:
         return self.work.deletions if isinstance(self.work, Clearing) else ()
@@ -118,10 +131,18 @@ class OutboxEntry:
     def lane(self) -> Lane:
         if isinstance(self.work, CachePurge):
             return Lane.CACHE
-        return Lane.FILES if self.work.step is Step.OBJECTS else Lane.EDGES
+        return Lane.FILES if self.work.step in {Step.OBJECTS, Step.AGAIN} else Lane.EDGES
 
     @property
     def route(self) -> str:
         """What its place in the lane goes by."""
         work = self.work
         return work.user_id if isinstance(work, CachePurge) else work.deletions[0].image_id
+
+
+def _uploaded_since(gone: Deletion, moment: datetime) -> bool:
+    """By the time in its id. Images that were moved in have none, and are old."""
+    try:
+        return ULID.from_str(gone.image_id).datetime >= moment
+    except ValueError:
+        return False

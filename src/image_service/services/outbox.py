@@ -2,8 +2,8 @@
 
 Deleted images go step by step: files deleted; paths of many put into one batch, which is
 stored before the call, so that after a crash the same call is made again under the same
-reference; then the records go. Each step is safe to repeat, so a lease that runs out while
-its holder still works does no harm.
+reference; then the records go; and of young images the files are looked for once more. Each
+step is safe to repeat, so a lease that runs out while its holder still works does no harm.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class OutboxProcessor:
         while taken < BATCH and not self._is_late(first):
             lease = self._new_lease()
             entries = await self._outbox.take(Lane.FILES, lease, due, _CALLS_AT_ONCE)
-            await _bounded(self._guarded(entry, self._delete_objects) for entry in entries)
+            await _bounded(self._guarded(entry, self._clear_files) for entry in entries)
             taken += len(entries)
             if len(entries) < _CALLS_AT_ONCE:
                 break
@@ -133,10 +133,24 @@ class OutboxProcessor:
                 raise
         await self._outbox.replace([note], None)
 
-    async def _delete_objects(self, entry: OutboxEntry) -> None:
+    async def _clear_files(self, entry: OutboxEntry) -> None:
+        if isinstance(entry.work, Clearing) and entry.work.step is Step.AGAIN:
+            await self._look_again(entry)
+            return
         await self._objects.delete(entry.object_keys)
         # As old as it was, so that a drain that began before finishes it.
         following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), entry.due_at)
+        await self._outbox.replace([entry], following)
+
+    async def _look_again(self, entry: OutboxEntry) -> None:
+        """A file that came back goes as it did at first, and so is looked for once more."""
+        there = await _bounded(map(self._objects.exists, entry.object_keys))
+        back = {key for key, exists in zip(entry.object_keys, there, strict=True) if exists}
+        found = tuple(gone for gone in entry.deletions if back.intersection(gone.object_keys))
+        following = None
+        if found:
+            log.warning("deleted_files_came_back", images=len(found), files=len(back))
+            following = OutboxEntry.new(Clearing(Step.OBJECTS, found), self._now())
         await self._outbox.replace([entry], following)
 
     async def _batched(self, entries: Sequence[OutboxEntry]) -> OutboxEntry | None:
@@ -165,7 +179,8 @@ class OutboxProcessor:
         if refusal and refused:
             await self._failed(batch, refusal, Clearing(Step.PURGE, tuple(refused)))
         else:
-            await self._outbox.replace([batch], None)
+            again = OutboxEntry.second_look(batch.deletions, self._now())
+            await self._outbox.replace([batch], again)
 
     async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:
         """Those at fault, after one call for each: they are not to keep the others back."""

@@ -60,6 +60,13 @@ class S3ObjectStore:
                 log.warning("objects_not_deleted", errors=errors)
                 raise ClientError({"Error": errors[0]}, "DeleteObjects")
 
+    async def exists(self, key: str) -> bool:
+        # Of the keys that begin so, the first is the key itself. To ask for the object would
+        # take the permission to read it, which the service has no other use for.
+        with translated("s3:ListObjectsV2"):
+            listed = await self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+        return any(found["Key"] == key for found in listed.get("Contents", ()))
+
 
 def _expect_nothing(request: AWSRequest, **_: Any) -> None:
     """Send the body at once.

@@ -41,6 +41,7 @@ class DynamoBacklog:
         heads = await asyncio.gather(*looks, return_exceptions=True)
         *waiting, aside = [_answer(head) for head in heads]
         ages = [_age(item, now) for items in waiting for item in items]
+        ages = [age for age in ages if age >= 0]  # what was written for later does not wait yet
         return Backlog(waiting=len(ages), oldest_age=max(0.0, *ages, 0.0), set_aside=len(aside))
 
     async def _head(self, partition: str) -> list[Item]:

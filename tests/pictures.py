@@ -104,6 +104,25 @@ def animated(file_format: str) -> bytes:
     return encode(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100)
 
 
+def with_frames(file_format: str, count: int, *, announced: int | None = None) -> bytes:
+    """As `animated`, cut down to `count` frames of its three; a PNG announces another number."""
+    data = animated(file_format)
+    if file_format == "WEBP":
+        chunks = riff_chunks(data)
+        frames = [chunk for chunk in chunks if chunk[0] == b"ANMF"][:count]
+        kept = [chunk for chunk in chunks if chunk[0] != b"ANMF"] + frames
+        body = b"".join(struct.pack("<4sI", kind, len(raw)) + raw for kind, raw in kept)
+        return with_riff_size(data[:12] + body)
+    kept, seen = [], 0
+    for kind, raw in png_chunks(data):
+        seen += kind == b"fcTL"
+        if kind == b"acTL":
+            kept.append((kind, struct.pack(">II", count if announced is None else announced, 0)))
+        elif kind not in (b"fcTL", b"fdAT") or seen <= count:
+            kept.append((kind, raw))
+    return png_of_chunks(kept)
+
+
 def with_all_metadata(file_format: str) -> bytes:
     """A picture with EXIF, GPS, XMP, an ICC profile and a comment, each with its marker."""
     exif = Image.Exif()

@@ -6,9 +6,64 @@ import zlib
 
 import pytest
 from tests import pictures
+from tests.golden.comparing import run
 from tests.golden.files import JPEGS, SCENE, WHOLE, refuse
 
+from image_service.domain.errors import InvalidImage
 from image_service.pictures.processor import VipsProcessor
+
+NO_PICTURE = {
+    "jpeg": b"\xff\xd8\xff" + b"\xff" * 20,
+    "jpeg of text": b"\xff\xd8\xff, as the form said",
+    "jpeg of nothing": b"\xff\xd8\xff\xd9",
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "webp": b"RIFF\x20\0\0\0WEBP" + b"zzzz" + bytes(24),
+}
+
+
+def zeroed(data: bytes, percent: int = 20) -> bytes:
+    start, length = len(data) * percent // 100, len(data) // 20
+    return data[:start] + bytes(length) + data[start + length :]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "least", "words"),
+    [
+        *(
+            pytest.param(WHOLE[name][:1000], "truncated", 1001, "ends after 1000 bytes", id=name)
+            for name in WHOLE
+        ),
+        pytest.param(WHOLE["png"][:-5], "truncated", len(WHOLE["png"]), "at least", id="png end"),
+        pytest.param(WHOLE["webp"][:-5], "truncated", len(WHOLE["webp"]), "at least", id="webp -5"),
+        pytest.param(WHOLE["jpeg"][:-2], "truncated", len(WHOLE["jpeg"]), "at least", id="jpeg -2"),
+        *(
+            pytest.param(zeroed(data), "damaged", None, "data is damaged", id=f"{name} zeroed")
+            for name, data in WHOLE.items()
+            if name in ("jpeg restarts", "png", "png deep", "png interlaced")
+        ),
+        pytest.param(
+            WHOLE["jpeg"][:9000] + b"\xff\xd9", "damaged", None, "9002 bytes", id="jpeg with an end"
+        ),
+        pytest.param(
+            pictures.with_chunk_size(WHOLE["webp"][:9000]), "damaged", None, "damaged", id="webp"
+        ),
+        *(
+            pytest.param(data, "noPicture", None, "no picture in its", id=name)
+            for name, data in NO_PICTURE.items()
+        ),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong_with_a_file(
+    processor: VipsProcessor, data: bytes, reason: str, least: int | None, words: str
+) -> None:
+    with pytest.raises(InvalidImage, match=words) as refusal:
+        await run(processor, data)
+    details = refusal.value.details
+    assert (details["reason"], details["measured"]) == (reason, {"bytes": len(data)})
+    if least is None:
+        assert details["limit"] is None
+    else:
+        assert least <= details["limit"]["minBytes"]
 
 
 @pytest.mark.parametrize("percent", [*range(1, 100, 7), 99])
@@ -53,9 +108,7 @@ async def test_a_jpeg_with_a_piece_zeroed_is_refused(
     processor: VipsProcessor, name: str, percent: int
 ) -> None:
     """Seen by the pixels that are missing at the end; the 4:4:4 file happens to have enough."""
-    data = WHOLE[name]
-    start, length = len(data) * percent // 100, len(data) // 20
-    await refuse(processor, data[:start] + bytes(length) + data[start + length :])
+    await refuse(processor, zeroed(WHOLE[name], percent))
 
 
 async def test_restart_markers_out_of_their_order_are_damage(processor: VipsProcessor) -> None:

@@ -72,8 +72,26 @@ async def test_a_signature_makes_no_picture(
 async def test_animations_are_refused_not_flattened(
     processor: VipsProcessor, file_format: str
 ) -> None:
-    with pytest.raises(AnimatedImage):
+    with pytest.raises(AnimatedImage, match="an animation of 3 frames") as refusal:
         await processor.inspect(pictures.animated(file_format))
+    assert refusal.value.details == {"measured": {"frames": 3}, "limit": {"maxFrames": 1}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(pictures.with_frames("PNG", 1), id="png"),
+        pytest.param(pictures.with_frames("PNG", 1, announced=0), id="png of none"),
+        pytest.param(pictures.with_frames("PNG", 1, announced=3), id="png without the others"),
+        pytest.param(pictures.with_frames("WEBP", 1), id="webp"),
+    ],
+)
+async def test_an_animation_of_one_frame_is_a_still(processor: VipsProcessor, data: bytes) -> None:
+    assert_looks_like((await run(processor, data)).main, pictures.scene(200, 150))
+
+
+async def test_an_animation_of_no_frames_is_no_picture(processor: VipsProcessor) -> None:
+    await refuse(processor, pictures.with_frames("WEBP", 0))
 
 
 async def test_an_animation_that_hides_its_flag_is_no_picture(processor: VipsProcessor) -> None:

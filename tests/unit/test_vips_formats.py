@@ -162,23 +162,54 @@ def test_garbage_behind_a_signature_is_survived(garbage: bytes, signature: bytes
         module.declared_size(data)
         module.orientation(data)
         module.without_metadata(data)
-    png.is_animated(data)
+    png.frames(data)
     png.is_whole(data)
-    webp.is_animated(data)
+    webp.frames(data)
     jpeg.without_oddities(data)
 
 
-def test_animation_is_told_from_the_header() -> None:
-    assert png.is_animated(pictures.animated("PNG"))
-    assert webp.is_animated(pictures.animated("WEBP"))
-    assert not png.is_animated(PNG)
-    assert not webp.is_animated(pictures.encode(pictures.scene(mode="RGBA"), "WEBP"))
+@pytest.mark.parametrize(
+    ("frames", "count"),
+    [
+        (png.frames(PNG), 1),
+        (webp.frames(WEBP), 1),
+        (webp.frames(pictures.encode(pictures.scene(mode="RGBA"), "WEBP")), 1),
+        (png.frames(pictures.animated("PNG")), 3),
+        (webp.frames(pictures.animated("WEBP")), 3),
+        (png.frames(pictures.with_frames("PNG", 2)), 2),
+        (webp.frames(pictures.with_frames("WEBP", 2)), 2),
+        (png.frames(pictures.with_frames("PNG", 1)), 1),
+        (webp.frames(pictures.with_frames("WEBP", 1)), 1),
+        (png.frames(pictures.with_frames("PNG", 1, announced=0)), 1),
+        (png.frames(pictures.with_frames("PNG", 1, announced=3)), 1),
+        (png.frames(pictures.with_frames("PNG", 3, announced=1)), 1),
+        (webp.frames(pictures.with_frames("WEBP", 0)), 1),
+    ],
+)
+def test_frames_are_counted_without_decoding(frames: int, count: int) -> None:
+    assert frames == count
+
+
+def test_frames_behind_more_chunks_than_are_counted() -> None:
+    data = pictures.with_frames("WEBP", 1)
+    for _ in range(1_000):
+        data += b"JUNK" + bytes(4)
+    assert webp.frames(pictures.with_riff_size(data)) > 1
 
 
 def test_an_actl_behind_the_pixels_makes_no_animation() -> None:
     chunks = pictures.png_chunks(PNG)
     late = pictures.png_of_chunks([*chunks[:-1], (b"acTL", bytes(8)), chunks[-1]])
-    assert not png.is_animated(late)
+    assert png.frames(late) == 1
+
+
+@pytest.mark.parametrize("data", [JPEG, PROGRESSIVE, PNG, WEBP, pictures.with_all_metadata("WEBP")])
+def test_how_long_a_file_says_it_is(data: bytes) -> None:
+    extent_of = {b"\xff": jpeg.extent, b"\x89": png.extent, b"R": webp.extent}[data[:1]]
+    assert extent_of(data) == (True, len(data))
+    assert extent_of(data + b"more") == (True, len(data))
+    for end in range(16, len(data), max(1, len(data) // 300)):
+        assert len(data[:end]) < extent_of(data[:end]).least_bytes <= len(data) + 12
 
 
 def test_a_png_is_whole_with_its_iend() -> None:
@@ -188,7 +219,7 @@ def test_a_png_is_whole_with_its_iend() -> None:
     assert not png.is_whole(pictures.png_of_chunks(pictures.png_chunks(PNG)[:-1]))
 
 
-@pytest.mark.parametrize("look", [png.is_whole, png.is_animated, png.without_metadata])
+@pytest.mark.parametrize("look", [png.is_whole, png.frames, png.without_metadata])
 def test_an_endless_row_of_chunks_is_not_followed(look: Callable[[bytes], object]) -> None:
     chunks = pictures.png_chunks(PNG)
     many = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 20_000, *chunks[1:]])

@@ -27,6 +27,7 @@ import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 from image_service.domain.errors import InvalidImage
 from image_service.pictures.colour import PROFILE, in_srgb
 from image_service.pictures.formats import exif, jpeg, png, png_colour, webp
+from image_service.pictures.formats.damage import refusal
 from image_service.pictures.plan import Size
 from image_service.pictures.raster import Raster
 from image_service.ports import MimeType, SourceInfo
@@ -55,7 +56,17 @@ def decode(data: bytes, source: SourceInfo, size: Size) -> Raster:
     truncated or corrupt data or where the picture is not what its header said, pyvips.Error
     where it is not the file that fails.
     """
-    data = _WITHOUT_METADATA[source.mime_type](data)
+    try:
+        return _decode_or_repair(_WITHOUT_METADATA[source.mime_type](data), source, size)
+    except pyvips.Error as error:
+        if _is_the_loaders(error):
+            raise refusal(data, source.mime_type) from error
+        raise
+    except InvalidImage:
+        raise refusal(data, source.mime_type) from None
+
+
+def _decode_or_repair(data: bytes, source: SourceInfo, size: Size) -> Raster:
     began = process_time()
     try:
         return _decode_strictly(data, source, size)
@@ -63,16 +74,8 @@ def decode(data: bytes, source: SourceInfo, size: Size) -> Raster:
         cleaned = jpeg.without_oddities(data) if source.mime_type == "image/jpeg" else data
         costly = process_time() - began > _COSTLY_SECONDS
         if cleaned == data or costly or not _is_the_loaders(error):
-            raise _blamed(error) from error
-    try:
-        return _decode_strictly(cleaned, source, size)
-    except pyvips.Error as error:
-        raise _blamed(error) from error
-
-
-def _blamed(error: pyvips.Error) -> Exception:
-    """InvalidImage where the loader found the file wanting; else `error`, which is ours."""
-    return InvalidImage() if _is_the_loaders(error) else error
+            raise
+    return _decode_strictly(cleaned, source, size)
 
 
 def _is_the_loaders(error: pyvips.Error) -> bool:
@@ -85,7 +88,7 @@ def _is_the_loaders(error: pyvips.Error) -> bool:
 
 
 def _decode_strictly(data: bytes, source: SourceInfo, size: Size) -> Raster:
-    header = _open(data)
+    header = pyvips.Image.new_from_buffer(data, "", access="sequential")
     if (header.width, header.height) != _turned(Size(source.width, source.height), source):
         raise InvalidImage
     profiles = _profiles(data, source.mime_type, header)
@@ -161,10 +164,3 @@ def _profiles(data: bytes, mime_type: MimeType, header: pyvips.Image) -> list[by
     if mime_type == "image/png":
         return png_colour.profiles(data)
     return [header.get(PROFILE)] if header.get_typeof(PROFILE) != 0 else []
-
-
-def _open(data: bytes) -> pyvips.Image:
-    try:
-        return pyvips.Image.new_from_buffer(data, "", access="sequential")
-    except pyvips.Error as error:
-        raise _blamed(error) from error

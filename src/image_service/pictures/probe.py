@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from image_service.domain.errors import AnimatedImage, InvalidImage
+from image_service.domain.errors import AnimatedImage
 from image_service.pictures.formats import exif, jpeg, png, webp
+from image_service.pictures.formats.damage import refusal
 from image_service.pictures.formats.signatures import detect
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.plan import Size
@@ -20,7 +21,7 @@ class _Format:
     orientation: Callable[[bytes], int]
     held_bytes_a_pixel: Callable[[bytes], float]
     has_alpha: Callable[[bytes], bool] = lambda _: False
-    is_animated: Callable[[bytes], bool] = lambda _: False
+    frames: Callable[[bytes], int] = lambda _: 1
     is_whole: Callable[[bytes], bool] = lambda _: True
 
 
@@ -31,7 +32,7 @@ _FORMATS: Final[dict[MimeType, _Format]] = {
         png.orientation,
         png.held_bytes_a_pixel,
         png.has_alpha,
-        png.is_animated,
+        png.frames,
         png.is_whole,
     ),
     "image/webp": _Format(
@@ -39,7 +40,7 @@ _FORMATS: Final[dict[MimeType, _Format]] = {
         webp.orientation,
         webp.held_bytes_a_pixel,
         webp.has_alpha,
-        webp.is_animated,
+        webp.frames,
     ),
 }
 
@@ -57,17 +58,22 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
     """
     mime_type = detect(data)
     file_format = _FORMATS[mime_type]
-    if file_format.is_animated(data):
-        raise AnimatedImage
+    frames = file_format.frames(data)
+    if frames > 1:
+        raise AnimatedImage(
+            f"The picture is an animation of {frames} frames; only still pictures are taken. "
+            "Upload one of its frames.",
+            details={"measured": {"frames": frames}, "limit": {"maxFrames": 1}},
+        )
     size = file_format.declared_size(data)
     if size is None or 0 in size:
-        raise InvalidImage
+        raise refusal(data, mime_type)
     orientation = file_format.orientation(data)
     if exif.is_sideways(orientation):
         size = Size(size.height, size.width)
     limits.check(size.width, size.height)
     if not file_format.is_whole(data):
-        raise InvalidImage
+        raise refusal(data, mime_type)
     decode_bytes = _decode_bytes(data, mime_type, size, limits)
     limits.check_memory(decode_bytes)
     return SourceInfo(mime_type, size.width, size.height, decode_bytes, orientation)

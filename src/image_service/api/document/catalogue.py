@@ -37,9 +37,9 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         "Convert the picture.",
     ),
     errors.InvalidImage: Advice(
-        "The picture is corrupt or truncated.",
+        "By `details.reason` the file is `truncated` or `damaged`, or has `noPicture` in it.",
         _NO,
-        "See that you send the whole file; save it again in an image editor.",
+        "See that you send the whole file; else save it again in an image editor.",
     ),
     errors.InvalidDimensions: Advice(
         "Smaller or larger than the limits in `details`, or it takes more memory to decode than "
@@ -47,7 +47,9 @@ CATALOGUE: Final[Mapping[type[errors.ImageServiceError], Advice]] = {
         _NO,
         "Resize it, as `message` and `details` say.",
     ),
-    errors.AnimatedImage: Advice("The picture is an animation.", _NO, "Upload a still picture."),
+    errors.AnimatedImage: Advice(
+        "The picture is an animation of more than one frame.", _NO, "Upload a still picture."
+    ),
     errors.ImageTooComplex: Advice(
         "Processing the picture took more time or memory than any picture may take, or made its "
         "decoder fail.",

@@ -60,11 +60,22 @@ _EXAMPLE_REQUEST_ID = "0b9f3c52-6a0e-4f0e-9c38-0f4f1c1f9f6e"
 INVALID_UPLOAD = (
     errors.ValidationFailed([("title", "has 300 characters; the limit is 255, shorten it")]),
     errors.InvalidFileType(
-        "Only JPEG, PNG and WebP images are supported; by its contents this file is image/gif. "
-        "Convert it to one of these types and upload it again.",
-        details={"measured": "image/gif", "limit": ["image/jpeg", "image/png", "image/webp"]},
+        "Only JPEG, PNG and WebP images are supported; this file is a HEIC photo (High "
+        "Efficiency), as iPhones take. On an iPhone, share it again with Options > 'Most "
+        "Compatible', which makes a JPEG, and upload that; Settings > Camera > Formats > 'Most "
+        "Compatible' does so for new photos.",
+        details={"measured": "image/heic", "limit": ["image/jpeg", "image/png", "image/webp"]},
     ),
-    errors.InvalidImage(),
+    errors.InvalidImage(
+        "The JPEG ends after 262144 bytes, before its picture does; by what it says it has at "
+        "least 262146 bytes. Upload the whole file again; where the copy on your device is cut "
+        "too, get it again from where it came from.",
+        details={
+            "reason": "truncated",
+            "measured": {"bytes": 262_144},
+            "limit": {"minBytes": 262_146},
+        },
+    ),
     errors.InvalidDimensions(
         "The picture measures 90 x 60 pixels; it must be at least 100 x 100 and at most "
         "8000 x 8000. Upload a larger version of it.",
@@ -73,7 +84,11 @@ INVALID_UPLOAD = (
             "limit": {"minWidth": 100, "minHeight": 100, "maxWidth": 8000, "maxHeight": 8000},
         },
     ),
-    errors.AnimatedImage(),
+    errors.AnimatedImage(
+        "The picture is an animation of 12 frames; only still pictures are taken. "
+        "Upload one of its frames.",
+        details={"measured": {"frames": 12}, "limit": {"maxFrames": 1}},
+    ),
     errors.ImageTooComplex(
         f"The picture took more than 8 s of processor time. {errors.ImageTooComplex.remedy}",
         details={"measured": {"cpuSeconds": 8}, "limit": {"cpuSeconds": 8}},

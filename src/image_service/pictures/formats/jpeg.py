@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from image_service.pictures.formats import exif
+from image_service.pictures.formats.extent import Extent
 from image_service.pictures.formats.jpeg_padding import Unpadder
 from image_service.pictures.plan import Size
 
@@ -52,6 +53,22 @@ def declared_size(data: bytes) -> Size | None:
             width = int.from_bytes(data[segment.start + 7 : segment.start + 9], "big")
             return Size(width, height)
     return None
+
+
+def extent(data: bytes) -> Extent:
+    """A JPEG says of each segment how long it is, and not of the whole: that ends in an EOI."""
+    has_picture, end, last = False, len(_SOI), None
+    for last in _segments(data):
+        has_picture |= last.marker in _FRAMES
+        end = last.end
+    if last is not None and last.marker == _EOI:
+        return Extent(has_picture, end)
+    rest = data[end : end + 4]
+    if len(rest) == len(data) - end:  # cut between segments, or in the first bytes of one
+        end = len(data) + len(_SOI) if last is not None or has_picture else end
+    elif rest[:1] == b"\xff" and _SOF0 <= rest[1] < 0xFF:  # noqa: PLR2004 - FF would be filling
+        end += 2 + int.from_bytes(rest[2:], "big")
+    return Extent(has_picture, max(end, len(data) + len(_SOI)) if has_picture else end)
 
 
 def held_bytes_a_pixel(data: bytes) -> float:

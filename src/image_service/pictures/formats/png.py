@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from image_service.domain.errors import InvalidImage
 from image_service.pictures.formats import exif
+from image_service.pictures.formats.extent import Extent
 from image_service.pictures.plan import Size
 
 _FIRST_CHUNK: Final = 8
@@ -19,6 +20,9 @@ _MAX_CHUNKS: Final = 20_000
 _OF_THE_PIXELS: Final = frozenset({b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"})
 _PASSED_OVER: Final = 0x20  # a small first letter: not needed for the picture
 _MAX_PROFILE: Final = 4 * 2**20  # inflated; the longest in use have 2 MB
+
+_ACTL: Final = _OVERHEAD + 8
+_MAX_LENGTH: Final = 2**31  # of a chunk, by the specification
 
 _COLOUR_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, palettes looked up
 _WITH_ALPHA: Final = frozenset({4, 6})
@@ -53,14 +57,38 @@ def has_alpha(data: bytes) -> bool:
     return False
 
 
-def is_animated(data: bytes) -> bool:
-    """Whether `data` is an APNG: it has an `acTL` ahead of the pixels."""
-    for kind in _chunk_types(data):
-        if kind == b"acTL":
-            return True
-        if kind == b"IDAT":
-            return False
-    return False
+def frames(data: bytes) -> int:
+    """How many pictures an APNG shows: 1 without an `acTL` ahead of the pixels.
+
+    As many as it announces and has: with a single one it is a still, as browsers show it.
+    """
+    announced, found = 1, 0
+    for chunk in _chunks(data):
+        if chunk.kind == b"acTL" and chunk.end - chunk.start == _ACTL:
+            announced = int.from_bytes(data[chunk.start + 8 : chunk.start + 12], "big")
+        elif chunk.kind == b"IDAT" and announced <= 1:
+            break
+        found += chunk.kind == b"fcTL"
+    return max(1, min(announced, found))
+
+
+def extent(data: bytes) -> Extent:
+    """A PNG says of each chunk how long it is, and ends in an IEND."""
+    kinds, end = set(), _FIRST_CHUNK
+    for chunk in _chunks(data):
+        if not chunk.kind.isalpha():
+            break
+        kinds.add(chunk.kind)
+        end = chunk.end
+        if chunk.kind == b"IEND":
+            return Extent(b"IHDR" in kinds, end)
+    has_picture = b"IHDR" in kinds
+    length, kind = int.from_bytes(data[end : end + 4], "big"), data[end + 4 : end + 8]
+    if len(kind) == len(b"IEND") and not (kind.isalpha() and length < _MAX_LENGTH):
+        return Extent(has_picture, end)  # what should be a chunk is none
+    # Behind all but the last there is at least an IEND.
+    end += _OVERHEAD + length if kind.isalpha() else 0
+    return Extent(has_picture, end if kind == b"IEND" else end + _OVERHEAD)
 
 
 def is_whole(data: bytes) -> bool:

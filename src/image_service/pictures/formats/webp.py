@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from image_service.pictures.formats import exif
+from image_service.pictures.formats.extent import Extent
 from image_service.pictures.plan import Size
 
 _ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
@@ -49,9 +50,21 @@ def has_alpha(data: bytes) -> bool:
     return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ALPHA)
 
 
-def is_animated(data: bytes) -> bool:
-    """Whether the header announces frames. Frames it does not announce, no decoder takes."""
-    return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ANIMATION)
+def frames(data: bytes) -> int:
+    """How many pictures it shows: 1 where the header announces no animation.
+
+    Frames it does not announce, no decoder takes. Past a thousand chunks nobody counts, and
+    what follows might be frames.
+    """
+    if data[12:16] != b"VP8X" or not _little(data[20:21]) & _ANIMATION:
+        return 1
+    kinds = list(islice(_chunk_types(data), _MAX_CHUNKS + 1))
+    return max(kinds.count(b"ANMF"), 2 if len(kinds) > _MAX_CHUNKS else 1)
+
+
+def extent(data: bytes) -> Extent:
+    """A WebP says in its first bytes how long it is."""
+    return Extent(declared_size(data) is not None, 8 + _little(data[4:8]))
 
 
 def orientation(data: bytes) -> int:

@@ -64,6 +64,7 @@ test-bare: ## Prove `make run` and `make test` on a bare machine; ARGS="--pip 23
 	$(PYTHON) tests/bare.py $(ARGS)
 
 test-proof: $(INSTALLED) ## Faults, kills, races, Schemathesis and fuzzing, a few minutes of each
+	IMAGE_SERVICE_TEST_EXAMPLES_EACH=300 $(BIN)/pytest -m hypothesis tests/unit tests/contract
 	$(BIN)/pytest tests/chaos tests/fuzz $(ARGS)
 
 test-chaos: $(INSTALLED) ## The same for an hour: 200 kills, 5 minutes of fuzzing; ARGS="-k kill" selects

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
+from functools import cache
 from pathlib import Path
 
+import certifi
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from tests import engines, examples, redis_server, turns
 
@@ -18,8 +21,16 @@ from image_service.telemetry.logging import configure_logging
 
 
 def pytest_configure() -> None:
-    """By itself Hypothesis gives an example 200 ms, which is little on a busy machine."""
-    settings.register_profile("tests", deadline=5_000, suppress_health_check=[HealthCheck.too_slow])
+    """By itself Hypothesis gives an example 200 ms, which is little on a busy machine.
+
+    In the inner loop a few examples do; `make test-proof` tries many.
+    """
+    settings.register_profile(
+        "tests",
+        deadline=None,
+        max_examples=int(os.environ.get("IMAGE_SERVICE_TEST_EXAMPLES_EACH", "25")),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     settings.load_profile("tests")
 
 
@@ -37,6 +48,22 @@ def _no_real_aws() -> Iterator[None]:
             patch.delenv(name, raising=False)
         for name, value in stack.aws_environment("http://127.0.0.1:9").items():
             patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clients_are_cheap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What each AWS client reads anew is read once: its models, a quarter of a second of JSON.
+
+    And of the authorities that it may trust one is enough: nothing here speaks TLS to AWS.
+    """
+    bundle = tmp_path_factory.mktemp("authorities") / "one.pem"
+    end = "-----END CERTIFICATE-----\n"
+    bundle.write_text(certifi.contents().partition(end)[0] + end)
+    loaded = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: loaded(path))
+        patch.setenv("AWS_CA_BUNDLE", str(bundle))
         yield
 
 

@@ -238,7 +238,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_whatever_happens_the_bounds_hold_and_all_is_given_back(steps):
     asyncio.run(_walk(steps))
 

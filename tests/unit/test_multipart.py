@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from image_service.api.bodies.charsets import decode
@@ -584,7 +584,6 @@ def divided(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
-@settings(max_examples=300)
 @given(_CONTENT, _CONTENT, st.lists(st.integers(0, 10_000), max_size=40))
 async def test_content_survives_any_chunking(file: bytes, text: bytes, cuts: list[int]) -> None:
     # A delimiter proper ends a part, wherever it is: "--" and blanks after it, too.
@@ -598,7 +597,6 @@ async def test_content_survives_any_chunking(file: bytes, text: bytes, cuts: lis
     assert form.fields == {"title": [text.decode()]}
 
 
-@settings(max_examples=300)
 @given(
     st.lists(
         _FRAGMENTS

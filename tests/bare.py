@@ -3,9 +3,9 @@
     python3.11 tests/bare.py [--pip 23.0.1] [--only-run]
 
 A clean clone of HEAD, a new folder as HOME, and on PATH links to this Python, make, git, a shell
-and coreutils. There `make run` starts from cold caches, takes a picture, stops, starts again, and
-`make test` passes. `--pip` names a release that .venv holds already, instead of the one that
-this Python brings: Debian 12 has 23.0.1.
+and coreutils. There `make run` starts from cold caches, takes a picture, stops, and starts again
+with that picture; and `make test` passes. `--pip` names a release that .venv holds already,
+instead of the one that this Python brings: Debian 12 has 23.0.1.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Machine:
 
     def __init__(self, folder: Path, pip: str | None) -> None:
         self.clone = folder / "clone"
+        self._port = free_port()
         self._environment = {
             name: value for name, value in os.environ.items() if name.upper().startswith(PASSED_ON)
         } | {"HOME": str(folder / "home"), "PATH": str(folder / "bin"), "LANG": "C.UTF-8"}
@@ -70,8 +71,8 @@ class Machine:
             sys.exit(f"`{' '.join(command)}` failed")
         return done.stdout.strip()
 
-    def upload(self, url: str) -> None:
-        """Sends a picture as its user does, and fetches what became of it."""
+    def upload(self, url: str) -> str:
+        """The URL of a new image's picture; sends it as a user does."""
         command = [self.clone / ".venv/bin/image-service", "token", "--user", "alice"]
         token = subprocess.check_output(
             command, cwd=self.clone, env=self._environment, text=True
@@ -79,19 +80,15 @@ class Machine:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/form-data"}
         request = urllib.request.Request(f"{url}/images", FORM, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            picture = json.load(answer)["imageUrl"]
-        with urllib.request.urlopen(picture, timeout=30) as answer:
-            if answer.read(4) != b"RIFF":
-                sys.exit(f"{picture} is no WebP")
+            return str(json.load(answer)["imageUrl"])
 
     @contextmanager
     def service(self, label: str) -> Iterator[str]:
         """`make run`, until Ctrl-C; yields its URL once it answers, and prints how long it took."""
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{self._port}"
         start = time.monotonic()
         process = subprocess.Popen(
-            ["make", "run", f"ARGS=--port {port}"],
+            ["make", "run", f"ARGS=--port {self._port}"],
             cwd=self.clone,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -138,6 +135,13 @@ def answers(url: str) -> bool:
         return False
 
 
+def open_all(pictures: list[str]) -> None:
+    for url in pictures:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            if answer.read(4) != b"RIFF":
+                sys.exit(f"{url} is no WebP")
+
+
 def png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress((b"\0" + b"\x20\x60\xa0" * width) * height)
@@ -182,9 +186,11 @@ def main() -> None:
         with step("make run, twice"):
             with machine.service("make run, from nothing") as url:
                 machine.run(".venv/bin/python", "-m", "pip", "--version")
-                machine.upload(url)
+                pictures = [machine.upload(url)]
+                open_all(pictures)
             with machine.service("make run, again") as url:
-                machine.upload(url)
+                pictures.append(machine.upload(url))
+                open_all(pictures)
         if not options.only_run:
             with step("make setup"):
                 machine.run("make", "setup")

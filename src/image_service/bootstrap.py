@@ -52,7 +52,7 @@ from image_service.services.library import Library
 from image_service.services.outbox import OutboxProcessor, PurgeCache
 from image_service.services.pictures import TimedProcessor
 from image_service.services.storing import ImageWriter
-from image_service.services.sweeping import IntentSweeper
+from image_service.services.sweeping import WATCHED, IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
@@ -189,7 +189,7 @@ class Stores:
 
     @property
     def sweeper(self) -> IntentSweeper:
-        return IntentSweeper(intents=self.intents, objects=self.objects)
+        return IntentSweeper(intents=self.intents, objects=self.objects, watched=WATCHED)
 
     def outbox_processor(self, purge_cache: PurgeCache) -> OutboxProcessor:
         return OutboxProcessor(

@@ -21,7 +21,7 @@ from image_service.domain.images import Deletion, Image
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.uploads import UploadIntent
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.sweeping import IntentSweeper
+from image_service.services.sweeping import WATCHED, IntentSweeper
 from image_service.services.worker import Worker
 
 HOUR = timedelta(hours=1)
@@ -168,3 +168,29 @@ async def test_one_bad_intent_holds_nobody_up(parts: Parts):
         await parts.dead_upload("alice")
     assert await parts.sweeper.sweep(NOW) == 3
     assert set(parts.objects.objects) == set(bad.object_keys)
+
+
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(minutes=65), timedelta(days=1)])
+async def test_no_clock_makes_a_live_upload_look_abandoned(parts: Parts, skew: timedelta):
+    """Of the task that sweeps; or, the other way round, of the one that uploads."""
+    ticks = 1000.0
+    sweeper = IntentSweeper(
+        intents=parts.intents, objects=parts.objects, watched=WATCHED, clock=lambda: ticks
+    )
+    image = await parts.dead_upload()
+    for _ in range(3):
+        assert await sweeper.sweep(NOW + skew) == 0
+        ticks += WATCHED / 4
+    assert set(parts.objects.objects) == set(image.object_keys)
+    ticks += WATCHED / 4
+    assert await sweeper.sweep(NOW + skew) == 1
+    assert parts.objects.objects == {}
+
+
+async def test_what_was_met_is_forgotten_once_it_is_committed(parts: Parts):
+    sweeper = IntentSweeper(intents=parts.intents, objects=parts.objects, watched=WATCHED)
+    image = await parts.dead_upload()
+    await sweeper.sweep(NOW + HOUR)
+    await parts.intents.forget(intent_of(image))
+    await sweeper.sweep(NOW + HOUR)
+    assert sweeper._met == {}

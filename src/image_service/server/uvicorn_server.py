@@ -23,6 +23,7 @@ from image_service.app import create_app
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
 from image_service.settings import Settings, SettingsError
+from image_service.telemetry.logging import log_what_python_prints
 
 App = Callable[[Any, Any, Any], Awaitable[None]]  # of ASGI
 
@@ -137,6 +138,7 @@ def serve(
     Listens at the settings' host and port, unless it is given a `listener`; `around` may
     answer before the application does. Logging is expected to be configured.
     """
+    log_what_python_prints()
     operations_listener = _operations_listener(settings)
     descriptors, connections = _make_room_for(settings.max_connections)
     settings = settings.model_copy(update={"max_connections": connections})

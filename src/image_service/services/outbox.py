@@ -268,15 +268,20 @@ class _Rest:
     def __init__(self, seconds: float, now: Callable[[], datetime]) -> None:
         self._seconds = seconds
         self._now = now
+        self._began: datetime | None = None
         self._until: datetime | None = None
 
     @property
     def on(self) -> bool:
-        return self._until is not None and self._now() < self._until
+        """A clock that was set back must not make it longer."""
+        if self._began is None or self._until is None:
+            return False
+        return self._began <= self._now() < self._until
 
     def begin(self) -> datetime:
         """Only where it said so itself: a rest must not make itself longer. Its end."""
-        self._until = self._now() + timedelta(seconds=self._seconds * _jitter())
+        self._began = self._now()
+        self._until = self._began + timedelta(seconds=self._seconds * _jitter())
         return self._until
 
 

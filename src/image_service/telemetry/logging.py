@@ -6,9 +6,15 @@ that every line has the same shape and carries the id of the request it belongs 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.config
-from typing import Literal
+import math
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Final, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -26,6 +32,9 @@ _LEVELS = {
     # alarms count them.
     **dict.fromkeys(("image_service.audit", _ACCESS), "INFO"),
 }
+_TOLD_EVERY: Final = 60.0  # seconds
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
@@ -66,7 +75,7 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             },
             "handlers": {
                 "stdout": {
-                    "class": "logging.StreamHandler",
+                    "()": _Output,
                     "stream": "ext://sys.stdout",
                     "formatter": "structured",
                 }
@@ -75,6 +84,52 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             "loggers": {name: {"level": least} for name, least in _LEVELS.items()},
         }
     )
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Lines to a stream; where that fails, stderr has the cause, and never the line itself.
+
+    Python would print the event there as it was before anything was taken out of it.
+    """
+
+    _told_at = -math.inf
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # as logging has it
+        now = time.monotonic()
+        if now < self._told_at + _TOLD_EVERY:
+            return
+        self._told_at = now
+        cause = sys.exc_info()[0]
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"log lines are lost: {cause.__name__ if cause else 'unknown'}\n")
+            sys.stderr.flush()
+
+
+def log_what_python_prints() -> None:
+    """Have warnings, and exceptions that nobody handles, go the way of all lines.
+
+    Of the whole process, so for those who own it.
+    """
+    logging.captureWarnings(True)
+
+    def uncaught(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("uncaught_exception", exc_info=(kind, error, trace))
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        if args.exc_value is not None:
+            log.error("unraisable_exception", exc_info=args.exc_value)
+
+    def in_a_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            log.error("uncaught_exception", exc_info=args.exc_value)
+
+    sys.excepthook = uncaught
+    sys.unraisablehook = unraisable
+    threading.excepthook = in_a_thread
 
 
 def _drop_color_message(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -64,14 +64,14 @@ class RedisCheck:
         about = await _info(client)
         if about.get("role") == "slave":
             return failed(self.name, f"{place} is a replica, which takes no writes", _PRIMARY)
-        if about.get("redis_mode") == "cluster":
+        if engine_mode(about) == "cluster":
             remedy = "use one node with replicas, cluster mode off"
             return failed(self.name, f"{place} runs in cluster mode", remedy)
         await _run(client, FILL, _Names().of_page, "of nobody", "", _LIFE, "page", 1, _LIFE)
         return self._told(place, seconds, about)
 
     def _told(self, place: str, seconds: float, about: Mapping[str, Any]) -> Diagnosis:
-        version = about.get("redis_version", "of unknown version")
+        version = engine_version(about)
         detail = f"{place} is {version}, a ping takes {seconds * 1000:.1f} ms"
         if seconds > self._within:
             remedy = "bring it nearer, or raise IMAGE_SERVICE_REDIS_TIMEOUT"
@@ -80,6 +80,19 @@ class RedisCheck:
             remedy = "allow its user +info, or try with --write"
             return warning(self.name, f"{detail}; it may be a replica, for all it says", remedy)
         return well(self.name, detail)
+
+
+def engine_mode(about: Mapping[str, Any]) -> str | None:
+    """Returns standalone, cluster or sentinel: Redis and Valkey call it by different names."""
+    mode: str | None = about.get("redis_mode", about.get("server_mode"))
+    return mode
+
+
+def engine_version(about: Mapping[str, Any]) -> str:
+    """Returns the engine's own version: Valkey's `redis_version` is the one it is like."""
+    if valkey := about.get("valkey_version"):
+        return f"Valkey {valkey}"
+    return str(about.get("redis_version", "of unknown version"))
 
 
 class RedisWriteCheck:

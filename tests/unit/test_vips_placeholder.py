@@ -12,12 +12,14 @@ from PIL import Image, ImageChops, ImageStat
 from tests import pictures
 
 from image_service.pictures import thumbhash
-from image_service.pictures.placeholder import TinyPicture, dominant_color, likeness
+from image_service.pictures.dominant import dominant_color
+from image_service.pictures.placeholder import TinyPicture, likeness
 from image_service.pictures.plan import Size
 
 
 def tiny(picture: Image.Image) -> TinyPicture:
-    return TinyPicture(Size(*picture.size), picture.convert("RGBA").tobytes())
+    size = Size(*picture.size)
+    return TinyPicture(size, picture.convert("RGBA").tobytes(), size)
 
 
 def decode(code: bytes, size: tuple[int, int]) -> Image.Image:
@@ -93,27 +95,37 @@ def test_every_tiny_picture_has_a_short_hash_and_a_colour(
     width: int, height: int, data: st.DataObject
 ) -> None:
     size = width * height * 4
-    picture = TinyPicture(Size(width, height), data.draw(st.binary(min_size=size, max_size=size)))
+    pixels = data.draw(st.binary(min_size=size, max_size=size))
+    picture = TinyPicture(Size(width, height), pixels, Size(width, height))
     assert 9 <= len(base64.b64decode(likeness(picture))) <= 30
-    assert int(dominant_color(picture).removeprefix("#"), 16) <= 0xFFFFFF
-    assert len(dominant_color(picture)) == 7
+    colour = dominant_color(Image.frombytes("RGBA", (width, height), pixels))
+    assert int(colour.removeprefix("#"), 16) <= 0xFFFFFF
+    assert len(colour) == 7
 
 
-def test_the_dominant_colour_is_that_of_most_pixels() -> None:
-    picture = Image.new("RGB", (30, 30), (200, 30, 40))
-    picture.paste((10, 20, 250), (0, 0, 30, 12))
-    assert dominant_color(tiny(picture)) == "#c81e28"
+@pytest.mark.parametrize(
+    ("size", "shown", "across", "down"),
+    [
+        ((32, 32), (1000, 1000), 7, 7),
+        ((32, 2), (8000, 400), 7, 1),  # by its own copy 32 x 2 would do as well
+        ((32, 18), (1920, 1080), 7, 4),
+        ((32, 9), (1500, 400), 7, 2),
+        ((6, 32), (390, 2048), 1, 7),
+        ((11, 32), (390, 1100), 2, 7),
+    ],
+)
+def test_a_hash_has_the_shape_of_the_picture(
+    size: tuple[int, int], shown: tuple[int, int], across: int, down: int
+) -> None:
+    picture = pictures.scene(*size).convert("RGBA")
+    code = thumbhash.encode(Size(*size), picture.tobytes(), shown=Size(*shown))
+    shape = int.from_bytes(code[3:5], "little")
+    landscape, other = shape >> 15, shape & 7
+    assert ((7, other) if landscape else (other, 7)) == (across, down)
 
 
-def test_near_colours_count_as_one_and_are_averaged() -> None:
-    picture = Image.new("RGB", (30, 30), (0, 0, 0))
-    picture.paste((100, 100, 100), (0, 0, 30, 10))
-    picture.paste((104, 108, 100), (0, 10, 30, 20))
-    assert dominant_color(tiny(picture)) == "#666864"
-
-
-def test_what_is_transparent_does_not_count() -> None:
-    picture = Image.new("RGBA", (30, 30), (200, 30, 40, 0))
-    picture.paste((10, 20, 250, 255), (0, 0, 30, 5))
-    assert dominant_color(tiny(picture)) == "#0a14fa"
-    assert dominant_color(tiny(Image.new("RGBA", (3, 3), (9, 9, 9, 0)))) == "#ffffff"
+def test_landscape_is_told_by_the_picture_itself() -> None:
+    picture = pictures.scene(32, 32).convert("RGBA").tobytes()
+    landscape = thumbhash.encode(Size(32, 32), picture, shown=Size(1000, 999))[4] >> 7
+    portrait = thumbhash.encode(Size(32, 32), picture, shown=Size(999, 1000))[4] >> 7
+    assert (landscape, portrait) == (1, 0)

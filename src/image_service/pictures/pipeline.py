@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from image_service.pictures.decoding import decode
+from image_service.pictures.dominant import dominant_color
 from image_service.pictures.encoding import encode
 from image_service.pictures.limits import EncodingOptions
-from image_service.pictures.placeholder import dominant_color, likeness
+from image_service.pictures.placeholder import likeness
 from image_service.pictures.plan import Size, plan_sizes
 from image_service.pictures.steps import Steps, cut_square, fit, shrink_to_tiny
 from image_service.ports import ProcessedImage, SourceInfo
@@ -22,8 +23,9 @@ def process(
 
     Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
     """
+    size = Size(source.width, source.height)
     plan = plan_sizes(
-        Size(source.width, source.height),
+        size,
         main_size=options.main_size,
         thumbnail_size=options.thumbnail_size,
     )
@@ -31,12 +33,12 @@ def process(
     main = steps.run(fit, raster, plan.main)
     covering = steps.run(fit, raster, plan.covering)
     thumbnail = steps.run(cut_square, covering, plan.thumbnail_side)
-    tiny = steps.run(shrink_to_tiny, covering)
+    tiny = steps.run(shrink_to_tiny, covering, size)
     return ProcessedImage(
         main=steps.run(encode, main, options.main_quality, options.effort),
         thumbnail=steps.run(encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort),
         format=_FORMAT,
         quality=options.main_quality,
         placeholder=steps.run(likeness, tiny),
-        dominant_color=steps.run(dominant_color, tiny),
+        dominant_color=steps.run(dominant_color, covering.in_pillow()),
     )

@@ -50,10 +50,10 @@ def cut_square(raster: Raster, side: int) -> Raster:
     return Raster.compute(raster.in_vips().crop(left, top, side, side))
 
 
-def shrink_to_tiny(raster: Raster) -> TinyPicture:
-    """A copy of a few hundred pixels, for what is computed in Python."""
+def shrink_to_tiny(raster: Raster, shown: Size) -> TinyPicture:
+    """A copy of a few hundred pixels, of a picture of size `shown`, for the ThumbHash."""
     tiny = fit(raster, raster.size.scaled(min(1.0, _TINY_BOX / max(raster.size))))
-    return TinyPicture(tiny.size, bytes(tiny.pixels))
+    return TinyPicture(tiny.size, bytes(tiny.pixels), shown)
 
 
 def _scaled(raster: Raster, size: Size) -> pyvips.Image:

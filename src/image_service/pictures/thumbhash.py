@@ -26,17 +26,19 @@ class _Waves:
     terms: list[float]
 
 
-def encode(size: Size, rgba: bytes) -> bytes:
+def encode(size: Size, rgba: bytes, *, shown: Size | None = None) -> bytes:
     """The hash of a picture of `size`, 8 bits a channel, row by row.
 
-    Takes a few milliseconds for 32 x 32 pixels; more of them add nothing.
+    `shown` is the size of what it is a copy of, whose sides were not rounded to a few pixels:
+    a page takes the shape of the picture from the hash. Takes a few milliseconds for 32 x 32
+    pixels; more of them add nothing.
     """
-    width, height = size
+    width, height = shown or size
     brightness, yellow_blue, red_green, alpha = _channels(rgba)
     has_alpha = any(value < 1 for value in alpha)
     limit = _TERMS_TRANSPARENT if has_alpha else _TERMS_OPAQUE
-    across = max(1, _round(limit * width / max(size)))
-    down = max(1, _round(limit * height / max(size)))
+    across = max(1, _round(limit * width / max(width, height)))
+    down = max(1, _round(limit * height / max(width, height)))
     l_waves = _transform(brightness, size, max(3, across), max(3, down))
     p_waves = _transform(yellow_blue, size, _TERMS_COLOUR, _TERMS_COLOUR)
     q_waves = _transform(red_green, size, _TERMS_COLOUR, _TERMS_COLOUR)

@@ -319,9 +319,9 @@ export interface components {
             quality: number;
             /** @description SHA-256 of the uploaded bytes, hex. */
             checksum: string;
-            /** @description As given. */
+            /** @description In one line and NFC. */
             title: string | null;
-            /** @description As given. */
+            /** @description In NFC, lines parted by `\n`. */
             description: string | null;
             /** @description What it shows, for those who can't see it. */
             altText: string | null;

@@ -108,6 +108,7 @@ run "watching" {
       } == {
       service-Errors              = "{ $.level = \"error\" } -> ImageService/${var.stage} Errors 1 Count"
       service-Overloaded          = "{ ($.event = \"request\") && ($.route = \"/images\") && ($.code = \"OVERLOADED\") } -> ImageService/${var.stage} Overloaded 1 Count"
+      service-UnknownKeysRefused  = "{ ($.event = \"request\") && ($.reason = \"TOO_MANY_UNKNOWN_KEYS\") } -> ImageService/${var.stage} UnknownKeysRefused 1 Count"
       service-UploadTime          = "{ ($.event = \"request\") && ($.method = \"POST\") && ($.route = \"/images\") && ($.status = 201) && ($.duration_ms >= 0) } -> ImageService/${var.stage} UploadTime $.duration_ms Milliseconds"
       service-OutboxDelayed       = "{ $.waited_s > 900 } -> ImageService/${var.stage} OutboxDelayed 1 Count"
       service-OutboxSetAside      = "{ $.event = \"outbox_entry_set_aside\" } -> ImageService/${var.stage} OutboxSetAside 1 Count"
@@ -130,10 +131,11 @@ run "watching" {
       } == {
       failures = {
         when     = "GreaterThanThreshold 1, 2 of 3, notBreaching"
-        rate     = "IF((FILL(service, 0) + FILL(balancer, 0)) >= 2, 100 * (FILL(service, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
+        rate     = "IF((FILL(service, 0) - FILL(forged, 0) + FILL(balancer, 0)) >= 2, 100 * (FILL(service, 0) - FILL(forged, 0) + FILL(balancer, 0)) / (FILL(requests, 0) + FILL(balancer, 0)), 0)"
         requests = "AWS/ApplicationELB RequestCount Sum 300 app/tests/0123456789abcdef"
         service  = "AWS/ApplicationELB HTTPCode_Target_5XX_Count Sum 300 app/tests/0123456789abcdef"
         balancer = "AWS/ApplicationELB HTTPCode_ELB_5XX_Count Sum 300 app/tests/0123456789abcdef"
+        forged   = "ImageService/${var.stage} UnknownKeysRefused Sum 300 "
       }
       edge-4xx = {
         when     = "GreaterThanThreshold 20, 2 of 3, notBreaching"

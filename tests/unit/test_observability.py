@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from image_service.api.document.catalogue import CATALOGUE
+from image_service.domain.errors import TooManyUnknownKeys
 from image_service.ports import CacheOutcome, CachePart
 from image_service.telemetry.observers import CallOutcome, Stage
 from image_service.telemetry.prometheus import PrometheusMetrics
@@ -115,7 +116,7 @@ def allowed_values() -> dict[str, set[str]]:
     codes = {kind.code for kind in CATALOGUE}
     paths = json.loads((ROOT / "docs/openapi.json").read_text())["paths"]
     return {
-        "reason": codes,
+        "reason": codes | {TooManyUnknownKeys.reason},
         "code": codes,
         "result": set(get_args(CacheOutcome)),
         "part": set(get_args(CachePart)),
@@ -253,6 +254,8 @@ def rate(name: str, **metrics: float) -> float:
         ({"requests": 199, "service": 2}, True),
         ({"requests": 10_000, "service": 100}, False),
         ({"requests": 10_000, "service": 101}, True),
+        ({"requests": 1_000, "service": 500, "forged": 490}, False),
+        ({"requests": 1_000, "service": 500, "forged": 489}, True),
     ],
 )
 def test_failures_go_off_at_the_load_that_a_stage_is_sized_for(metrics, goes_off):

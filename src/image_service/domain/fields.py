@@ -91,7 +91,7 @@ def tag_key(tag: str) -> str:
     """What two tags are compared by: those that look alike, but for case, have the same.
 
     Without what is invisible, white space folded, NFC, casefolded, NFC again (folding can
-    undo it). Keys are stored; docs/adr/0016-tag-keys.md says what a change of this takes.
+    undo it). Keys are stored; docs/adr/0018-tag-keys.md says what a change of this takes.
     """
     if not tag.isascii():
         tag = unicodedata.normalize("NFC", _INVISIBLE.sub("", tag))

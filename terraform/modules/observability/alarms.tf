@@ -213,7 +213,7 @@ resource "aws_cloudwatch_metric_alarm" "cache_hits" {
 }
 
 locals {
-  failed  = "(FILL(service, 0) + FILL(balancer, 0))"
+  failed  = "(FILL(service, 0) - FILL(forged, 0) + FILL(balancer, 0))"
   reached = "(FILL(requests, 0) + FILL(balancer, 0))"
 
   # In percent, in two of three periods of 5 minutes. Few events bound each from below, not many
@@ -221,7 +221,7 @@ locals {
   rate_alarms = {
     # The promise is 99.9 % success. Both sides count: what the service answers, and what the
     # balancer answers because nobody is there: RequestCount counts only what found a task, and
-    # would be nothing while all are away.
+    # would be nothing while all are away. A flood of forged tokens is no failure.
     failures = {
       says       = "More than 1 % of API requests fail with a 5xx, two at least"
       expression = "IF(${local.failed} >= 2, 100 * ${local.failed} / ${local.reached}, 0)"
@@ -229,6 +229,7 @@ locals {
       namespace  = "AWS/ApplicationELB"
       dimensions = local.balancer
       metrics    = { requests = "RequestCount Sum", service = "HTTPCode_Target_5XX_Count Sum", balancer = "HTTPCode_ELB_5XX_Count Sum" }
+      logged     = { forged = "UnknownKeysRefused Sum" }
     }
     # Ten pictures are shown for each API request, so that many 4xx are pictures that are not
     # shown: S3's 403 after its policy was changed is no 5xx.
@@ -239,6 +240,7 @@ locals {
       namespace  = "AWS/CloudFront"
       dimensions = local.edge
       metrics    = { requests = "Requests Sum", refused = "4xxErrorRate Average" }
+      logged     = {}
     }
   }
 }
@@ -264,15 +266,15 @@ resource "aws_cloudwatch_metric_alarm" "rate" {
   }
 
   dynamic "metric_query" {
-    for_each = each.value.metrics
+    for_each = merge(each.value.metrics, each.value.logged)
 
     content {
       id = metric_query.key
 
       metric {
-        namespace   = each.value.namespace
+        namespace   = contains(keys(each.value.logged), metric_query.key) ? local.namespace : each.value.namespace
         metric_name = split(" ", metric_query.value)[0]
-        dimensions  = each.value.dimensions
+        dimensions  = contains(keys(each.value.logged), metric_query.key) ? {} : each.value.dimensions
         stat        = split(" ", metric_query.value)[1]
         period      = 300
       }

@@ -117,7 +117,13 @@ async def open_services(
         cache = await open_cache(redis, stores.outbox, stack, observers.cache)
         admission = Admission(_admission_limits(settings), observer=observers.pictures)
         observers.process.watch_load(admission.load)
+        rate_limiter = LimitsRateLimiter(
+            requests=settings.rate_limit_requests,
+            uploads=settings.rate_limit_uploads,
+            shared=RedisWindows(redis) if redis else None,
+        )
         uploads = UploadService(
+            limiter=rate_limiter,
             processor=TimedProcessor(processor, observers.pictures),
             admission=admission,
             intents=stores.intents,
@@ -156,11 +162,7 @@ async def open_services(
             ),
             usage=UsageService(stores.usage),
             verifier=await _verifier(settings, stack, observers.calls),
-            rate_limiter=LimitsRateLimiter(
-                requests=settings.rate_limit_requests,
-                uploads=settings.rate_limit_uploads,
-                shared=RedisWindows(redis) if redis else None,
-            ),
+            rate_limiter=rate_limiter,
             health=HealthService(
                 required=stores.health,
                 optional={"redis": RedisHealth(redis) if redis else None},

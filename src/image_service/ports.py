@@ -287,6 +287,13 @@ class ProcessedImage:
     dominant_color: str
 
 
+Spent = Callable[[float], None]
+
+
+def spent_by_nobody(_: float) -> None:
+    """For who does not care what a picture cost."""
+
+
 class ImageProcessor(Protocol):
     """Pictures in, WebP out. Never runs a decoder for anything but JPEG, PNG and WebP."""
 
@@ -297,8 +304,12 @@ class ImageProcessor(Protocol):
         """
         ...
 
-    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+    async def process(
+        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+    ) -> ProcessedImage:
         """Decode once, make main picture and thumbnail. `source` is `inspect`'s answer.
+
+        `spent` is told once, whatever comes of it, the seconds of CPU that it cost.
 
         Cancelled, it returns once the picture is given up and its memory is free.
         Raises InvalidImage for truncated or corrupt data, ImageTooComplex for what takes
@@ -336,6 +347,10 @@ class RateLimit:
 class RateLimiter(Protocol):
     async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
         """Count a request; the tightest of the limits it falls under. Never raises."""
+        ...
+
+    async def charge(self, user_id: str, uploads: int) -> None:
+        """Count that many more uploads, for what one of the user's has cost. Never raises."""
         ...
 
 

@@ -54,6 +54,19 @@ async def test_an_upload_counts_against_both(windows: Windows, alice: str) -> No
     assert refused.description == "3 requests per hour"
 
 
+async def test_a_costly_upload_is_charged_as_several(windows: Windows, alice: str) -> None:
+    limiter = LimitsRateLimiter(requests="100/hour", uploads="10/hour", shared=windows)
+    assert (await limiter.hit(alice, upload=True)).remaining == 9
+    await limiter.charge(alice, 7)
+    last = await limiter.hit(alice, upload=True)
+    assert (last.allowed, last.remaining) == (True, 1)
+    await limiter.charge(alice, 64)
+    refused = await limiter.hit(alice, upload=True)
+    assert (refused.allowed, refused.description) == (False, "10 uploads per hour")
+    assert (await limiter.hit(alice, upload=False)).remaining == 96
+    assert (await limiter.hit(f"{alice}-b", upload=True)).remaining == 9
+
+
 async def test_reads_go_on_when_uploads_are_used_up(windows: Windows, alice: str) -> None:
     limiter = LimitsRateLimiter(requests="100/hour", uploads="1/hour", shared=windows)
     assert (await limiter.hit(alice, upload=True)).allowed

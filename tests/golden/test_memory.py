@@ -24,19 +24,6 @@ def with_png_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
     return pictures.png_of_chunks([header, *chunks, *rest])
 
 
-def hidden_by_segments(data: bytes) -> bytes:
-    """More of them than are looked at, ahead of those that tell what it costs."""
-    return data[:2] + b"\xff\xfe\0\2" * 10_001 + data[2:]
-
-
-def hidden_by_chunks(data: bytes) -> bytes:
-    """The same for a lossless WebP, which has to be an extended file for it."""
-    size = 1500 - 1
-    extended = b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + size.to_bytes(3, "little") * 2
-    junk = (b"JUNK" + bytes(4)) * 1_001
-    return pictures.with_riff_size(data[:12] + extended + junk + data[12:])
-
-
 _TEN_MEGABYTES = zlib.compress(bytes(10 * 2**20), 9)
 TRICKS = {
     "PNG, texts of 10 MB": with_png_chunks(
@@ -46,8 +33,6 @@ TRICKS = {
     "PNG, profile of 45 MB": with_png_chunks(
         (b"iCCP", b"k\0\0" + zlib.compress(bytes(45 * 2**20), 9))
     ),
-    "JPEG, progressive 4:4:4, hidden": hidden_by_segments(KINDS["JPEG, progressive 4:4:4"](1500)),
-    "WebP, lossless, hidden": hidden_by_chunks(KINDS["WebP, lossless"](1500)),
 }
 
 

@@ -15,7 +15,7 @@ from image_service.domain.images import (
     new_image_id,
     object_key,
 )
-from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo, Spent, spent_by_nobody
 from image_service.services.uploads import NewImage
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -71,13 +71,17 @@ class FakeProcessor:
 
     def __init__(self) -> None:
         self.failure: ImageServiceError | None = None
+        self.cpu_seconds = 0.1
 
     async def inspect(self, data: bytes) -> SourceInfo:
         if self.failure:
             raise self.failure
         return SourceInfo("image/jpeg", 200, 100)
 
-    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+    async def process(
+        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+    ) -> ProcessedImage:
+        spent(self.cpu_seconds)
         return ProcessedImage(
             main=EncodedPicture(b"main of " + data, source.width, source.height),
             thumbnail=EncodedPicture(b"thumbnail of " + data, 100, 100),

@@ -5,7 +5,7 @@ import gc
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.fakes import (
@@ -30,7 +30,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Image
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
-from image_service.ports import ProcessedImage
+from image_service.ports import ProcessedImage, RateLimit
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
@@ -259,13 +259,36 @@ async def test_the_intent_names_every_file_and_goes_with_the_commit(parts: Parts
 
 
 async def test_a_picture_that_fails_takes_everything_back(parts: Parts):
-    async def corrupt(data: bytes, source: object) -> ProcessedImage:
+    async def corrupt(data: bytes, source: object, spent: object) -> ProcessedImage:
         raise InvalidImage
 
     parts.processor.process = corrupt  # type: ignore[method-assign] # after the header
     with pytest.raises(InvalidImage):
         await parts.upload("key")
     assert (parts.table.intents, parts.table.answers) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("cpu_seconds", "charged"), [(0.3, []), (0.99, []), (1.2, [1]), (3.5, [9]), (8.5, [64])]
+)
+async def test_a_costly_picture_counts_as_several_uploads(
+    parts: Parts, cpu_seconds: float, charged: list[int]
+):
+    class Limiter:
+        charged: ClassVar[list[tuple[str, int]]] = []
+
+        async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
+            raise AssertionError
+
+        async def charge(self, user_id: str, uploads: int) -> None:
+            self.charged.append((user_id, uploads))
+
+    Limiter.charged = []
+    parts.service._limiter = Limiter()
+    parts.processor.cpu_seconds = cpu_seconds
+    await parts.upload()
+    await parts.service.aclose()
+    assert Limiter.charged == [("alice", uploads) for uploads in charged]
 
 
 async def test_an_upload_refused_for_load_announces_nothing_and_frees_its_key(parts: Parts):
@@ -289,7 +312,7 @@ async def test_without_an_intent_no_file_is_put(parts: Parts):
 async def test_a_request_cancelled_while_processing_takes_everything_back(parts: Parts):
     reached = asyncio.Event()
 
-    async def endless(data: bytes, source: object) -> ProcessedImage:
+    async def endless(data: bytes, source: object, spent: object) -> ProcessedImage:
         reached.set()
         await asyncio.Event().wait()
         raise AssertionError

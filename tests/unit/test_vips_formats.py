@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests import pictures
 
-from image_service.domain.errors import InvalidFileType, InvalidImage
-from image_service.pictures.formats import jpeg, png, webp
+from image_service.domain.errors import ImageTooComplex, InvalidFileType
+from image_service.pictures.formats import exif, jpeg, png, webp
 from image_service.pictures.formats.signatures import detect
 from image_service.pictures.plan import Size
 
@@ -223,7 +223,7 @@ def test_a_png_is_whole_with_its_iend() -> None:
 def test_an_endless_row_of_chunks_is_not_followed(look: Callable[[bytes], object]) -> None:
     chunks = pictures.png_chunks(PNG)
     many = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 20_000, *chunks[1:]])
-    with pytest.raises(InvalidImage):
+    with pytest.raises(ImageTooComplex, match="more than 20,000 chunks"):
         look(many)
     some = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 10_000, *chunks[1:]])
     look(some)
@@ -257,13 +257,78 @@ def test_stray_bytes_are_passed_over_up_to_a_limit(filler: bytes) -> None:
     assert jpeg.declared_size(many) is None
 
 
-def test_what_is_not_found_is_reckoned_to_be_dear() -> None:
+def test_floods_of_segments_and_chunks_are_refused() -> None:
     padding = b"\xff\xfe\0\2"
     assert jpeg.held_bytes_a_pixel(PROGRESSIVE[:2] + padding * 1_000 + PROGRESSIVE[2:]) < 8
-    assert jpeg.held_bytes_a_pixel(PROGRESSIVE[:2] + padding * 10_000 + PROGRESSIVE[2:]) == 8
+    with pytest.raises(ImageTooComplex, match="10,000 segments"):
+        jpeg.held_bytes_a_pixel(PROGRESSIVE[:2] + padding * 10_000 + PROGRESSIVE[2:])
     assert webp.held_bytes_a_pixel(WEBP) == 0
     junk = (b"JUNK" + bytes(4)) * 1_001
-    assert webp.held_bytes_a_pixel(WEBP[:12] + junk + WEBP[12:]) == 4
+    with pytest.raises(ImageTooComplex, match="1,000 chunks"):
+        webp.held_bytes_a_pixel(pictures.with_riff_size(WEBP[:12] + junk + WEBP[12:]))
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
+def test_jpegs_that_no_browser_shows_are_refused_as_a_type(marker: int) -> None:
+    odd = JPEG.replace(b"\xff\xc0", bytes([0xFF, marker]))
+    with pytest.raises(InvalidFileType, match="no browser shows"):
+        jpeg.check_kind(odd)
+    for shown in (JPEG, PROGRESSIVE, JPEG.replace(b"\xff\xc0", b"\xff\xc1")):
+        jpeg.check_kind(shown)
+
+
+def test_the_work_that_scans_declare_is_bounded() -> None:
+    for whole in (JPEG, PROGRESSIVE, pictures.jpeg(2000, 1500, progressive=True, subsampling=0)):
+        jpeg.check_work(whole)
+    large = pictures.jpeg_claiming(8000, 8000)
+    jpeg.check_work(large)
+    scan = PROGRESSIVE.index(b"\xff\xda")
+    head = PROGRESSIVE[:scan]
+    frame = head.index(b"\xff\xc2") + 5
+    claiming = head[:frame] + b"\x1f\x40\x1f\x40" + head[frame + 4 :]
+    one = b"\xff\xda\0\x0c\3\1\0\2\0\3\0\0\0\1"
+    jpeg.check_work(claiming + one * 20)
+    with pytest.raises(ImageTooComplex, match="blocks of pixels in its first 31 scans"):
+        jpeg.check_work(claiming + one * 40)
+
+
+def directory(*entries: tuple[int, int, int, int], order: str = "<") -> bytes:
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    packed = b"".join(struct.pack(order + "HHIH2x", *entry) for entry in entries)
+    return start + struct.pack(order + "IH", 8, len(entries)) + packed
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_orientation_is_read_from_the_first_directory(order: str, prefix: bytes) -> None:
+    for value in range(1, 9):
+        entries = [(0x010F, 2, 4, 0), (0x0112, 3, 1, value)]
+        assert exif.orientation(prefix + directory(*entries, order=order)) == value
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"II*\0",
+        directory(),
+        directory((0x0112, 3, 1, 9)),
+        directory((0x0112, 3, 1, 0)),
+        directory((0x0112, 4, 1, 6)),
+        directory((0x0112, 3, 2, 6)),
+        directory((0x0112, 3, 1, 6))[:-3],
+        directory(*[(0x010F, 2, 4, 0)] * 600, (0x0112, 3, 1, 6)),
+        b"II*\0\xff\xff\xff\x7f",
+        b"XX*\0" + directory((0x0112, 3, 1, 6))[4:],
+    ],
+)
+def test_what_tells_no_orientation_is_upright(block: bytes) -> None:
+    assert exif.orientation(block) == 1
+
+
+@given(st.binary(max_size=300))
+def test_no_exif_block_fails(block: bytes) -> None:
+    assert 1 <= exif.orientation(b"II*\0\x08\0\0\0" + block) <= 8
 
 
 @pytest.mark.parametrize("data", [JPEG, PROGRESSIVE, pictures.jpeg(restart_marker_blocks=4)])

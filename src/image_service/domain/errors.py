@@ -46,7 +46,7 @@ a secret, an internal name or a vendor's error text. The HTTP status is decided 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 MAX_FAULTS = 20
 _MAX_FAULT_CHARACTERS = 300
@@ -124,6 +124,17 @@ class ImageTooComplex(InvalidRequest):
         "Open it in an image editor, save it as a plain JPEG or PNG, and upload that."
     )
     default_message = f"The picture takes too much to process. {remedy}"
+
+    @classmethod
+    def because(cls, cause: str, **figures: tuple[float, float]) -> Self:
+        """`cause` in a sentence, `figures` (measured, limit) by name."""
+        return cls(
+            f"{cause} {cls.remedy}",
+            details={
+                "measured": {name: measured for name, (measured, _) in figures.items()},
+                "limit": {name: limit for name, (_, limit) in figures.items()},
+            },
+        )
 
 
 class FileRequired(InvalidRequest):

@@ -65,7 +65,7 @@ def _warm_up() -> None:
     pipeline.process(sample, SourceInfo("image/png", 16, 16), EncodingOptions(), Steps())
 
 
-def _response(head: Mapping[str, Any], data: memoryview) -> tuple[dict[str, Any], Sequence[bytes]]:
+def _response(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Sequence[bytes]]:
     began = time.process_time()
     steps = Steps()
     source = SourceInfo(**head["source"])
@@ -74,7 +74,7 @@ def _response(head: Mapping[str, Any], data: memoryview) -> tuple[dict[str, Any]
     response: dict[str, Any]
     bodies: list[bytes] = []
     try:
-        made = pipeline.process(bytes(data), source, options, steps)
+        made = pipeline.process(data, source, options, steps)
     except ImageServiceError as error:
         if _ran_out_of_memory(error):
             response = {"error": "OutOfMemory"}

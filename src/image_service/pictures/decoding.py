@@ -26,7 +26,7 @@ import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import InvalidImage
 from image_service.pictures.colour import PROFILE, in_srgb
-from image_service.pictures.formats import exif, jpeg, png, png_colour, webp
+from image_service.pictures.formats import exif, icc, jpeg, png, png_colour, webp
 from image_service.pictures.formats.damage import refusal
 from image_service.pictures.plan import Size
 from image_service.pictures.raster import Raster
@@ -56,6 +56,8 @@ def decode(data: bytes, source: SourceInfo, size: Size) -> Raster:
     truncated or corrupt data or where the picture is not what its header said, pyvips.Error
     where it is not the file that fails.
     """
+    if source.mime_type == "image/jpeg":
+        jpeg.check_work(data)
     try:
         return _decode_or_repair(_WITHOUT_METADATA[source.mime_type](data), source, size)
     except pyvips.Error as error:
@@ -160,7 +162,9 @@ def _turned(size: Size, source: SourceInfo) -> Size:
 
 
 def _profiles(data: bytes, mime_type: MimeType, header: pyvips.Image) -> list[bytes]:
-    """What the file says its numbers mean, to be tried in this order."""
+    """What the file says its numbers mean, to be tried in this order, each within bounds."""
     if mime_type == "image/png":
-        return png_colour.profiles(data)
-    return [header.get(PROFILE)] if header.get_typeof(PROFILE) != 0 else []
+        found = png_colour.profiles(data)
+    else:
+        found = [header.get(PROFILE)] if header.get_typeof(PROFILE) != 0 else []
+    return [profile for profile in map(icc.bounded, found) if profile is not None]

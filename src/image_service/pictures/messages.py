@@ -24,7 +24,7 @@ def send(pipe: BinaryIO, head: Mapping[str, Any], bodies: Sequence[bytes] = ()) 
     pipe.flush()
 
 
-def receive(pipe: BinaryIO) -> tuple[dict[str, Any], memoryview]:
+def receive(pipe: BinaryIO) -> tuple[dict[str, Any], bytes]:
     """Read one message. Raises EOFError where it ends early, ValueError where it is none."""
     head_bytes, body_bytes = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
     if head_bytes > _MAX_HEAD or body_bytes > _MAX_BODY:
@@ -32,7 +32,7 @@ def receive(pipe: BinaryIO) -> tuple[dict[str, Any], memoryview]:
     head = json.loads(_exactly(pipe, head_bytes))
     if not isinstance(head, dict):
         raise ValueError("the head is no object")  # noqa: TRY004 - bad data, not bad use
-    return head, memoryview(_exactly(pipe, body_bytes))
+    return head, _exactly(pipe, body_bytes)
 
 
 def _exactly(pipe: BinaryIO, count: int) -> bytes:

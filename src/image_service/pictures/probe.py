@@ -23,10 +23,17 @@ class _Format:
     has_alpha: Callable[[bytes], bool] = lambda _: False
     frames: Callable[[bytes], int] = lambda _: 1
     is_whole: Callable[[bytes], bool] = lambda _: True
+    check_kind: Callable[[bytes], None] = lambda _: None
+    code_bytes: Callable[[bytes], int] = lambda _: 0
 
 
 _FORMATS: Final[dict[MimeType, _Format]] = {
-    "image/jpeg": _Format(jpeg.declared_size, jpeg.orientation, jpeg.held_bytes_a_pixel),
+    "image/jpeg": _Format(
+        jpeg.declared_size,
+        jpeg.orientation,
+        jpeg.held_bytes_a_pixel,
+        check_kind=jpeg.check_kind,
+    ),
     "image/png": _Format(
         png.declared_size,
         png.orientation,
@@ -41,9 +48,11 @@ _FORMATS: Final[dict[MimeType, _Format]] = {
         webp.held_bytes_a_pixel,
         webp.has_alpha,
         webp.frames,
+        code_bytes=webp.code_bytes,
     ),
 }
 
+_COPIES: Final = 2  # of the file: as it came, and without metadata
 _LEAST_BYTES: Final = 8 * 2**20
 # A pixel of the main picture, decoded and while it is encoded; alpha has an encoder of its own.
 _OPAQUE_BYTES, _ALPHA_BYTES = 16, 36
@@ -65,6 +74,7 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
             "Upload one of its frames.",
             details={"measured": {"frames": frames}, "limit": {"maxFrames": 1}},
         )
+    file_format.check_kind(data)
     size = file_format.declared_size(data)
     if size is None or 0 in size:
         raise refusal(data, mime_type)
@@ -83,7 +93,8 @@ def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureL
     """What processing takes at its peak, from above: `python -m benchmarks.memory` measures.
 
     The sizes that are made, which grow with the picture up to those of the largest main
-    picture; and what the decoder holds, all of the picture or some of its rows.
+    picture; what the decoder holds, all of the picture or some of its rows, with its tables;
+    and the file itself.
     """
     file_format = _FORMATS[mime_type]
     pixels = size.width * size.height
@@ -92,4 +103,5 @@ def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureL
         an_output_pixel += _WEBP_FRAME_BYTES
     held = file_format.held_bytes_a_pixel(data) or 1
     outputs = min(pixels, limits.max_output_pixels) * an_output_pixel
-    return _LEAST_BYTES + outputs + int(held * pixels)
+    file = _COPIES * len(data) + file_format.code_bytes(data)
+    return _LEAST_BYTES + outputs + int(held * pixels) + file

@@ -24,7 +24,7 @@ from image_service.domain import errors
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.probe import probe
 from image_service.pictures.worker_child import COMMAND, ChildGone, ChildNotStarted, WorkerChild
-from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo, Spent, spent_by_nobody
 from image_service.telemetry.observers import Nobody, StepObserver
 
 log = structlog.stdlib.get_logger(__name__)
@@ -35,14 +35,12 @@ _ADDRESS_SLACK: Final = 128 * 2**20
 _WEBP_ADDRESSES: Final = 8  # a pixel
 # Failures in a row, over all workers, after which the process is not live any more.
 _FAILED_STARTS: Final = 5
+_CHILD_SECONDS: Final = 0.5
 _OUT_OF_MEMORY: Final = "OutOfMemory"
-_FROM_CHILD: Final = {
-    kind.__name__: kind
-    for kind in (errors.InvalidImage, errors.AnimatedImage, errors.InvalidDimensions)
-}
+_FROM_CHILD: Final = {kind.__name__: kind for kind in (errors.InvalidImage, errors.ImageTooComplex)}
 
 
-_Answer = tuple[dict[str, Any], memoryview]
+_Answer = tuple[dict[str, Any], bytes]
 
 
 class VipsProcessor:
@@ -94,7 +92,9 @@ class VipsProcessor:
             self._header_reader, probe, data, self._limits
         )
 
-    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+    async def process(
+        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+    ) -> ProcessedImage:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
         picture = _Picture(data, source)
         answer = self._submit(picture)
@@ -106,6 +106,8 @@ class VipsProcessor:
             if not answer.cancelled():
                 answer.exception()  # of no interest any more; else the loop would log it
             raise
+        finally:
+            spent(picture.cpu_seconds)
         self._tell(head["steps"])
         return _result(head, body)
 
@@ -168,8 +170,11 @@ class VipsProcessor:
                 head, body = child.ask(self._request(picture.source), picture.data)
         except ChildGone as gone:
             seconds = monotonic() - began
+            # Counted by the clock, for want of the child's word; a new child costs as well.
+            picture.cpu_seconds = min(seconds, self._limits.cpu_seconds) + _CHILD_SECONDS
             self._lose(child)
             raise self._why(gone, picture, seconds) from None
+        picture.cpu_seconds = float(head["cpuSeconds"])
         if "error" in head:
             if head["error"] == _OUT_OF_MEMORY:  # who knows in what state it is
                 self._lose(child)
@@ -198,13 +203,13 @@ class VipsProcessor:
         """What became of a picture whose child ended."""
         if picture.late:
             limit = self._options.timeout
-            return _too_complex(
+            return errors.ImageTooComplex.because(
                 f"The picture took {seconds:.0f} s to process, and may take {limit:g} s.",
                 seconds=(round(seconds, 1), limit),
             )
         if gone.returncode == -signal.SIGXCPU:
             cpu = self._limits.cpu_seconds
-            return _too_complex(
+            return errors.ImageTooComplex.because(
                 f"The picture took more than {cpu} s of processor time.", cpuSeconds=(cpu, cpu)
             )
         if not picture.stopped:
@@ -215,12 +220,14 @@ class VipsProcessor:
                 width=picture.source.width,
                 height=picture.source.height,
             )
-        return _too_complex(f"The picture made its decoder fail after {seconds:.1f} s.")
+        return errors.ImageTooComplex.because(
+            f"The picture made its decoder fail after {seconds:.1f} s."
+        )
 
     def _refusal(self, head: dict[str, Any], source: SourceInfo) -> errors.ImageServiceError:
         if head["error"] == _OUT_OF_MEMORY:
             memory = _address_limit(source)
-            return _too_complex(
+            return errors.ImageTooComplex.because(
                 f"The picture took more than {memory / 2**20:.0f} MiB of memory, although "
                 f"its header tells of {source.decode_bytes / 2**20:.0f} MiB.",
                 memoryBytes=(memory, memory),
@@ -246,6 +253,7 @@ class _Picture:
         self.data = data
         self.source = source
         self.late = False
+        self.cpu_seconds = 0.0
         self._lock = threading.Lock()
         self.stopped = False
         self._child: WorkerChild | None = None
@@ -284,10 +292,10 @@ def _address_limit(source: SourceInfo) -> int:
     return source.decode_bytes + _ADDRESS_SLACK + unused * source.width * source.height
 
 
-def _result(head: dict[str, Any], body: memoryview) -> ProcessedImage:
+def _result(head: dict[str, Any], body: bytes) -> ProcessedImage:
     pictures, start = [], 0
     for length, width, height in head["pictures"]:
-        pictures.append(EncodedPicture(bytes(body[start : start + length]), width, height))
+        pictures.append(EncodedPicture(body[start : start + length], width, height))
         start += length
     main, thumbnail = pictures
     return ProcessedImage(
@@ -297,15 +305,4 @@ def _result(head: dict[str, Any], body: memoryview) -> ProcessedImage:
         quality=head["quality"],
         placeholder=head["placeholder"],
         dominant_color=head["dominantColor"],
-    )
-
-
-def _too_complex(cause: str, **figures: tuple[float, float]) -> errors.ImageTooComplex:
-    """`figures` are (measured, limit) by name."""
-    return errors.ImageTooComplex(
-        f"{cause} {errors.ImageTooComplex.remedy}",
-        details={
-            "measured": {name: measured for name, (measured, _) in figures.items()},
-            "limit": {name: limit for name, (_, limit) in figures.items()},
-        },
     )

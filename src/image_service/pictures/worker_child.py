@@ -70,7 +70,7 @@ class WorkerChild:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], memoryview]:
+    def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """The child's answer to one request. Raises ChildGone; then it is dead and reaped."""
         try:
             send(self._requests, head, [body])
@@ -78,7 +78,7 @@ class WorkerChild:
             raise ChildGone(self.close()) from None
         return self._receive()
 
-    def _receive(self) -> tuple[dict[str, Any], memoryview]:
+    def _receive(self) -> tuple[dict[str, Any], bytes]:
         try:
             return receive(self._responses)
         except (OSError, EOFError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from image_service.ports import ImageProcessor, ProcessedImage, SourceInfo
+from image_service.ports import ImageProcessor, ProcessedImage, SourceInfo, Spent, spent_by_nobody
 from image_service.telemetry.observers import PictureObserver
 
 
@@ -21,8 +21,10 @@ class TimedProcessor:
         self._observer.processed("header", perf_counter() - started)
         return source
 
-    async def process(self, data: bytes, source: SourceInfo) -> ProcessedImage:
+    async def process(
+        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+    ) -> ProcessedImage:
         started = perf_counter()
-        processed = await self._inner.process(data, source)
+        processed = await self._inner.process(data, source, spent)
         self._observer.processed("pixels", perf_counter() - started)
         return processed

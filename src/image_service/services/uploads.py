@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused, Overloaded
@@ -31,11 +32,13 @@ from image_service.ports import (
     IdempotencyRecords,
     ImageProcessor,
     ProcessedImage,
+    RateLimiter,
     SourceInfo,
     UploadIntents,
 )
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
+from image_service.services.turns import Turns
 
 _RENDITIONS = (MAIN, THUMBNAIL)
 
@@ -57,7 +60,7 @@ class NewImage:
 class UploadService:
     """Validates, processes and stores pictures."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an upload passes through
         self,
         *,
         processor: ImageProcessor,
@@ -65,6 +68,7 @@ class UploadService:
         records: IdempotencyRecords,
         writer: ImageWriter,
         admission: Admission | None = None,
+        limiter: RateLimiter | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._processor = processor
@@ -72,6 +76,8 @@ class UploadService:
         self._records = records
         self._writer = writer
         self._admission = admission or Admission(AdmissionLimits())
+        self._limiter = limiter
+        self._headers = Turns()
         self._now = now
         self._running: set[asyncio.Task[None]] = set()
 
@@ -82,7 +88,8 @@ class UploadService:
 
         Raises the errors of the ports; leaves nothing half-done.
         """
-        source = await self._processor.inspect(new.data)
+        async with self._headers.turn(user_id):
+            source = await self._processor.inspect(new.data)
         claim = self._new_claim(user_id, new, idempotency_key)
         earlier = await self._claim(claim)
         if earlier is not None:
@@ -123,7 +130,7 @@ class UploadService:
         """Both are waited for, so that nothing is announced after it was taken back."""
         async with self._admission.processing(intent.user_id, source.decode_bytes):
             processed, announced = await asyncio.gather(
-                self._processor.process(data, source),
+                self._processor.process(data, source, partial(self._charge, intent.user_id)),
                 self._intents.announce(intent),
                 return_exceptions=True,
             )
@@ -132,6 +139,15 @@ class UploadService:
         if isinstance(announced, BaseException):
             raise announced
         return processed
+
+    def _charge(self, user_id: str, cpu_seconds: float) -> None:
+        """Count a costly picture as more than one upload: the square of its whole seconds.
+
+        What takes less than a second counts as one; what runs into a limit of eight, as 65.
+        """
+        uploads = int(cpu_seconds) ** 2
+        if uploads and self._limiter is not None:
+            self._start(self._limiter.charge(user_id, uploads))
 
     async def _carried_through(self, work: Coroutine[Any, Any, None]) -> None:
         """A request that is cancelled stops waiting for `work`, but does not stop it."""

@@ -28,9 +28,9 @@ class Windows(Protocol):
     """Where requests are counted."""
 
     async def hit(
-        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
     ) -> list[tuple[int, float]]:
-        """Count one request in each of `windows`: (kind, limit, seconds).
+        """Count a request, `times` over, in each of `windows`: (kind, limit, seconds).
 
         Returns (count, end in seconds since 1970) for each, up to and with the first that
         is over its limit; the ones after that aren't counted. Raises DependencyUnavailable.
@@ -83,16 +83,20 @@ class LimitsRateLimiter:
         ]
         return min(reversed(answers), key=_share_left)
 
+    async def charge(self, user_id: str, uploads: int) -> None:
+        windows = [("uploads", self._uploads.amount, self._uploads.get_expiry())]
+        await self._count(user_id, windows, uploads)
+
     async def _count(
-        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
     ) -> list[tuple[int, float]]:
         if self._shared is None:
-            return await self._local.hit(user_id, windows)
+            return await self._local.hit(user_id, windows, times)
         try:
-            counts = await self._shared.hit(user_id, windows)
+            counts = await self._shared.hit(user_id, windows, times)
         except DependencyUnavailable:
             self._note(alone=True)
-            return await self._local.hit(user_id, windows)
+            return await self._local.hit(user_id, windows, times)
         self._note(alone=False)
         return counts
 
@@ -121,24 +125,24 @@ class MemoryWindows:
         self._counts: LRUCache[tuple[str, str], tuple[int, float]] = LRUCache(max_windows)
 
     async def hit(
-        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
     ) -> list[tuple[int, float]]:
         counts = []
         for kind, limit, seconds in windows:
-            count, left = self._count(user_id, kind, seconds)
+            count, left = self._count(user_id, kind, seconds, times)
             counts.append((count, self._wall() + left))
             if count > limit:
                 break
         return counts
 
-    def _count(self, user_id: str, kind: str, seconds: int) -> tuple[int, float]:
+    def _count(self, user_id: str, kind: str, seconds: int, times: int) -> tuple[int, float]:
         """The requests in the window, this one too, and the seconds it has left."""
         now = self._clock()
         count, ends_at = self._counts.get((user_id, kind), (0, 0.0))
         if ends_at <= now:
             count, ends_at = 0, now + seconds
-        self._counts[user_id, kind] = (count + 1, ends_at)
-        return count + 1, ends_at - now
+        self._counts[user_id, kind] = (count + times, ends_at)
+        return count + times, ends_at - now
 
 
 def _parsed(text: str) -> RateLimitItem:

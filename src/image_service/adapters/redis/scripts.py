@@ -104,13 +104,14 @@ return 1
 """
 )
 
-# KEYS: counters, the one that decides first. ARGV: for each its limit and its milliseconds.
+# KEYS: counters, the one that decides first. ARGV: for each its limit and its milliseconds;
+# last, how many to count.
 # Answers {count, milliseconds left} for each; what the one before refuses isn't counted.
 COUNT: Final = """
 local answer = {}
 for i, key in ipairs(KEYS) do
   local limit, life = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local count = redis.call('INCR', key)
+  local count = redis.call('INCRBY', key, ARGV[#ARGV])
   local left = redis.call('PTTL', key)
   if left < 0 then
     redis.call('PEXPIRE', key, life)

@@ -18,15 +18,15 @@ class RedisWindows:
         self._clock = clock
 
     async def hit(
-        self, user_id: str, windows: Sequence[tuple[str, int, int]]
+        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
     ) -> list[tuple[int, float]]:
-        """Count one request in each of `windows`: (kind, limit, seconds).
+        """Count a request, `times` over, in each of `windows`: (kind, limit, seconds).
 
         Returns (count, end in seconds since 1970) for each up to the first that is over
         its limit. Raises DependencyUnavailable.
         """
         names = [keys.counter(user_id, kind, seconds) for kind, _, seconds in windows]
         arguments = [number for _, limit, seconds in windows for number in (limit, seconds * 1000)]
-        counts = await self._link.run(COUNT, names, arguments)
+        counts = await self._link.run(COUNT, names, [*arguments, times])
         now = self._clock()
         return [(count, now + milliseconds / 1000) for count, milliseconds in counts]

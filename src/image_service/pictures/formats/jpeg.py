@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final, NamedTuple
 
+from image_service.domain.errors import ImageTooComplex, InvalidFileType
 from image_service.pictures.formats import exif
 from image_service.pictures.formats.extent import Extent
 from image_service.pictures.formats.jpeg_padding import Unpadder
@@ -23,6 +23,7 @@ _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 _SEQUENTIAL: Final = frozenset({_SOF0, _SOF1, 0xC9})
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # those are DHT, JPG, DAC
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, RSTn, SOI, EOI: no length follows
+_SHOWN: Final = frozenset({_SOF0, _SOF1, 0xC2})  # by browsers
 _SCAN_DATA: Final = 0  # not a marker: the entropy-coded bytes behind an SOS
 
 _MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
@@ -36,6 +37,9 @@ _TRANSFORM: Final = 15  # where it stands in the segment
 _MAX_SEGMENTS: Final = 10_000
 # Between segments, filling included: a search through megabytes would hold up everybody.
 _MAX_STRAY_BYTES: Final = 2**16
+_PIECE: Final = 2**18
+# 15 passes over the largest picture of three components; encoders' scripts make six.
+_MAX_BLOCKS: Final = 45_000_000
 _MOST_HELD: Final = 8.0  # four components, none subsampled
 
 
@@ -175,8 +179,17 @@ def _with_known_transform(body: bytes, components: int) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """The segments of the first picture, EOI included; ends early where they make no sense."""
-    return islice(_walk(data), _MAX_SEGMENTS)
+    """The segments of the first picture, EOI included; ends early where they make no sense.
+
+    Raises ImageTooComplex past 10,000: real files have hundreds.
+    """
+    for number, segment in enumerate(_walk(data)):
+        if number == _MAX_SEGMENTS:
+            raise ImageTooComplex.because(
+                f"The JPEG has more than {_MAX_SEGMENTS:,} segments.",
+                segments=(number + 1, _MAX_SEGMENTS),
+            )
+        yield segment
 
 
 def _walk(data: bytes) -> Iterator[_Segment]:
@@ -192,7 +205,72 @@ def _walk(data: bytes) -> Iterator[_Segment]:
         if marker == _EOI:
             return
         if marker == _SOS:
-            after = _MARKER_AFTER_SCAN.search(data, position)
-            end = after.start() if after else len(data)
+            end = _end_of_scan(data, position)
             yield _Segment(_SCAN_DATA, position, end)
             position = end
+
+
+def _end_of_scan(data: bytes, position: int) -> int:
+    """Where entropy-coded data ends; looked for in pieces, because a search stops all threads."""
+    for start in range(position, len(data), _PIECE):
+        found = _MARKER_AFTER_SCAN.search(data, start, start + _PIECE + 1)
+        if found:
+            return found.start()
+    return len(data)
+
+
+def check_kind(data: bytes) -> None:
+    """Raises InvalidFileType for what no browser shows: arithmetic coding, lossless, hierarchical.
+
+    Arithmetic coding takes seconds to decode nothing.
+    """
+    for segment in _segments(data):
+        if segment.marker in _FRAMES and segment.marker not in _SHOWN:
+            raise InvalidFileType(
+                "This JPEG is coded in a way that no browser shows (arithmetic, lossless or "
+                "hierarchical). Save it as a baseline or progressive JPEG and upload it again.",
+                details={
+                    "measured": f"SOF{segment.marker - _SOF0}",
+                    "limit": ["SOF0", "SOF1", "SOF2"],
+                },
+            )
+        if segment.marker in (_SOS, *_SHOWN):
+            return
+
+
+def check_work(data: bytes) -> None:
+    """Raises ImageTooComplex where scans ask for more blocks than encoders' scripts do.
+
+    A scan costs the decoder its blocks, also where no data is behind it.
+    """
+    work, scans, sequential = 0, 0, True
+    blocks: dict[int, int] = {}
+    for segment in _segments(data):
+        body = data[segment.start + 4 : segment.end]
+        if segment.marker in _FRAMES:
+            sequential = segment.marker in _SEQUENTIAL
+            blocks = _blocks(body)
+        elif segment.marker == _SOS and body:
+            scans += 1
+            work += sum(blocks.get(name, 0) for name in body[1 : 1 + 2 * body[0] : 2])
+            if work > _MAX_BLOCKS:
+                raise ImageTooComplex.because(
+                    f"The JPEG has {work:,} blocks of pixels in its first {scans} scans; at most "
+                    f"{_MAX_BLOCKS:,} are taken.",
+                    blocks=(work, _MAX_BLOCKS),
+                )
+            if sequential and body[0] == len(blocks):
+                return  # decoders look at no other scan
+
+
+def _blocks(frame: bytes) -> dict[int, int]:
+    """How many blocks of 8 x 8 each component has, by its identifier."""
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    parts = [(frame[at], frame[at + 1]) for at in range(6, len(frame) - 2, 3)]
+    widest = max((factor >> 4 for _, factor in parts), default=1) or 1
+    highest = max((factor & 15 for _, factor in parts), default=1) or 1
+    return {
+        name: -(-width * (factor >> 4) // (8 * widest))
+        * -(-height * (factor & 15) // (8 * highest))
+        for name, factor in parts
+    }

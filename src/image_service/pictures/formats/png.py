@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-from image_service.domain.errors import InvalidImage
-from image_service.pictures.formats import exif
+from image_service.domain.errors import ImageTooComplex
+from image_service.pictures.formats import exif, icc
 from image_service.pictures.formats.extent import Extent
 from image_service.pictures.plan import Size
 
@@ -16,10 +16,10 @@ _OVERHEAD: Final = 12  # length, type and checksum
 # 500 bytes a chunk in the largest file that is taken; encoders write 8 KiB and more.
 _MAX_CHUNKS: Final = 20_000
 
-# Of the chunks a decoder may pass over, those that say how the pixels are seen.
-_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP"})
+# Of the chunks a decoder may pass over, those that say how the pixels are seen; iCCP besides.
+_OF_THE_PIXELS: Final = frozenset({b"tRNS", b"cICP", b"sRGB", b"gAMA", b"cHRM"})
 _PASSED_OVER: Final = 0x20  # a small first letter: not needed for the picture
-_MAX_PROFILE: Final = 4 * 2**20  # inflated; the longest in use have 2 MB
+_MAX_DEFLATED: Final = 2 * 2**20
 
 _ACTL: Final = _OVERHEAD + 8
 _MAX_LENGTH: Final = 2**31  # of a chunk, by the specification
@@ -122,33 +122,33 @@ def without_metadata(data: bytes) -> bytes:
     """`data` without the chunks that no pixel needs: EXIF, texts, times, previews.
 
     libspng inflates every compressed text, of up to 50 MB each, whenever a file is opened,
-    and keeps them all. A colour profile that inflates to more than 4 MiB goes, too.
+    and keeps them all. Of colour profiles the first goes on, if it is sound and not long.
     """
-    kept, start = [], 0
+    kept, start, profiles = [], 0, 0
     for chunk in _chunks(data):
-        if not _is_of_use(data, chunk):
+        of_use = chunk.kind in _OF_THE_PIXELS or not chunk.kind[0] & _PASSED_OVER
+        if chunk.kind == b"iCCP":
+            profiles += 1
+            body = data[chunk.start + 8 : chunk.end - 4]
+            of_use = profiles == 1 and bool(inflated_profile(body))
+        if not of_use:
             kept.append(data[start : chunk.start])
             start = chunk.end
     return b"".join((*kept, data[start:])) if kept else data
 
 
-def _is_of_use(data: bytes, chunk: _Chunk) -> bool:
-    if not chunk.kind[0] & _PASSED_OVER:
-        return True
-    if chunk.kind == b"iCCP":
-        return bool(inflated_profile(data[chunk.start + 8 : chunk.end - 4]))
-    return chunk.kind in _OF_THE_PIXELS
-
-
 def inflated_profile(body: bytes) -> bytes:
-    """The colour profile in an iCCP; empty if it is damaged, or longer than 4 MiB."""
-    stream = body.partition(b"\0")[2][1:]
+    """The colour profile in an iCCP; empty if it is damaged, or longer than 4 MiB.
+
+    Not inflated is one that is longer than 2 MiB as it is.
+    """
+    stream = body[:_MAX_DEFLATED].partition(b"\0")[2][1:]
     inflating = zlib.decompressobj()
     try:
-        profile = inflating.decompress(stream, _MAX_PROFILE + 1)
+        profile = inflating.decompress(stream, icc.MAX_BYTES + 1)
     except zlib.error:
         return b""
-    return profile if inflating.eof and len(profile) <= _MAX_PROFILE else b""
+    return profile if inflating.eof and len(profile) <= icc.MAX_BYTES else b""
 
 
 class _Chunk(NamedTuple):
@@ -169,7 +169,7 @@ def _chunk_types(data: bytes) -> Iterator[bytes]:
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     """The chunks that are there from end to end, up to IEND.
 
-    Raises InvalidImage past 20,000: nobody knows what follows.
+    Raises ImageTooComplex past 20,000: nobody knows what follows.
     """
     start = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):
@@ -182,4 +182,6 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         if chunk.kind == b"IEND":
             return
         start = end
-    raise InvalidImage
+    raise ImageTooComplex.because(
+        f"The PNG has more than {_MAX_CHUNKS:,} chunks.", chunks=(_MAX_CHUNKS + 1, _MAX_CHUNKS)
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from image_service.domain.errors import ImageTooComplex
 from image_service.pictures.formats import exif
 from image_service.pictures.formats.extent import Extent
 from image_service.pictures.plan import Size
@@ -15,6 +16,7 @@ _ALPHA: Final = 0x10  # of the same
 _LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
 _METADATA_FLAGS: Final = 0x0C  # EXIF and XMP, of the same
 _SEEN: Final = frozenset({b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF"})
+_CODES: Final = 16 * 2**20
 _MAX_CHUNKS: Final = 1_000  # real files have up to ten
 _MASK: Final = 0x3FFF  # sizes of VP8 and VP8L have 14 bits
 
@@ -33,14 +35,16 @@ def declared_size(data: bytes) -> Size | None:
 
 
 def held_bytes_a_pixel(data: bytes) -> float:
-    """What the decoder keeps of the whole picture: RGBA if lossless, else a plane of alpha.
-
-    The most where it is not found among the first thousand chunks.
-    """
-    kinds = set(islice(_chunk_types(data), _MAX_CHUNKS))
+    """What the decoder keeps of the whole picture: RGBA if lossless, else a plane of alpha."""
+    kinds = set(_chunk_types(data))
     if b"VP8L" in kinds or b"VP8 " not in kinds:
         return 4
     return 2 if b"ALPH" in kinds else 0
+
+
+def code_bytes(data: bytes) -> int:
+    """Memory for the Huffman tables of lossless pictures and planes: encoders make up to 2,600."""
+    return _CODES if {b"VP8L", b"ALPH"} & set(_chunk_types(data)) else 0
 
 
 def has_alpha(data: bytes) -> bool:
@@ -58,7 +62,7 @@ def frames(data: bytes) -> int:
     """
     if data[12:16] != b"VP8X" or not _little(data[20:21]) & _ANIMATION:
         return 1
-    kinds = list(islice(_chunk_types(data), _MAX_CHUNKS + 1))
+    kinds = [chunk.kind for chunk in islice(_walk(data), _MAX_CHUNKS + 1)]
     return max(kinds.count(b"ANMF"), 2 if len(kinds) > _MAX_CHUNKS else 1)
 
 
@@ -105,7 +109,17 @@ def _chunk_types(data: bytes) -> Iterator[bytes]:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Up to where the file says that it ends: what follows no decoder looks at."""
+    """Those of `_walk`. Raises ImageTooComplex past a thousand."""
+    for number, chunk in enumerate(_walk(data)):
+        if number == _MAX_CHUNKS:
+            raise ImageTooComplex.because(
+                f"The WebP has more than {_MAX_CHUNKS:,} chunks.", chunks=(number + 1, _MAX_CHUNKS)
+            )
+        yield chunk
+
+
+def _walk(data: bytes) -> Iterator[_Chunk]:
+    """The chunks up to where the file says that it ends: what follows no decoder looks at."""
     position, stop = 12, 8 + _little(data[4:8])
     while position < stop and (kind := data[position : position + 4]):
         length = _little(data[position + 4 : position + 8])

@@ -1,0 +1,126 @@
+"""Colour profiles, bounded before a colour engine sees them (ICC.1, sections 7 to 10).
+
+A profile goes on with those tags alone that bring a picture's colours to the connection
+space: no multi-process elements (D2B0 and the like), which are programs that run for each grid
+point, no way back (B2A0), no texts. Of these, none may declare more than it holds.
+"""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from typing import Final
+
+MAX_BYTES: Final = 4 * 2**20  # the longest in use have 2 MB
+_HEADER: Final = 128
+_ENTRY: Final = 12
+_MAX_TAGS: Final = 100
+_USED: Final = frozenset(
+    {
+        *(b"wtpt", b"bkpt", b"chad", b"rXYZ", b"gXYZ", b"bXYZ"),
+        *(b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"A2B0", b"A2B1", b"A2B2"),
+    }
+)
+_CHANNELS: Final = (1, 3, 4)
+_MAX_CURVE: Final = 65_536
+_MAX_GRID: Final = 2**21  # entries; 33 points of four channels are as many as are in use
+_PARAMETERS: Final = (1, 3, 4, 5, 7)  # of a parametric curve, by its function
+
+
+def bounded(profile: bytes) -> bytes | None:
+    """`profile` with the tags that are used; None where it is damaged or declares too much."""
+    if not _HEADER + 4 <= len(profile) <= MAX_BYTES:
+        return None
+    count = struct.unpack_from(">I", profile, _HEADER)[0]
+    if count > _MAX_TAGS or _HEADER + 4 + count * _ENTRY > len(profile):
+        return None
+    kept: dict[bytes, bytes] = {}
+    for at in range(_HEADER + 4, _HEADER + 4 + count * _ENTRY, _ENTRY):
+        name, start, length = struct.unpack_from(">4sII", profile, at)
+        if name in _USED and name not in kept:
+            body = profile[start : start + length]
+            if len(body) < length or not _holds_what_it_declares(body):
+                return None
+            kept[name] = body
+    return _written(profile[:_HEADER], kept)
+
+
+def _written(header: bytes, tags: dict[bytes, bytes]) -> bytes:
+    start = _HEADER + 4 + len(tags) * _ENTRY
+    table, bodies = struct.pack(">I", len(tags)), b""
+    for name, body in tags.items():
+        table += struct.pack(">4sII", name, start + len(bodies), len(body))
+        bodies += body + bytes(-len(body) % 4)
+    return struct.pack(">I", start + len(bodies)) + header[4:] + table + bodies
+
+
+def _holds_what_it_declares(body: bytes) -> bool:
+    kind = body[:4]
+    if kind in (b"XYZ ", b"sf32"):
+        return True
+    if kind in (b"curv", b"para"):
+        return _curve(body, 0) is not None
+    if kind in (b"mft1", b"mft2"):
+        return _is_table(body, depth=1 if kind == b"mft1" else 2)
+    return kind == b"mAB " and _is_staged(body)
+
+
+def _curve(body: bytes, start: int) -> int | None:
+    """Where a curve ends, filled up to four bytes; None where it is none, or is not all there."""
+    if start + 12 > len(body):
+        return None
+    kind, function, count = struct.unpack_from(">4s4xHH", body, start)
+    if kind == b"curv":
+        count = struct.unpack_from(">I", body, start + 8)[0]
+        end = start + 12 + 2 * count
+        sound = count <= _MAX_CURVE
+    else:
+        sound = kind == b"para" and function < len(_PARAMETERS)
+        end = start + 12 + 4 * _PARAMETERS[function] if sound else 0
+    return end + -end % 4 if sound and end <= len(body) else None
+
+
+def _is_table(body: bytes, depth: int) -> bool:
+    """Of lut8Type and lut16Type: curves of a channel each, a grid between them."""
+    if len(body) < 52:  # noqa: PLR2004 - the fields of both
+        return False
+    inputs, outputs, points = body[8], body[9], body[10]
+    entries = struct.unpack_from(">HH", body, 48) if depth > 1 else (256, 256)
+    if inputs not in _CHANNELS or outputs not in _CHANNELS or max(entries) > _MAX_CURVE:
+        return False
+    grid = points**inputs * outputs
+    numbers = inputs * entries[0] + grid + outputs * entries[1]
+    size: int = (52 if depth > 1 else 48) + depth * numbers
+    return grid <= _MAX_GRID and size <= len(body)
+
+
+def _is_staged(body: bytes) -> bool:
+    """Of lutAToBType: curves, grid, curves, matrix, curves, each where there is an offset."""
+    if len(body) < 32:  # noqa: PLR2004 - its fields
+        return False
+    inputs, outputs = body[8], body[9]
+    if inputs not in _CHANNELS or outputs not in _CHANNELS:
+        return False
+    b_curves, matrix, m_curves, grid, a_curves = struct.unpack_from(">5I", body, 12)
+    curves = ((b_curves, outputs), (m_curves, outputs), (a_curves, inputs))
+    return (
+        all(not start or _are_curves(body, start, count) for start, count in curves)
+        and (not matrix or matrix + 48 <= len(body))
+        and (not grid or _is_grid(body, grid, inputs, outputs))
+    )
+
+
+def _are_curves(body: bytes, start: int, count: int) -> bool:
+    at: int | None = start
+    for _ in range(count):
+        at = _curve(body, at) if at is not None else None
+    return at is not None
+
+
+def _is_grid(body: bytes, start: int, inputs: int, outputs: int) -> bool:
+    if start + 20 > len(body):
+        return False
+    depth = body[start + 16]
+    entries = prod(body[start : start + inputs]) * outputs
+    within = start + 20 + depth * entries <= len(body)
+    return depth in (1, 2) and 0 < entries <= _MAX_GRID and within

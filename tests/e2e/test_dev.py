@@ -181,6 +181,36 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path):
         assert "--port" in line
 
 
+def test_serve_says_that_its_port_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        nobody = "http://127.0.0.1:9"
+        done = subprocess.run(
+            [COMMAND, "serve"],
+            env={
+                **os.environ,
+                **stack.aws_environment(nobody),
+                **stack.service_environment(nobody),
+                "IMAGE_SERVICE_PORT": port,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert f"port {port} is in use" in line
+    assert "IMAGE_SERVICE_PORT" in line
+
+
+def test_an_address_of_another_machine_is_said(tmp_path: Path):
+    options = ("--host", "203.0.113.9", "--port", "0", "--state-dir", str(tmp_path))
+    done = subprocess.run([COMMAND, "dev", *options], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert "203.0.113.9 (Cannot assign requested address)" in line
+
+
 def test_serve_names_every_missing_setting():
     done = subprocess.run(
         [COMMAND, "serve"],

@@ -169,3 +169,29 @@ def test_what_is_no_secret_is_left_as_it_is(log: Log, text: str):
     [line] = log.lines
     kept = {"text": text, "number": 7, "share": 0.5, "nothing": None, "yes": True}
     assert kept.items() <= line.items()
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "ms", "code", "line"),
+    [
+        ("/images", 201, 1432.4, None, "POST /images 201 1.4 s"),
+        ("/images/{id}", 200, 11.6, None, "POST /images/{id} 200 12 ms"),
+        ("/images", 400, 999.4, "INVALID_IMAGE", "POST /images 400 999 ms INVALID_IMAGE"),
+        (None, 401, 0.2, "TOKEN_MISSING", "POST (no such route) 401 0 ms TOKEN_MISSING"),
+    ],
+)
+def test_a_request_is_one_short_line_on_a_terminal(
+    route: str | None, status: int, ms: float, code: str | None, line: str
+):
+    script = (
+        "import structlog\n"
+        "from image_service.telemetry.logging import configure_logging\n"
+        "configure_logging('warning', 'console', 'test')\n"
+        "log = structlog.stdlib.get_logger('image_service.access')\n"
+        f"log.info('request', method='POST', route={route!r}, status={status}, code={code!r},"
+        f" duration_ms={ms}, bytes_in=1, bytes_out=1, user_id='alice')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{line}\n"

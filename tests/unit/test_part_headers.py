@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from email.header import Header
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,3 +161,9 @@ def test_long_names_are_read_in_good_time(part: str) -> None:
     for _ in range(20):
         name_of(f'filename="{part * (8000 // len(part))}"')
         name_of("; ".join(f"filename*{number}*={part}" for number in range(400)))
+
+
+def test_the_longest_name_fits_its_words() -> None:
+    name = "城" * 251 + ".png"
+    words = Header(name, "utf-8").encode(linesep="")
+    assert name_of(f'filename="{words}"') == name

@@ -29,7 +29,7 @@ _PARAMETER = re.compile(
 _ESCAPED = re.compile(rb'\\(["\\])')
 # What encoders of URLs leave alone (RFC 3986, section 2), and at least one escape.
 _PERCENT_ENCODED = re.compile(r"(?=.*%)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]]|%[0-9A-Fa-f]{2})+")
-_MAX_WORDS: Final = 4096  # characters; 255 of four bytes each take a third of it
+_MAX_WORDS: Final = 1536  # characters; 255 of three bytes take 1,240; the decoder takes its square
 _BROWSER_ESCAPES = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
 
 

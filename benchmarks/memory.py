@@ -92,6 +92,11 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     ),
     "WebP": lambda side: pictures.encode(_drawn("RGB", side), "WEBP", method=0),
     "WebP, alpha": lambda side: pictures.encode(_drawn("RGBA", side), "WEBP", method=0),
+    "PNG, 16-bit linear RGBA": lambda side: pictures.with_png_chunks(
+        pictures.png_of_pixels(_drawn("RGBA", side), deep=True), (b"gAMA", b"\0\1\x86\xa0")
+    ),
+    "JPEG, CMYK": lambda side: pictures.encode(_drawn("CMYK", side), "JPEG"),
+    "WebP, animation of one frame": lambda side: pictures.with_frames("WEBP", 1, size=(side, side)),
     "WebP, lossless": lambda side: pictures.encode(
         _drawn("RGB", side), "WEBP", lossless=True, method=0, quality=0
     ),

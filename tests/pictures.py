@@ -98,15 +98,21 @@ def oriented(picture: Image.Image, orientation: int, file_format: str = "JPEG") 
     return encode(picture, file_format, exif=exif, quality=95)
 
 
-def animated(file_format: str) -> bytes:
+def animated(file_format: str, size: tuple[int, int] = (200, 150)) -> bytes:
     """Three frames; "WEBP" or "PNG"."""
-    frames = [scene(200, 150).rotate(angle) for angle in (0, 90, 180)]
+    frames = [scene(*size).rotate(angle) for angle in (0, 90, 180)]
     return encode(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100)
 
 
-def with_frames(file_format: str, count: int, *, announced: int | None = None) -> bytes:
+def with_frames(
+    file_format: str,
+    count: int,
+    *,
+    announced: int | None = None,
+    size: tuple[int, int] = (200, 150),
+) -> bytes:
     """As `animated`, cut down to `count` frames of its three; a PNG announces another number."""
-    data = animated(file_format)
+    data = animated(file_format, size)
     if file_format == "WEBP":
         chunks = riff_chunks(data)
         frames = [chunk for chunk in chunks if chunk[0] == b"ANMF"][:count]
@@ -189,6 +195,12 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         chunks.append((data[position + 4 : body], data[body : body + length]))
         position = body + length + 4
     return chunks
+
+
+def with_png_chunks(data: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG with these chunks right behind its header."""
+    header, *rest = png_chunks(data)
+    return png_of_chunks([header, *chunks, *rest])
 
 
 def png_of_pixels(picture: Image.Image, *, deep: bool = False, interlaced: bool = False) -> bytes:

@@ -44,8 +44,7 @@ def iccp(profile: bytes) -> tuple[bytes, bytes]:
 
 
 def with_chunks(picture: Image.Image, *chunks: tuple[bytes, bytes], deep: bool = False) -> bytes:
-    header, *rest = pictures.png_chunks(pictures.png_of_pixels(picture, deep=deep))
-    return pictures.png_of_chunks([header, *chunks, *rest])
+    return pictures.with_png_chunks(pictures.png_of_pixels(picture, deep=deep), *chunks)
 
 
 def middle(result: ProcessedImage) -> tuple[int, ...]:

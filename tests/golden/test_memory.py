@@ -20,8 +20,7 @@ def test_a_picture_takes_no_more_than_its_header_was_reckoned_to_cost(kind: str)
 
 
 def with_png_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
-    header, *rest = pictures.png_chunks(pictures.png(200, 200))
-    return pictures.png_of_chunks([header, *chunks, *rest])
+    return pictures.with_png_chunks(pictures.png(200, 200), *chunks)
 
 
 _TEN_MEGABYTES = zlib.compress(bytes(10 * 2**20), 9)

@@ -177,8 +177,12 @@ def mutant(seed: int, number: int) -> bytes:
     dice = random.Random(f"{seed}/{number}")
     data = dice.choice(corpus())
     for _ in range(dice.choice((1, 1, 1, 2, 3))):
-        try:
-            data = dice.choice(MUTATIONS)(dice, data) or b"\0"
-        except (struct.error, IndexError, ValueError):  # too damaged for what it was
-            data = bits_flipped(dice, data)
+        data = mutated(dice, data)
     return data
+
+
+def mutated(dice: random.Random, data: bytes) -> bytes:
+    try:
+        return dice.choice(MUTATIONS)(dice, data) or b"\0"
+    except (struct.error, IndexError, ValueError):  # too damaged for what it was
+        return bits_flipped(dice, data)

@@ -59,6 +59,8 @@ async def judge(processor: VipsProcessor, seed: int, number: int, report: Report
             report.bad[number] = "empty"
     except InvalidRequest as refused:
         outcome = type(refused).__name__
+        if "decoder fail" in refused.message:  # a crash costs the user one picture, and is ours
+            report.bad[number] = refused.message
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         outcome = type(error).__name__
         report.bad[number] = repr(error)
@@ -67,11 +69,12 @@ async def judge(processor: VipsProcessor, seed: int, number: int, report: Report
     report.slowest = max(report.slowest, (round(time.monotonic() - began, 2), number))
 
 
-def memory_in_use() -> int:
-    """Resident bytes, without what the allocator merely keeps for later."""
+def memory_in_use(processor: VipsProcessor) -> int:
+    """Resident bytes of this process and its children, without what is merely kept for later."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    processes = ["self", *(str(child.pid) for child in processor._children)]
+    return sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in processes) * PAGE
 
 
 async def run(seed: int, seconds: float, only: int | None) -> Report:
@@ -86,10 +89,10 @@ async def run(seed: int, seconds: float, only: int | None) -> Report:
         if only is None and time.monotonic() - began > seconds:
             break
         if not report.warm_bytes and time.monotonic() - began > seconds / 5:
-            report.warm_bytes = memory_in_use()
+            report.warm_bytes = memory_in_use(processor)
         sys.stderr.write(f"{number}\n")
         await judge(processor, seed, number, report)
-    report.end_bytes = memory_in_use()
+    report.end_bytes = memory_in_use(processor)
     processor.close()
     return report
 

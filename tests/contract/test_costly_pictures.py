@@ -1,0 +1,64 @@
+"""Costly files: each is answered within its CPU, as an image or a refusal of that file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests import costly, pictures
+
+from image_service.domain.errors import InvalidRequest
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.processor import VipsProcessor
+
+CPU_SECONDS = 8
+# What bounds from the header make of it, in seconds of CPU on any machine: far below the limit.
+CHEAP = 2.0
+DEAR = {
+    "jpeg, few scans without data",
+    "jpeg, restarts without data",
+    "png, largest of 16 bits",
+    "png, largest grey with alpha",
+    "webp, largest of one colour",
+    "webp, largest with alpha",
+}
+
+
+@pytest.fixture(scope="module")
+async def processor() -> AsyncIterator[VipsProcessor]:
+    processor = VipsProcessor(
+        limits=PictureLimits(cpu_seconds=CPU_SECONDS),
+        options=EncodingOptions(timeout=100),  # so that the CPU decides on a busy machine, too
+        worker_threads=2,
+    )
+    await processor.start()
+    yield processor
+    processor.close()
+
+
+@pytest.mark.parametrize("name", costly.FILES)
+async def test_a_costly_file_is_answered_within_its_cpu(
+    processor: VipsProcessor, name: str
+) -> None:
+    data = await asyncio.to_thread(costly.FILES[name])
+    small = pictures.jpeg(300, 200)
+    spent: list[float] = []
+
+    async def other() -> int:
+        return (await processor.process(small, await processor.inspect(small))).main.width
+
+    async def attack() -> None:
+        try:
+            source = await processor.inspect(data)
+            await processor.process(data, source, spent.append)
+        except InvalidRequest:
+            pass
+
+    attacking = asyncio.create_task(attack())
+    beside = [await other()]
+    while not attacking.done():
+        beside.append(await other())
+    await attacking
+    assert set(beside) == {300}
+    assert sum(spent) <= (CPU_SECONDS + 1 if name in DEAR else CHEAP)

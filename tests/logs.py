@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from structlog.stdlib import ProcessorFormatter
 
 Line = dict[str, Any]
 
@@ -38,7 +39,7 @@ class Log:
 def watched_log() -> Iterator[Log]:
     """What is written from here on."""
     root = logging.getLogger()
-    ours = next(h for h in root.handlers if type(h) is logging.StreamHandler)
+    ours = next(h for h in root.handlers if isinstance(h.formatter, ProcessorFormatter))
     written = Log()
     handler = logging.StreamHandler(written.stream)
     handler.setFormatter(ours.formatter)

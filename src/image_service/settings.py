@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -106,6 +107,7 @@ def _origin(value: str) -> str:
     return origin
 
 
+@cache  # reading the list takes longer than all other settings
 def _is_one_owners(domain: str) -> bool:
     """Whether all its subdomains are one owner's: not so of com, co.uk, github.io."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # 20 ms, for wildcards alone

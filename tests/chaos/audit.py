@@ -177,7 +177,7 @@ async def _objects(client: S3Client, bucket: str) -> Any:
 
 
 async def settle(place: Place) -> None:
-    """What the worker of some task would do over the next two hours, at once.
+    """What the worker of some task would do over the next two days, at once.
 
     Only while no request is under way: it takes every upload for one that died.
     """
@@ -197,7 +197,7 @@ async def left_wrong(place: Place, user: str | None = None) -> list[str]:
 
 
 async def reconcile(place: Place) -> Audit:
-    """What `image-service reconcile --fix` would, in two hours; as above."""
+    """What `image-service reconcile --fix` would, in two days; as above."""
     stores, found = _stores(place), Audit(fix=True)
     care = Care(max_orphans=1_000)
     await Reconciler(stores, _processor(place, stores), care, _later).run(found, lambda _: None)
@@ -205,7 +205,7 @@ async def reconcile(place: Place) -> Audit:
 
 
 def _later() -> datetime:
-    return utc_now() + timedelta(hours=2)
+    return utc_now() + timedelta(days=2)  # images that were just uploaded are no longer young
 
 
 def _stores(place: Place) -> Stores:

@@ -33,7 +33,7 @@ fi
 base=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile | sort --unique)
 [[ $base =~ ^[a-z]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}$ ]] ||
     { echo "Dockerfile: both stages are to be from one image, with tag and digest; found $base" >&2; exit 1; }
-"$bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+"$bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker-compose*.yml
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 "$bin/actionlint"

@@ -169,16 +169,16 @@ run "firewall_on" {
   }
 
   assert {
-    condition = [
-      for body in module.firewall[0].resources.web_acl.custom_response_body : "${body.key} ${body.content_type} ${body.content}"
-      ] == ["too-many APPLICATION_JSON ${jsonencode({
+    condition = { for body in module.firewall[0].resources.web_acl.custom_response_body : body.key => jsondecode(body.content) if body.content_type == "APPLICATION_JSON" } == {
+      too-many = {
         error      = "TooManyRequests"
         message    = "More than 5000 requests in 5 minutes from this address; try again in 60 s"
         code       = "RATE_LIMIT_EXCEEDED"
         details    = { limit = 5000 }
         requestId  = "edge"
         retryAfter = 60
-    })}"]
+      }
+    }
     error_message = "The 429 is the service's envelope."
   }
 

@@ -169,7 +169,7 @@ async def test_what_a_child_has_of_the_server(
 async def test_children_die_with_the_server() -> None:
     program = (
         "import asyncio, time\n"
-        "from tests.contract.test_picture_children import *\n"
+        "from tests.integration.test_picture_children import *\n"
         "async def main():\n"
         "    processor = new_processor()\n"
         "    await process(processor)\n"

@@ -123,7 +123,7 @@ def dev(
         environment["IMAGE_SERVICE_CDN_BASE_URL"] = base_url
         os.environ.update(environment, IMAGE_SERVICE_HOST=host, IMAGE_SERVICE_PORT=str(port))
         on_terminal = sys.stdout.isatty()
-        for name, value in _dev_defaults(on_terminal=on_terminal).items():
+        for name, value in stack.default_settings(on_terminal=on_terminal).items():
             os.environ.setdefault(f"IMAGE_SERVICE_{name}", value)
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format, settings.stage)
@@ -177,15 +177,6 @@ def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socke
         _fail(f"can't listen on {host} ({reason}); it must be an address of this machine")
 
 
-def _dev_defaults(*, on_terminal: bool) -> dict[str, str]:
-    shown = {"LOG_FORMAT": "console", "LOG_LEVEL": "warning"} if on_terminal else {}
-    return {
-        **shown,
-        "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",  # a front end's own server
-        "DRAIN_SECONDS": "0",  # no load balancer has to notice that it goes
-    }
-
-
 @cli.command()
 def token(
     user: Annotated[str, typer.Option(help="Becomes the token's `sub`.")],
@@ -229,45 +220,24 @@ def reconcile(
     Goes from end to end; safe beside live traffic.
     Exits with 0 if nothing is wrong (any more), 1 if something is, 2 if it could not finish.
     """
-    import asyncio
     from datetime import timedelta
 
     from rich.console import Console
 
-    from image_service.domain.errors import DependencyUnavailable
-    from image_service.settings import SettingsError
     from image_service.telemetry.logging import configure_logging
     from image_service.tools.reconcile import terminal as reconciling
-    from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
+    from image_service.tools.reconcile.reconciler import Care
 
     if local:
         _use_running_stack(state_dir)
     settings = _settings_or_exit(status=2)
     configure_logging("warning", settings.log_format, settings.stage)
-    try:
-        audit = reconciling.read_checkpoint(resume) if resume and resume.exists() else None
-    except ValueError as error:
-        _fail(str(error), status=2)
-    if audit is None or audit.done:
-        audit = Audit(fix=fix)
-    elif audit.fix != fix:
-        _fail(f"{resume} is of a run {'with' if audit.fix else 'without'} --fix", status=2)
     care = Care(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
-        asyncio.run(reconciling.reconcile(settings, care, audit, resume))
-    except SettingsError as error:
-        _fail(*error.faults, status=2)
-    except DependencyUnavailable:
-        again = f"; repeat the command to go on ({resume})" if resume else ""
-        _fail(f"a store is not answering; see the log above{again}", status=2)
-    except TooManyOrphans as refused:
-        _fail(
-            f"{refused.orphans} of the first {refused.files} files have no image: "
-            f"is {settings.table_name} the table of {settings.bucket}, and all there? "
-            "A run without --fix lists them; "
-            "if they may go, give --max-orphans as many as it found",
-            status=2,
-        )
+        audit = reconciling.begun(resume, fix=fix)
+        reconciling.run(settings, care, audit, resume)
+    except reconciling.NotFinished as error:
+        _fail(*error.lines, status=2)
     reconciling.print_summary(audit, Console())
     if not local:  # alarms are made of it
         reconciling.log_finished(audit)

@@ -129,3 +129,13 @@ async def provision(
             Body=json.dumps(issuer.jwks()).encode(),
             ContentType="application/json",
         )
+
+
+def default_settings(*, on_terminal: bool) -> dict[str, str]:
+    """Settings of `dev` that differ from production's, without their prefix."""
+    shown = {"LOG_FORMAT": "console", "LOG_LEVEL": "warning"} if on_terminal else {}
+    return {
+        **shown,
+        "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",  # a front end's own server
+        "DRAIN_SECONDS": "0",  # no load balancer has to notice that it goes
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from contextlib import suppress
@@ -15,10 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from image_service.domain.errors import DependencyUnavailable
-from image_service.settings import Settings
+from image_service.settings import Settings, SettingsError
 from image_service.tools.reconcile.findings import FaultKind, Finding
 from image_service.tools.reconcile.opening import open_reconciler
-from image_service.tools.reconcile.reconciler import Audit, Care, Part
+from image_service.tools.reconcile.reconciler import Audit, Care, Part, TooManyOrphans
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -27,6 +28,45 @@ _TITLES: Final = {
     Part.ITEMS: "Items",
 }
 _SHOWN: Final = 20  # findings in the summary; the report has more
+
+
+class NotFinished(Exception):
+    """The run could not begin or end; `lines` say why, and what to do about it."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+        super().__init__(*lines)
+
+
+def begun(checkpoint: Path | None, *, fix: bool) -> Audit:
+    """The run that `checkpoint` tells of, or a new one. Raises NotFinished."""
+    try:
+        audit = read_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
+    except ValueError as error:
+        raise NotFinished(str(error)) from error
+    if audit is None or audit.done:
+        return Audit(fix=fix)
+    if audit.fix != fix:
+        raise NotFinished(f"{checkpoint} is of a run {'with' if audit.fix else 'without'} --fix")
+    return audit
+
+
+def run(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:
+    """Run `audit` to its end. Raises NotFinished."""
+    try:
+        asyncio.run(reconcile(settings, care, audit, checkpoint))
+    except SettingsError as error:
+        raise NotFinished(*error.faults) from error
+    except DependencyUnavailable as error:
+        again = f"; repeat the command to go on ({checkpoint})" if checkpoint else ""
+        raise NotFinished(f"a store is not answering; see the log above{again}") from error
+    except TooManyOrphans as refused:
+        raise NotFinished(
+            f"{refused.orphans} of the first {refused.files} files have no image: "
+            f"is {settings.table_name} the table of {settings.bucket}, and all there? "
+            "A run without --fix lists them; "
+            "if they may go, give --max-orphans as many as it found"
+        ) from refused
 
 
 async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:

@@ -1,0 +1,82 @@
+"""Cost of the child processes that pictures are decoded in.
+
+    python -m benchmarks.hand_over [ROUNDS]
+
+The same pictures through the pipeline in this process, and through a child: seconds of CPU of
+both sides, the lowest of ROUNDS (20), which other load disturbs least. Then the start of a
+child, and its memory: idle, and after each picture. Linux only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from pathlib import Path
+
+from tests import pictures
+
+from image_service.pictures import library, pipeline
+from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.probe import probe
+from image_service.pictures.processor import VipsProcessor
+from image_service.pictures.steps import Steps
+from image_service.pictures.worker_child import WorkerChild
+
+FILES = {
+    "JPEG, 12 MP": pictures.encode(pictures.textured(4000, 3000), "JPEG", quality=92),
+    "JPEG, 2 MP": pictures.encode(pictures.textured(1600, 1200), "JPEG", quality=90),
+    "PNG, 2 MP": pictures.encode(pictures.textured(1600, 1200), "PNG", compress_level=1),
+}
+
+
+def resident(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+)", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that all threads have run."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def started() -> tuple[float, float]:
+    """Seconds until a child is ready, and its MiB."""
+    began = time.perf_counter()
+    child = WorkerChild()
+    seconds, memory = time.perf_counter() - began, resident(child.pid)
+    child.close()
+    return seconds, memory
+
+
+async def main(rounds: int) -> None:
+    starts = [started() for _ in range(5)]
+    print(f"a child is ready in {min(starts)[0]:.2f} s and has {min(starts)[1]:.0f} MiB")
+    library.configure()
+    processor = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=1)
+    await processor.start()
+    [child] = processor._children  # noqa: SLF001 - there is no other use for it
+    for name, data in FILES.items():
+        source = probe(data, PictureLimits())
+        here, there = [], []
+        for _ in range(rounds):
+            used = time.process_time()
+            pipeline.process(data, source, EncodingOptions(), Steps())
+            here.append(time.process_time() - used)
+            used = time.process_time() + cpu_of(child.pid)
+            await processor.process(data, source)
+            there.append(time.process_time() + cpu_of(child.pid) - used)
+        cost = min(there) / min(here) - 1
+        print(
+            f"{name:12} {len(data) / 2**20:4.1f} MiB  in process {1000 * min(here):5.0f} ms  "
+            f"in a child {1000 * min(there):5.0f} ms  ({100 * cost:+.1f} %)  "
+            f"child {resident(child.pid):.0f} MiB"
+        )
+    processor.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))

@@ -163,8 +163,10 @@ FORM = (
 def step(name: str) -> Iterator[None]:
     """Prints what a step took; CPU seconds of processes that have ended."""
     start, used = time.monotonic(), cpu_seconds()
-    yield
-    say(f"{name}: {time.monotonic() - start:.0f} s, {cpu_seconds() - used:.0f} s of CPU")
+    try:
+        yield
+    finally:
+        say(f"{name}: {time.monotonic() - start:.0f} s, {cpu_seconds() - used:.0f} s of CPU")
 
 
 def cpu_seconds() -> float:

@@ -65,6 +65,7 @@ def serve() -> None:
     Settings come from IMAGE_SERVICE_* variables.
     """
     from image_service.bootstrap import aws_session
+    from image_service.pictures.confinement import hide_from_children
     from image_service.server.uvicorn_server import serve as run_server
     from image_service.settings import SettingsError
     from image_service.telemetry.logging import configure_logging
@@ -76,6 +77,7 @@ def serve() -> None:
         _fail(*error.faults)
     _listener(settings.host, settings.port, "IMAGE_SERVICE_PORT").close()
     configure_logging(settings.log_level, settings.log_format, settings.stage)
+    hide_from_children()
     run_server(settings)
 
 

@@ -191,3 +191,19 @@ async def gone(pid: int) -> None:
         while True:
             os.kill(pid, 0)
             await asyncio.sleep(0.05)
+
+
+async def test_the_server_hides_from_its_children() -> None:
+    """What the kernel calls dumpable: others of the same user may read memory and environment."""
+    program = (
+        "import ctypes\n"
+        "from image_service.pictures.confinement import hide_from_children\n"
+        "print(ctypes.CDLL(None).prctl(3))\n"
+        "hide_from_children()\n"
+        "print(ctypes.CDLL(None).prctl(3))\n"
+    )
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await asked.communicate()
+    assert answer.split() == [b"1", b"0"]

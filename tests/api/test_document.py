@@ -9,6 +9,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, upload
+from tests.pictures import encode, textured
 
 from image_service.api.document import openapi
 from image_service.api.document.catalogue import CODES
@@ -178,8 +179,12 @@ async def test_the_example_is_what_the_service_sends(client: httpx.AsyncClient):
     assert set(await upload(client)) == set(IMAGE_EXAMPLE)
 
 
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+CUT_SHORT = encode(textured(1200, 900), "JPEG", quality=95)[: 256 * 1024]
+
+
 @pytest.mark.parametrize(
-    "data", [photo(90, 60), b"GIF89a", PHOTO[:500], PHOTO.ljust(MAX_FILE_BYTES + 1), b""]
+    "data", [photo(90, 60), HEIC, CUT_SHORT, PHOTO.ljust(MAX_FILE_BYTES + 1), b""]
 )
 async def test_the_error_examples_are_what_the_service_sends(
     client: httpx.AsyncClient, document: dict[str, Any], data: bytes

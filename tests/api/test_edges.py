@@ -228,7 +228,7 @@ async def test_countless_fields_are_refused_by_their_number(client: httpx.AsyncC
     changes = {f"k{number}": 1 for number in range(51)}
     refused = await client.patch(f"{IMAGES}/{image['id']}", json=changes)
     assert refused.json()["details"] == [
-        {"field": "body", "message": "has 51 fields; the limit is 50, send those you change"}
+        {"field": "body", "message": "has 51 fields; the limit is 50, send those you need"}
     ]
     query = "&".join(f"k{number}=" for number in range(66))
     refused = await client.get(f"{IMAGES}?{query}")

@@ -13,15 +13,17 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from tests import engines
 from tests.ports import free_port
 
+from image_service.devstack import emulator, stack
 from image_service.devstack.aws import create_bucket, create_table
-from image_service.devstack.emulator import running_emulator
-from image_service.devstack.state import LocalStackError
+from image_service.devstack.emulator import Emulator, running_emulator
+from image_service.devstack.state import LocalStackError, held
 
 PARENT = """
 import signal, time
@@ -159,3 +161,22 @@ def _signed_list(endpoint: str) -> urllib.request.Request:
             "aws4_request, SignedHeaders=host, Signature=none",
         },
     )
+
+
+@pytest.mark.parametrize("says", ["", "http://127.0.0.1:{port}"], ids=["silent", "never answers"])
+def test_a_start_that_does_not_end_is_given_up(
+    says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator, "_STARTUP_SECONDS", 30 if says else 0.5)
+    monkeypatch.setattr(stack, "_PROVISION_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf, held(tmp_path) as state:
+        line = says.format(port=deaf.getsockname()[1])
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", f"[ -n '{line}' ] && echo '{line}'; exec sleep 60"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            with pytest.raises(LocalStackError, match=r"within [0-9.]+ s"):
+                stack.local_stack(state, Emulator(process, state))
+            process.kill()

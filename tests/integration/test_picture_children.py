@@ -7,25 +7,30 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import pictures
 
-from image_service.domain.errors import ImageTooComplex, Overloaded
+from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
+from image_service.pictures import worker_child
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.processor import VipsProcessor
-from image_service.pictures.worker_child import COMMAND, ChildNotStarted
+from image_service.pictures.worker_child import COMMAND, ChildNotStarted, WorkerChild
 
 SMALL = pictures.jpeg(300, 200)
 
 
-def new_processor(command: tuple[str, ...] = COMMAND, **limits: int) -> VipsProcessor:
+def new_processor(
+    command: tuple[str, ...] = COMMAND, threads: int = 1, **limits: int
+) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(**limits),
         options=EncodingOptions(),
-        worker_threads=1,
+        worker_threads=threads,
         command=command,
     )
 
@@ -105,14 +110,101 @@ async def test_a_child_is_reused_and_its_cpu_limit_is_each_pictures_own(tmp_path
     processor.close()
 
 
-async def test_a_child_killed_while_idle_costs_the_next_picture_alone(
-    processor: VipsProcessor,
-) -> None:
-    await process(processor)
-    os.kill(only_child(processor), signal.SIGKILL)
-    with pytest.raises(ImageTooComplex):
-        await process(processor)
+MALFORMED = {
+    "no head": ("{}", ProcessingFailed),
+    "no pictures": ('{"cpuSeconds": 1, "steps": []}', ProcessingFailed),
+    "a word for a number": ('{"cpuSeconds": "much"}', ProcessingFailed),
+    "steps of nothing": ('{"cpuSeconds": 1, "pictures": [], "steps": [1]}', ProcessingFailed),
+    "a list": ("[]", ImageTooComplex),
+    "nested lists": ("[" * 200_000, ImageTooComplex),
+}
+
+
+@pytest.mark.parametrize("message", MALFORMED)
+async def test_a_malformed_response_costs_one_picture(tmp_path: Path, message: str) -> None:
+    head, error = MALFORMED[message]
+    raw = f"struct.pack('!II', {len(head)}, 0) + {head[:60]!r}.ljust({len(head)}, '[').encode()"
+    action = f"import struct; os.write(4, {raw}); time.sleep(60)"
+    processor = new_processor(acting(tmp_path, action))
+    async with asyncio.timeout(60):
+        with pytest.raises(error):
+            await process(processor, pictures.jpeg(500, 300))
     assert await process(processor) == 300
+    processor.close()
+
+
+async def test_a_child_that_ended_while_idle_costs_no_picture(processor: VipsProcessor) -> None:
+    await process(processor)
+    for _ in range(3):
+        child = only_child(processor)
+        os.kill(child, signal.SIGKILL)
+        await asyncio.to_thread(os.waitid, os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert await process(processor) == 300
+
+
+async def test_pictures_cancelled_while_they_wait_cost_no_child(tmp_path: Path) -> None:
+    processor = new_processor(acting(tmp_path, "time.sleep(1)"))
+    await process(processor)
+    child = only_child(processor)
+    async with asyncio.TaskGroup() as group:
+        slow = group.create_task(process(processor, pictures.jpeg(500, 300)))
+        waiting = [group.create_task(process(processor)) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        for each in waiting:
+            each.cancel()
+    assert await slow == 500
+    assert only_child(processor) == child
+    processor.close()
+
+
+async def test_a_picture_cancelled_as_it_is_answered_costs_its_own_child(
+    processor: VipsProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kill arrives between the response and the next picture."""
+    await process(processor)
+    child = only_child(processor)
+    loop = asyncio.get_running_loop()
+    ask = WorkerChild.ask
+
+    def cancelled_meanwhile(asked: WorkerChild, head: Any, body: bytes) -> Any:
+        answer = ask(asked, head, body)
+        loop.call_soon_threadsafe(task.cancel)
+        os.waitid(os.P_PID, asked.pid, os.WEXITED | os.WNOWAIT)
+        return answer
+
+    monkeypatch.setattr(WorkerChild, "ask", cancelled_meanwhile)
+    task = asyncio.create_task(process(processor))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    assert await process(processor) == 300
+    assert only_child(processor) != child
+
+
+async def test_without_a_thread_for_a_child_the_start_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a container may have no more processes: the first does not wait for a second."""
+    start = threading.Thread.start
+
+    def scarce(thread: threading.Thread) -> None:
+        if thread.name == "picture_1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    processor = new_processor(threads=2)
+    async with asyncio.timeout(20):
+        with pytest.raises(ChildNotStarted, match="can't start new thread"):
+            await processor.start()
+    processor.close()
+
+
+async def test_a_child_that_is_never_ready_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_child, "START_SECONDS", 0.5)
+    processor = new_processor(("/bin/sh", "-c", "exec sleep 60"))
+    async with asyncio.timeout(20):
+        with pytest.raises(ChildNotStarted, match=r"not ready within 0\.5 s"):
+            await processor.start()
+    processor.close()
 
 
 async def test_without_children_uploads_are_refused_and_the_process_is_not_live() -> None:

@@ -57,10 +57,13 @@ class Emulator:
         timer.start()
         try:
             line = self._process.stdout.readline().strip()
+            late = timer.finished.is_set()
         finally:
             timer.cancel()
         if self._state and line and not line.startswith("http"):
             raise damaged(self._state.path, line)
+        if late:
+            raise LocalStackError(f"the AWS emulator did not start within {_STARTUP_SECONDS} s")
         if not line:
             raise LocalStackError("the AWS emulator did not start; is its port in use?")
         return line

@@ -20,6 +20,8 @@ _ISSUER_BUCKET: Final = "image-service-issuer"
 # Not under `.well-known`: the emulator takes that for a Cognito path.
 _JWKS_KEY: Final = "jwks.json"
 
+_PROVISION_SECONDS: Final = 60
+
 # Whatever the shell says of a real account must not be reached from here.
 FOREIGN_AWS_VARIABLES: Final = (
     "AWS_PROFILE",
@@ -47,7 +49,12 @@ def local_stack(state: StateDir, emulator: Emulator) -> dict[str, str]:
     except ValueError as error:
         raise LocalStackError(str(error)) from error
     endpoint = emulator.endpoint()
-    asyncio.run(provision(endpoint, issuer))
+    try:
+        asyncio.run(asyncio.wait_for(provision(endpoint, issuer), _PROVISION_SECONDS))
+    except TimeoutError:
+        raise LocalStackError(
+            f"the AWS emulator made no table and bucket within {_PROVISION_SECONDS} s; try again"
+        ) from None
     return {**aws_environment(endpoint), **service_environment(endpoint)}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -23,7 +23,13 @@ import structlog
 from image_service.domain import errors
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.probe import probe
-from image_service.pictures.worker_child import COMMAND, ChildGone, ChildNotStarted, WorkerChild
+from image_service.pictures.worker_child import (
+    COMMAND,
+    START_SECONDS,
+    ChildGone,
+    ChildNotStarted,
+    WorkerChild,
+)
 from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo, Spent, spent_by_nobody
 from image_service.telemetry.observers import Nobody, StepObserver
 
@@ -40,7 +46,8 @@ _OUT_OF_MEMORY: Final = "OutOfMemory"
 _FROM_CHILD: Final = {kind.__name__: kind for kind in (errors.InvalidImage, errors.ImageTooComplex)}
 
 
-_Answer = tuple[dict[str, Any], bytes]
+_Steps = list[tuple[str, float]]
+_Answer = tuple[ProcessedImage, _Steps]
 
 
 class VipsProcessor:
@@ -74,14 +81,18 @@ class VipsProcessor:
 
     async def start(self) -> None:
         """Start every thread's child. Raises ChildNotStarted, with what it says of libvips."""
-        together = threading.Barrier(self._threads)
+        together = threading.Barrier(self._threads, timeout=START_SECONDS)
         loop = asyncio.get_running_loop()
-        await asyncio.gather(
-            *(
-                loop.run_in_executor(self._workers, self._start_first, together)
-                for _ in range(self._threads)
-            )
-        )
+        starting: list[asyncio.Future[None]] = []
+        try:
+            for _ in range(self._threads):
+                start = loop.run_in_executor(self._workers, self._start_first, together)
+                starting.append(start)  # those before one that fails are kept
+            await asyncio.gather(*starting)
+        except RuntimeError as failure:  # a child's, or the system has no thread left
+            together.abort()
+            await asyncio.gather(*starting, return_exceptions=True)
+            raise ChildNotStarted(str(failure)) from None
 
     def is_live(self) -> bool:
         """False once child after child can't be started any more."""
@@ -99,17 +110,16 @@ class VipsProcessor:
         picture = _Picture(data, source)
         answer = self._submit(picture)
         try:
-            head, body = await asyncio.shield(answer)
+            made, steps = await asyncio.shield(answer)
         except asyncio.CancelledError:
             picture.stop()
+            answer.add_done_callback(_of_no_interest)
             await asyncio.wait([answer])
-            if not answer.cancelled():
-                answer.exception()  # of no interest any more; else the loop would log it
             raise
         finally:
             spent(picture.cpu_seconds)
-        self._tell(head["steps"])
-        return _result(head, body)
+        self._tell(steps)
+        return made
 
     def close(self) -> None:
         """Wait for the pictures that are being processed; drop those that wait."""
@@ -126,6 +136,9 @@ class VipsProcessor:
     def _child(self) -> WorkerChild:
         """The calling thread's own. Raises ChildNotStarted."""
         child: WorkerChild | None = getattr(self._of_thread, "child", None)
+        if child is not None and child.has_ended():  # since its last picture; no fault of the next
+            log.error("picture_child_ended", exit=self._lose(child))
+            child = None
         if child is None:
             try:
                 child = WorkerChild(self._command)
@@ -144,10 +157,18 @@ class VipsProcessor:
         answer: asyncio.Future[_Answer] = loop.create_future()
 
         def work() -> None:
+            settle: Callable[[], object]
             try:
-                settle = partial(answer.set_result, self._run(picture))
+                if picture.stopped:  # while it waited: no child has to end for it
+                    settle = answer.cancel
+                else:
+                    settle = partial(answer.set_result, self._run(picture))
             except errors.ImageServiceError as error:
                 settle = partial(answer.set_exception, error)
+            except Exception:  # the picture's upload must not wait for ever
+                log.exception("picture_failed")
+                settle = partial(answer.set_exception, errors.ProcessingFailed())
+                self._lose_own()  # who knows what it is about to send
             loop.call_soon_threadsafe(settle)
             self._replace_lost()
 
@@ -174,17 +195,25 @@ class VipsProcessor:
             picture.cpu_seconds = min(seconds, self._limits.cpu_seconds) + _CHILD_SECONDS
             self._lose(child)
             raise self._why(gone, picture, seconds) from None
+        if picture.stopped:  # just as it answered; or the kill would be the next picture's
+            self._lose(child)
         picture.cpu_seconds = float(head["cpuSeconds"])
         if "error" in head:
             if head["error"] == _OUT_OF_MEMORY:  # who knows in what state it is
                 self._lose(child)
             raise self._refusal(head, picture.source)
-        return head, body
+        return _result(head, body), [(str(name), float(took)) for name, took in head["steps"]]
 
-    def _lose(self, child: WorkerChild) -> None:
-        child.close()
+    def _lose(self, child: WorkerChild) -> int:
+        """End the thread's child; its exit code."""
         self._children.discard(child)
         self._of_thread.child = None
+        return child.close()
+
+    def _lose_own(self) -> None:
+        child: WorkerChild | None = getattr(self._of_thread, "child", None)
+        if child is not None:
+            self._lose(child)
 
     def _replace_lost(self) -> None:
         if not self._closing:
@@ -238,7 +267,7 @@ class VipsProcessor:
         log.error("picture_failed", cause=head["message"])
         return errors.ProcessingFailed()
 
-    def _tell(self, steps: list[tuple[str, float]]) -> None:
+    def _tell(self, steps: _Steps) -> None:
         """The observer, of each step, when it ended: the last one just now."""
         ago = sum(seconds for _, seconds in steps)
         for name, seconds in steps:
@@ -290,6 +319,12 @@ def _address_limit(source: SourceInfo) -> int:
     """Bytes of addresses a child may take for a picture."""
     unused = _WEBP_ADDRESSES if source.mime_type == "image/webp" else 0
     return source.decode_bytes + _ADDRESS_SLACK + unused * source.width * source.height
+
+
+def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:
+    """The error of a picture nobody waits for; else the loop would log it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _result(head: dict[str, Any], body: bytes) -> ProcessedImage:

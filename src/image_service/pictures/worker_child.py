@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Final, cast
 
 from image_service.pictures.messages import receive, send
 
-COMMAND: Final = (sys.executable, "-I", "-B", "-m", "image_service.pictures.child")
-_START_SECONDS: Final = 30.0
+COMMAND: Final = (sys.executable, "-I", "-m", "image_service.pictures.child")
+START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 2.0
 # All of the environment that a child gets: what the loader and the allocator read.
 _ENVIRONMENT: Final = ("LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_CONF")
@@ -53,12 +53,14 @@ class WorkerChild:
             raise ChildNotStarted(str(error)) from error
         self._requests = cast("BinaryIO", self._process.stdin)
         self._responses = cast("BinaryIO", self._process.stdout)
-        clock = threading.Timer(_START_SECONDS, self.kill)
+        clock = threading.Timer(START_SECONDS, self.kill)
         clock.start()
         try:
             head, _ = self._receive()
         except ChildGone as gone:
-            raise ChildNotStarted(str(gone)) from gone
+            late = clock.finished.is_set()
+            cause = f"it was not ready within {START_SECONDS:g} s" if late else str(gone)
+            raise ChildNotStarted(cause) from gone
         finally:
             clock.cancel()
         if "ready" not in head:
@@ -69,6 +71,9 @@ class WorkerChild:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """The child's answer to one request. Raises ChildGone; then it is dead and reaped."""
@@ -81,7 +86,7 @@ class WorkerChild:
     def _receive(self) -> tuple[dict[str, Any], bytes]:
         try:
             return receive(self._responses)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, RecursionError):  # the last of nested JSON
             raise ChildGone(self.close()) from None
 
     def kill(self) -> None:

@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from image_service.app import create_app
+from image_service.pictures.confinement import hide_from_children
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
 from image_service.settings import Settings, SettingsError
@@ -139,6 +140,7 @@ def serve(
     answer before the application does. Logging is expected to be configured.
     """
     log_what_python_prints()
+    hide_from_children()
     operations_listener = _operations_listener(settings)
     descriptors, connections = _make_room_for(settings.max_connections)
     settings = settings.model_copy(update={"max_connections": connections})

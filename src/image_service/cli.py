@@ -197,7 +197,7 @@ def token(
 @cli.command()
 def reconcile(
     *,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what is found.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a JSON report there.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Keep track there, and go on from where it says.")

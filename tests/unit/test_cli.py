@@ -14,7 +14,7 @@ from image_service.cli import cli
 from image_service.devstack.issuer import LocalIssuer
 
 COMMANDS = ("serve", "dev", "token", "reconcile", "doctor", "openapi")
-SLOW = ("aioboto3", "botocore", "fastapi", "pyvips", "redis", "rich", "uvicorn")
+SLOW = ("aioboto3", "botocore", "fastapi", "pydantic", "pyvips", "redis", "rich", "uvicorn")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,21 @@ def test_what_is_quick_loads_no_part_of_the_service(arguments: list[str], tmp_pa
     )
     assert done.stdout
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize("module", ["image_service.cli", "logging", "typer", "typer.completion"])
+def test_ctrl_c_is_silent_while_the_command_line_is_loaded(module: str):
+    interrupted = f"""
+import os, signal, sys
+from image_service.__main__ import main
+sys.addaudithook(lambda event, values: event == "import" and values[0] == {module!r}
+                 and os.kill(os.getpid(), signal.SIGINT))
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", interrupted, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_version():

@@ -111,6 +111,14 @@ async def test_a_jpeg_with_a_piece_zeroed_is_refused(
     await refuse(processor, zeroed(WHOLE[name], percent))
 
 
+@pytest.mark.parametrize("scan", ["ffda", "ffda0002", "ffda0002ffd9", "ffda000301", "ffda00030111"])
+async def test_a_jpeg_whose_scan_header_is_cut_is_refused(
+    processor: VipsProcessor, scan: str
+) -> None:
+    frame = bytes.fromhex("ffd8 ffc0 000b 08 0080 0080 01 01 11 00")
+    await refuse(processor, frame + bytes.fromhex(scan))
+
+
 async def test_restart_markers_out_of_their_order_are_damage(processor: VipsProcessor) -> None:
     data = WHOLE["jpeg restarts"]
     second = data.index(b"\xff\xd1", data.index(b"\xff\xda"))

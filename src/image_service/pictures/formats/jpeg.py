@@ -87,12 +87,17 @@ def held_bytes_a_pixel(data: bytes) -> float:
         if segment.marker in _FRAMES:
             frame = segment
         elif segment.marker == _SOS and frame is not None:
-            components = data[frame.start + 9]
-            in_one_scan = data[segment.start + 4] == components
+            components = _byte(data, frame.start + 9)
+            in_one_scan = _byte(data, segment.start + 4) == components
             if frame.marker in _SEQUENTIAL and in_one_scan:
                 return 0
             return _coefficient_bytes(data[frame.start + 10 : frame.end][: 3 * components])
     return _MOST_HELD
+
+
+def _byte(data: bytes, at: int) -> int:
+    """0 behind the end of a file that is cut short."""
+    return data[at] if at < len(data) else 0
 
 
 def _coefficient_bytes(components: bytes) -> float:

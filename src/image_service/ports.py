@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from image_service.domain.callers import Principal, RateLimit
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.domain.outbox import Lane, Lease, OutboxEntry
+from image_service.domain.pictures import ProcessedImage, SourceInfo
 from image_service.domain.uploads import Claim, UploadIntent
 from image_service.domain.usage import AlbumPage, AlbumQuery, Amount
 
@@ -248,45 +249,6 @@ class Cdn(Protocol):
         ...
 
 
-MimeType = Literal["image/jpeg", "image/png", "image/webp"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
-    """What an image's header says. Width and height in pixels, after `orientation` (EXIF's).
-
-    `decode_bytes` is what processing it will take of memory at its peak, estimated from
-    above; about a second of one CPU for each 200 MB.
-    """
-
-    mime_type: MimeType
-    width: int
-    height: int
-    decode_bytes: int = field(default=0, compare=False)
-    orientation: int = field(default=1, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedPicture:
-    """A finished file, without metadata. Width and height in pixels."""
-
-    data: bytes
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessedImage:
-    """All that is kept of an upload; `placeholder` is a ThumbHash in base64."""
-
-    main: EncodedPicture
-    thumbnail: EncodedPicture
-    format: str
-    quality: int
-    placeholder: str
-    dominant_color: str
-
-
 Spent = Callable[[float], None]
 
 
@@ -319,29 +281,10 @@ class ImageProcessor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is asking, as the token says. `expires_at` in seconds since 1970."""
-
-    user_id: str
-    expires_at: int
-
-
 class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Principal:
         """Raises TokenInvalid, TokenExpired, or AuthUnavailable where no key can be had."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """A limit and what is left of it; `reset_at` in seconds since 1970."""
-
-    limit: int
-    remaining: int
-    reset_at: int
-    allowed: bool
-    description: str
 
 
 class RateLimiter(Protocol):

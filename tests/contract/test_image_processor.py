@@ -20,9 +20,10 @@ from image_service.domain.errors import (
     InvalidFileType,
     InvalidImage,
 )
+from image_service.domain.pictures import SourceInfo
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.processor import VipsProcessor
-from image_service.ports import ImageProcessor, SourceInfo
+from image_service.ports import ImageProcessor
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from tests.jwks_server import JwksServer
 
 from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.devstack.issuer import LocalIssuer
+from image_service.domain.callers import Principal
 from image_service.domain.errors import (
     AuthUnavailable,
     TokenExpired,
     TokenInvalid,
     TooManyUnknownKeys,
 )
-from image_service.ports import Principal
 
 ISSUER = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_pool"
 CLIENT = "web-client"

@@ -10,8 +10,8 @@ import io
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
+from image_service.domain.pictures import EncodedPicture, ProcessedImage
 from image_service.pictures.processor import VipsProcessor
-from image_service.ports import EncodedPicture, ProcessedImage
 
 # In levels of 255. Small pictures full of edges are up to 5.5 off after WebP at quality 80
 # by Pillow as well; `test_comparing` shows what the limits catch.

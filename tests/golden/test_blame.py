@@ -9,11 +9,11 @@ import pyvips
 from tests.golden.files import SCENE, WHOLE
 
 from image_service.domain.errors import ProcessingFailed
+from image_service.domain.pictures import MimeType, SourceInfo
 from image_service.pictures import library
 from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.pipeline import process
 from image_service.pictures.steps import Steps
-from image_service.ports import MimeType, SourceInfo
 
 
 @pytest.fixture(params=["VipsResize", "VipsBandjoinConst"])

@@ -13,8 +13,8 @@ from tests.golden import profiles
 from tests.golden.comparing import assert_looks_like, opened, run
 from tests.golden.test_pixels import PRESS_PROFILE, printed
 
+from image_service.domain.pictures import ProcessedImage
 from image_service.pictures.processor import VipsProcessor
-from image_service.ports import ProcessedImage
 
 SCENE = pictures.scene(160, 100)
 DAMAGED = profiles.damaged(profiles.SRGB)

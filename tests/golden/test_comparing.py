@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance
 from tests import pictures
 from tests.golden.comparing import assert_looks_like
 
-from image_service.ports import EncodedPicture
+from image_service.domain.pictures import EncodedPicture
 
 SCENE = pictures.scene()
 

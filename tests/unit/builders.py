@@ -15,7 +15,8 @@ from image_service.domain.images import (
     new_image_id,
     object_key,
 )
-from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo, Spent, spent_by_nobody
+from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.ports import Spent, spent_by_nobody
 from image_service.services.uploads import NewImage
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

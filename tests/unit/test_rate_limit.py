@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows
+from image_service.domain.callers import RateLimit
 from image_service.domain.errors import DependencyUnavailable
-from image_service.ports import RateLimit
 
 
 class Clock:
@@ -101,10 +101,10 @@ class Shared:
         self.windows = MemoryWindows(clock=clock, wall=clock)
         self.down = False
 
-    async def hit(self, user_id, windows):
+    async def hit(self, user_id, windows, times=1):
         if self.down:
             raise DependencyUnavailable
-        return await self.windows.hit(user_id, windows)
+        return await self.windows.hit(user_id, windows, times)
 
 
 async def test_while_the_shared_count_is_away_the_process_counts_for_itself(

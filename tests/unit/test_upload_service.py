@@ -19,6 +19,7 @@ from tests.unit.builders import NEW, NOW, FakeProcessor
 
 from image_service.adapters.dynamodb.transactions import PATIENCE
 from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.domain.callers import RateLimit
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
@@ -29,8 +30,8 @@ from image_service.domain.errors import (
     Overloaded,
 )
 from image_service.domain.images import Image
+from image_service.domain.pictures import ProcessedImage
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
-from image_service.ports import ProcessedImage, RateLimit
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService

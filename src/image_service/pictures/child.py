@@ -19,13 +19,13 @@ from typing import Any, BinaryIO, Final
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import ImageServiceError
+from image_service.domain.pictures import SourceInfo
 from image_service.pictures import pipeline
 from image_service.pictures.confinement import confine, limit_picture
 from image_service.pictures.library import check_vips, version
 from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.messages import receive, send
 from image_service.pictures.steps import Steps
-from image_service.ports import SourceInfo
 
 _MAX_TRACE: Final = 4_000  # characters
 _MEMORY: Final = re.compile("out of memory|insufficient memory|unable to allocate", re.IGNORECASE)

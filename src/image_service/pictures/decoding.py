@@ -25,12 +25,12 @@ from typing import Final
 import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import InvalidImage
+from image_service.domain.pictures import MimeType, SourceInfo
 from image_service.pictures.colour import PROFILE, in_srgb
 from image_service.pictures.formats import exif, icc, jpeg, png, png_colour, webp
 from image_service.pictures.formats.damage import refusal
 from image_service.pictures.plan import Size
 from image_service.pictures.raster import Raster
-from image_service.ports import MimeType, SourceInfo
 
 _FAIL_ON: Final[dict[MimeType, str]] = {
     "image/jpeg": "warning",

@@ -12,8 +12,8 @@ import io
 from PIL import WebPImagePlugin  # noqa: F401 - else the first save loads all of Pillow's formats
 
 from image_service.domain.errors import ProcessingFailed
+from image_service.domain.pictures import EncodedPicture
 from image_service.pictures.raster import Raster
-from image_service.ports import EncodedPicture
 
 
 def encode(raster: Raster, quality: int, effort: int) -> EncodedPicture:

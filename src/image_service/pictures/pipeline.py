@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from image_service.domain.pictures import ProcessedImage, SourceInfo
 from image_service.pictures.decoding import decode
 from image_service.pictures.dominant import dominant_color
 from image_service.pictures.encoding import encode
@@ -11,7 +12,6 @@ from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.placeholder import likeness
 from image_service.pictures.plan import Size, plan_sizes
 from image_service.pictures.steps import Steps, cut_square, fit, shrink_to_tiny
-from image_service.ports import ProcessedImage, SourceInfo
 
 _FORMAT: Final = "webp"
 

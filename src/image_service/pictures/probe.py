@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from image_service.domain.errors import AnimatedImage
+from image_service.domain.pictures import MimeType, SourceInfo
 from image_service.pictures.formats import exif, jpeg, png, webp
 from image_service.pictures.formats.damage import refusal
 from image_service.pictures.formats.signatures import detect
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.plan import Size
-from image_service.ports import MimeType, SourceInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import structlog
 
 from image_service.domain import errors
+from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.probe import probe
 from image_service.pictures.worker_child import (
@@ -30,7 +31,7 @@ from image_service.pictures.worker_child import (
     ChildNotStarted,
     WorkerChild,
 )
-from image_service.ports import EncodedPicture, ProcessedImage, SourceInfo, Spent, spent_by_nobody
+from image_service.ports import Spent, spent_by_nobody
 from image_service.telemetry.observers import Nobody, StepObserver
 
 log = structlog.stdlib.get_logger(__name__)

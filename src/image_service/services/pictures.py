@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from image_service.ports import ImageProcessor, ProcessedImage, SourceInfo, Spent, spent_by_nobody
+from image_service.domain.pictures import ProcessedImage, SourceInfo
+from image_service.ports import ImageProcessor, Spent, spent_by_nobody
 from image_service.telemetry.observers import PictureObserver
 
 

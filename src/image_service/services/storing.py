@@ -14,9 +14,9 @@ import structlog
 
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image
+from image_service.domain.pictures import EncodedPicture
 from image_service.domain.uploads import Claim, UploadIntent
 from image_service.ports import (
-    EncodedPicture,
     IdempotencyRecords,
     ImageCache,
     ImageRepository,

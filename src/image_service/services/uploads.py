@@ -25,17 +25,10 @@ from image_service.domain.images import (
     new_image_id,
     object_key,
 )
+from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
-from image_service.ports import (
-    EncodedPicture,
-    IdempotencyRecords,
-    ImageProcessor,
-    ProcessedImage,
-    RateLimiter,
-    SourceInfo,
-    UploadIntents,
-)
+from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.turns import Turns

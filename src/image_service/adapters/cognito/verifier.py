@@ -22,9 +22,9 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.adapters.cognito.jwks import ALGORITHM, FETCH_DEADLINE, KeySet
+from image_service.domain.callers import Principal
 from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
-from image_service.ports import Principal
 
 _MAX_TOKEN_CHARS: Final = 16 * 1024  # a load balancer takes no longer header
 _MAX_CACHED_TOKENS: Final = 10_000

@@ -16,8 +16,8 @@ import structlog
 from cachetools import LRUCache
 from limits import RateLimitItem, parse_many
 
+from image_service.domain.callers import RateLimit
 from image_service.domain.errors import DependencyUnavailable
-from image_service.ports import RateLimit
 
 log = structlog.stdlib.get_logger(__name__)
 

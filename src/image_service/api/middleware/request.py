@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_service.api.errors import RouteNotFound, error_response
 from image_service.api.middleware.access_log import Recorder
+from image_service.domain.callers import RateLimit
 from image_service.domain.errors import (
     ImageServiceError,
     Overloaded,
@@ -32,7 +33,6 @@ from image_service.domain.errors import (
     TokenMissing,
     TooManyUnknownKeys,
 )
-from image_service.ports import RateLimit
 from image_service.services import Services
 from image_service.telemetry.observers import RequestObserver, StepObserver
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from image_service.domain.errors import InvalidImage
+from image_service.domain.pictures import MimeType
 from image_service.pictures.formats import jpeg, png, webp
 from image_service.pictures.formats.extent import Extent
-from image_service.ports import MimeType
 
 _FORMATS: Final[dict[MimeType, tuple[str, Callable[[bytes], Extent]]]] = {
     "image/jpeg": ("JPEG", jpeg.extent),

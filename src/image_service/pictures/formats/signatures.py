@@ -7,8 +7,8 @@ import struct
 from typing import Final
 
 from image_service.domain.errors import InvalidFileType
+from image_service.domain.pictures import MimeType
 from image_service.pictures.formats.refused_types import in_words
-from image_service.ports import MimeType
 
 SUPPORTED: Final[tuple[MimeType, ...]] = ("image/jpeg", "image/png", "image/webp")
 

@@ -1,0 +1,44 @@
+"""Pictures on their way through the processor: what a header says, and what is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+MimeType = Literal["image/jpeg", "image/png", "image/webp"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What an image's header says. Width and height in pixels, after `orientation` (EXIF's).
+
+    `decode_bytes` is what processing it will take of memory at its peak, estimated from
+    above; about a second of one CPU for each 200 MB.
+    """
+
+    mime_type: MimeType
+    width: int
+    height: int
+    decode_bytes: int = field(default=0, compare=False)
+    orientation: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """A finished file, without metadata. Width and height in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessedImage:
+    """All that is kept of an upload; `placeholder` is a ThumbHash in base64."""
+
+    main: EncodedPicture
+    thumbnail: EncodedPicture
+    format: str
+    quality: int
+    placeholder: str
+    dominant_color: str

@@ -29,6 +29,8 @@ _PARAMETER = re.compile(
 _ESCAPED = re.compile(rb'\\(["\\])')
 # What encoders of URLs leave alone (RFC 3986, section 2), and at least one escape.
 _PERCENT_ENCODED = re.compile(r"(?=.*%)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]]|%[0-9A-Fa-f]{2})+")
+# A piece of `filename*` (RFC 2231, section 3): `filename*0*`, `filename*1`.
+_PIECE = re.compile(r"filename\*[0-9]{1,3}\*?")
 _MAX_WORDS: Final = 1536  # characters; 255 of three bytes take 1,240; the decoder takes its square
 _BROWSER_ESCAPES = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
 
@@ -86,8 +88,9 @@ def filename(parameters: Mapping[str, bytes]) -> str | None:
 
 def _extended(parameters: Mapping[str, bytes]) -> str | None:
     """`filename*=UTF-8'en'na%C3%AFve` (RFC 5987, section 3.2), in pieces too (RFC 2231)."""
-    marked = [
-        (n, raw.decode("latin-1")) for n, raw in parameters.items() if n.startswith("filename*")
+    # `decode_params` can't sort a name that comes whole and in pieces: whole is preferred.
+    marked = [(n, raw.decode("latin-1")) for n, raw in parameters.items() if n == "filename*"] or [
+        (n, raw.decode("latin-1")) for n, raw in parameters.items() if _PIECE.fullmatch(n)
     ]
     for _, value in decode_params([("", ""), *marked])[1:]:
         charset, _language, quoted = value if isinstance(value, tuple) else (None, None, value)

@@ -28,6 +28,7 @@ PRESS_DAMAGED = {
 STILL_USABLE = [f"{c}XYZ of {n} numbers" for c in "rgb" for n in ("huge", "negative")]
 P3 = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 BT709 = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+WHITE_WITHOUT_RED = struct.pack(">8I", 5334, 24555, 64000, 33000, 30000, 60000, 15000, 6000)
 ADOBE_WITH_CURVE = pictures.matrix_profile(pictures.ADOBE_RGB, gamma=1.0)
 
 
@@ -175,6 +176,9 @@ RED, GREY = (200, 60, 60), (128, 128, 128)
         pytest.param(GREY, [(b"cHRM", bytes(32)), gama(1.0)], (188,) * 3, id="cHRM of zeros"),
         pytest.param(GREY, [(b"cHRM", b"\xff" * 32), gama(1.0)], (188,) * 3, id="cHRM of ones"),
         pytest.param(GREY, [(b"cHRM", b"\1"), gama(1.0)], (188,) * 3, id="cHRM cut"),
+        pytest.param(
+            GREY, [(b"cHRM", WHITE_WITHOUT_RED), gama(1.0)], (188,) * 3, id="cHRM of no response"
+        ),
     ],
 )  # fmt: skip
 async def test_a_png_shows_the_colours_its_chunks_say(

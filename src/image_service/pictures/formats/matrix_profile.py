@@ -77,6 +77,8 @@ def _adapted_to_d50(primaries: Primaries) -> list[_Vector] | None:
     if shares is None:
         return None
     response, wanted = _applied(_BRADFORD, light), _applied(_BRADFORD, _D50)
+    if min(map(abs, response)) < _FLATTEST:  # a white that one kind of cone does not see
+        return None
     colours = []
     for corner, share in zip(corners, shares, strict=True):
         cone = _applied(_BRADFORD, [value * share for value in corner])

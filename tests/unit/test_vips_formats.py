@@ -197,6 +197,14 @@ def test_frames_behind_more_chunks_than_are_counted() -> None:
     assert webp.frames(pictures.with_riff_size(data)) > 1
 
 
+@pytest.mark.parametrize("announced", [(3, 1), (1, 3), (3, 0)])
+def test_a_second_actl_hides_no_animation(announced: tuple[int, int]) -> None:
+    header, *chunks = pictures.png_chunks(pictures.animated("PNG"))
+    frames = [chunk for chunk in chunks if chunk[0] != b"acTL"]
+    twice = [(b"acTL", struct.pack(">II", count, 0)) for count in announced]
+    assert png.frames(pictures.png_of_chunks([header, *twice, *frames])) == 3
+
+
 def test_an_actl_behind_the_pixels_makes_no_animation() -> None:
     chunks = pictures.png_chunks(PNG)
     late = pictures.png_of_chunks([*chunks[:-1], (b"acTL", bytes(8)), chunks[-1]])

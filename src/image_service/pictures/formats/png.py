@@ -65,7 +65,9 @@ def frames(data: bytes) -> int:
     announced, found = 1, 0
     for chunk in _chunks(data):
         if chunk.kind == b"acTL" and chunk.end - chunk.start == _ACTL:
-            announced = int.from_bytes(data[chunk.start + 8 : chunk.start + 12], "big")
+            # Of several `acTL`, which no file may have, a reader may go by any.
+            count = int.from_bytes(data[chunk.start + 8 : chunk.start + 12], "big")
+            announced = max(announced, count)
         elif chunk.kind == b"IDAT" and announced <= 1:
             break
         found += chunk.kind == b"fcTL"

@@ -308,6 +308,18 @@ class TestFields:
                 with contextlib.suppress(LookupError, UnicodeDecodeError):
                     decode(raw, name)
 
+    @pytest.mark.parametrize("label", ["klingon-{}", "utf{}8", "ISO{}8859{}1", "x.{}"])
+    def test_spellings_of_charsets_are_not_kept(self, label: str) -> None:
+        """Python's own lookup keeps them all."""
+        spellings = [label.format(*[("_-" * 9)[:n] + "."[n % 2 :]] * 2) for n in range(1, 12)]
+        with contextlib.suppress(LookupError):
+            decode(b"a", spellings[0])
+        kept = len(encodings._cache)
+        for spelling in spellings:
+            with contextlib.suppress(LookupError):
+                decode(b"a", spelling)
+        assert len(encodings._cache) == kept
+
     async def test_a_field_may_have_a_file_name_and_a_type(self) -> None:
         blob = part("title", "x", "Content-Type: text/plain; charset=utf-8", filename="blob")
         assert (await read(body(blob))).fields == {"title": ["x"]}

@@ -28,7 +28,7 @@ _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800]")
 # Normalizing takes time by the square of a run of accents. UAX 15 calls 30 more than any
 # language needs; a run of 60 or less is left alone, because composing can make 60 of 30.
-_ACCENTS = regex.compile(r"(\P{ccc=0}{30})\P{ccc=0}{31,}+")
+_ACCENTS = regex.compile(r"(?<!\P{ccc=0})(\P{ccc=0}{30})\P{ccc=0}{31,}+")
 _CHARACTER = regex.compile(r"\X")  # as a reader counts them: an emoji of seven code points is one
 _MAX_EXTENSION = 10
 _MAX_GIVEN_TAGS = 200  # equal ones count once, but are not looked at without end

@@ -49,6 +49,7 @@ _EXPOSED_HEADERS: Final = (
 _SUBDOMAINS: Final = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+"
 _ANY_PORT: Final = r"(?::[0-9]{1,5})?"
 _SHOWN_CHARS: Final = 100
+_SERVE_IT: Final = "open the page from a server, not from a file or in a sandboxed frame"
 
 
 def origin_pattern(origins: Sequence[str]) -> str | None:
@@ -93,7 +94,7 @@ class Cors(CORSMiddleware):
         """What of the preflight is not allowed; browsers show it to the page's developer."""
         origin = request_headers["origin"]
         if not self.is_allowed_origin(origin):
-            remedy = "list it in IMAGE_SERVICE_CORS_ORIGINS"
+            remedy = _SERVE_IT if origin == "null" else "list it in IMAGE_SERVICE_CORS_ORIGINS"
             yield "Origin", f"{origin[:_SHOWN_CHARS]} is not allowed; {remedy}"
         method = request_headers["access-control-request-method"]
         if method not in self.allow_methods:

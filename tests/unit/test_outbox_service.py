@@ -296,6 +296,24 @@ async def test_a_path_that_is_refused_for_good_keeps_no_other_back(parts: Parts)
     assert [gone.user_id for gone in aside.deletions] == ["mallory"]
 
 
+async def test_young_images_are_looked_for_again_beside_a_refused_path(parts: Parts):
+    async def picky(paths: list[str], reference: str) -> None:
+        if any("mallory" in path for path in paths):
+            raise CdnRefused
+
+    parts.time = NOW
+    parts.cdn.invalidate = picky  # type: ignore[method-assign] # for one image only
+    for user_id in ("alice", "mallory", "bob"):
+        await parts.deleted_files(user_id)
+    await parts.processor.round()
+    left = {
+        entry.work.step: [gone.user_id for gone in entry.deletions]
+        for entry in parts.table.outbox.values()
+        if isinstance(entry.work, Clearing)
+    }
+    assert left == {Step.PURGE: ["mallory"], Step.AGAIN: ["alice", "bob"]}
+
+
 async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):
     delete = parts.objects.delete
 

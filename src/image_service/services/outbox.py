@@ -176,10 +176,12 @@ class OutboxProcessor:
             refusal, refused = failure, await self._refused_singly(batch)
         done = [gone for gone in batch.deletions if gone not in refused]
         await _bounded(self._repository.forget(gone) for gone in done)
+        again = OutboxEntry.second_look(done, self._now())
         if refusal and refused:
+            if again is not None:  # first, so that none is lost; two of them do no harm
+                await self._outbox.add(again)
             await self._failed(batch, refusal, Clearing(Step.PURGE, tuple(refused)))
         else:
-            again = OutboxEntry.second_look(batch.deletions, self._now())
             await self._outbox.replace([batch], again)
 
     async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import time
@@ -105,3 +106,19 @@ async def test_a_jpeg_of_countless_scans_is_refused(processor: VipsProcessor) ->
     following = data.index(b"\xff\xc4", scan)
     data = data[:scan] + data[scan:following] * 2000 + data[following:]
     await refuse(processor, data)  # and not because it took too long
+
+
+async def test_grey_with_alpha_of_16_bits_costs_no_more_than_colour(
+    processor: VipsProcessor,
+) -> None:
+    """Or the largest, which is sound, would run into the limit of CPU time."""
+
+    async def cpu_seconds(colour_type: int, channels: int) -> float:
+        head = struct.pack(">IIBBBBB", 3000, 3000, 16, colour_type, 0, 0, 0)
+        rows = zlib.compress(bytes(1 + 3000 * channels * 2) * 3000, 1)
+        data = pictures.png_of_chunks([(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")])
+        spent: list[float] = []
+        await processor.process(data, await processor.inspect(data), spent.append)
+        return spent[0]
+
+    assert await cpu_seconds(4, 2) < 2 * await cpu_seconds(6, 4)

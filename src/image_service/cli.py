@@ -175,8 +175,7 @@ def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socke
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             _fail(f"port {port} is in use; stop what listens there, or set another: {setting}")
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        _fail(f"can't listen on {host} ({reason}); it must be an address of this machine")
+        _fail(f"can't listen on {host} ({error.strerror}); it must be an address of this machine")
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,13 @@ _KEEP_ALIVE_SECONDS: Final = 75  # scrapers come again after 15 to 60
 def listen(host: str, port: int) -> socket.socket:
     """Raises OSError where somebody else listens there, or nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if not error.errno or error.errno < 0:  # of the resolver
+            raise
+        # The reason alone: `create_server` adds the address, which callers name themselves.
+        raise OSError(error.errno, os.strerror(error.errno)) from error
 
 
 @asynccontextmanager

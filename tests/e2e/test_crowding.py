@@ -91,7 +91,9 @@ def test_a_user_at_the_limit_is_told_so_on_every_route_and_nobody_else_is(
 def test_who_sends_no_token_is_one_caller(host: str, state_dir: Path):
     with ExitStack() as stack:
         hold(stack, host, LIMIT, "GET", "/health")  # answered, and drained for 2 s
-        assert exchange(host, request_head("GET", "/openapi.json")).status == 429
+        refused = exchange(host, request_head("GET", "/openapi.json"))
+        assert (refused.status, refused.code) == (429, "RATE_LIMIT_EXCEEDED")
+        assert refused.json()["message"].startswith("Callers without a token have")
         assert exchange(host, request_head("GET", "/health/ready")).status == 200
         bob = bearer(state_dir, "bob")
         assert exchange(host, request_head("GET", "/images", bob)).status == 200

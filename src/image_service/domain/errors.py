@@ -155,7 +155,7 @@ class MalformedBody(InvalidRequest):
 
 
 class Unauthenticated(ImageServiceError):
-    """Nobody is known to be asking."""
+    """The request has no valid token."""
 
 
 class TokenMissing(Unauthenticated):
@@ -255,12 +255,18 @@ class RateLimitExceeded(ImageServiceError):
 
 
 class TooManyInFlight(RateLimitExceeded):
-    """One caller has as many requests in progress as one may have."""
+    """One caller has as many requests in progress as one may have.
 
-    def __init__(self, measured: int, limit: int, *, of: str = "requests") -> None:
+    All who send no token are one caller, `anonymous`.
+    """
+
+    def __init__(
+        self, measured: int, limit: int, *, of: str = "requests", anonymous: bool = False
+    ) -> None:
         super().__init__(limit=f"{limit} {of} in progress at once", retry_after=1)
+        who = "Callers without a token" if anonymous else "You"
         self.message = (
-            f"You have {measured} {of} in progress at once, and the limit is {limit}; "
+            f"{who} have {measured} {of} in progress at once, and the limit is {limit}; "
             "wait for some of them to end before you send more."
         )
         self.details = {"measured": measured, "limit": limit}

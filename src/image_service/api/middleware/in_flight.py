@@ -1,7 +1,7 @@
 """Bound on the requests of one caller that are in progress at once, over all routes.
 
-A request holds its place until its answer has been sent, so that neither bodies that don't
-come, nor answers that nobody reads, nor a slow store lets one user take all connections.
+A request holds its place until its response has been sent, so that one user can't take all
+connections: by bodies that don't come, by responses left unread, or because a store is slow.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_service.domain.errors import TooManyInFlight
 
-_ANYONE: Final = ""  # whoever asks open routes is one caller; no user has this id
+_ANONYMOUS: Final = ""  # all requests without a token are one caller's; no user has this id
 
 
 class InFlight:
-    """Raises TooManyInFlight past `limit`. Inside `Authentication`, which says who it is.
+    """Raises TooManyInFlight past `limit`. Runs inside `Authentication`, which names the caller.
 
     Requests for the paths in `but` are not counted.
     """
@@ -35,13 +35,15 @@ class InFlight:
             await self._app(scope, receive, send)
             return
         principal = scope["state"].get("principal")
-        with self._counted(principal.user_id if principal else _ANYONE):
+        with self._counted(principal.user_id if principal else _ANONYMOUS):
             await self._app(scope, receive, send)
 
     @contextmanager
     def _counted(self, caller: str) -> Iterator[None]:
         if self._callers[caller] >= self._limit:
-            raise TooManyInFlight(self._callers[caller] + 1, self._limit)
+            raise TooManyInFlight(
+                self._callers[caller] + 1, self._limit, anonymous=caller == _ANONYMOUS
+            )
         self._callers[caller] += 1
         try:
             yield

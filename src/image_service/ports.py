@@ -111,7 +111,7 @@ class IdempotencyRecords(Protocol):
 
 
 class CachePurges(Protocol):
-    """Where a cache that could not be told of a change leaves a note for later."""
+    """Records of invalidations that a cache missed, to be made up for later."""
 
     async def add_cache_purge(self, user_id: str, image_id: str, at: datetime) -> None:
         """Have the worker purge what is cached of them, within ten seconds of that moment."""
@@ -126,7 +126,7 @@ class Outbox(CachePurges, Protocol):
     async def take(
         self, lane: Lane, lease: Lease, now: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
-        """Up to `limit` entries of a lane that are due and nobody's, held by `lease` from now on.
+        """Up to `limit` entries of a lane that are due and free, held by `lease` from now on.
 
         What a newer release wrote and this one can't read is left to others.
         """
@@ -216,7 +216,7 @@ CacheOutcome = Literal["hit", "miss", "unavailable", "would_hit", "would_miss"]
 
 
 class CacheObserver(Protocol):
-    """Is told how the cache fares. `would_…`: without Redis, what it would have been."""
+    """Counts cache reads and lost invalidations. `would_…`: without Redis, as it would be."""
 
     def read(self, part: CachePart, outcome: CacheOutcome) -> None: ...
 
@@ -271,7 +271,7 @@ class ImageProcessor(Protocol):
     ) -> ProcessedImage:
         """Decode once, make main picture and thumbnail. `source` is `inspect`'s answer.
 
-        `spent` is told once, whatever comes of it, the seconds of CPU that it cost.
+        `spent` is called once, whatever the outcome, with the seconds of CPU that it cost.
 
         Cancelled, it returns once the picture is given up and its memory is free.
         Raises InvalidImage for truncated or corrupt data, ImageTooComplex for what takes

@@ -77,7 +77,7 @@ async def test_a_health_check_always_has_a_place(path: str, said: bytes):
 
 async def test_where_descriptors_run_out_idle_connections_go_and_the_log_says_so():
     protocol = partial(Roomy, max_descriptors=1)  # any number is beyond that
-    Roomy.scarcity_told_at = -60.0
+    Roomy.scarcity_logged_at = -60.0
     async with serving(Places(), protocol, max_connections=100) as server:
         with capture_logs() as lines:
             writers = await hold(server, b"", 5)

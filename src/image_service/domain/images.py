@@ -171,7 +171,7 @@ class ExpectedVersion:
             raise VersionRequired
 
     def contended(self, current: int) -> VersionMismatch:
-        """What a caller is told who never got a turn."""
+        """Returns the error for a caller whose write kept losing to others."""
         kind = VersionMismatch if self.if_match is None else PreconditionMismatch
         return kind(current, contended=True)
 

@@ -17,7 +17,7 @@ _MAX_BODY: Final = 2**28
 
 
 def send(pipe: BinaryIO, head: Mapping[str, Any], bodies: Sequence[bytes] = ()) -> None:
-    """Write one message. Raises OSError where nobody reads it."""
+    """Write one message. Raises OSError where the other end is closed."""
     raw = json.dumps(head).encode()
     pipe.write(_LENGTHS.pack(len(raw), sum(map(len, bodies))) + raw)
     pipe.writelines(bodies)

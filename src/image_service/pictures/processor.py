@@ -323,7 +323,7 @@ def _address_limit(source: SourceInfo) -> int:
 
 
 def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:
-    """The error of a picture nobody waits for; else the loop would log it."""
+    """Retrieve the error of a picture that no request waits for; else the loop would log it."""
     if not answer.cancelled():
         answer.exception()
 

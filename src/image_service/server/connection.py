@@ -34,7 +34,7 @@ access = structlog.stdlib.get_logger("image_service.access")
 
 _MAX_CONNECTIONS: Final = 1_000
 _FEW_DESCRIPTORS: Final = 16
-_SCARCITY_TOLD_EVERY: Final = 60.0  # seconds
+_SCARCITY_LOGGED_EVERY: Final = 60.0  # seconds
 # Clients don't send ahead any more, but the next request may overtake an answer's last step.
 _MAX_AHEAD: Final = 1
 _PROBES: Final = frozenset(path.encode() for path in PROBES)
@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
     what they want. `max_descriptors` is the process' limit of open files.
     """
 
-    scarcity_told_at = -_SCARCITY_TOLD_EVERY  # by the loop's clock, over all connections
+    scarcity_logged_at = -_SCARCITY_LOGGED_EVERY  # by the loop's clock, over all connections
 
     header_seconds: float = 20.0
     unread_seconds: float = 20.0
@@ -88,7 +88,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # so that pause_writing tells of any unread byte
+        transport.set_write_buffer_limits(0)  # so that pause_writing is called for any unread byte
         self._began = time.perf_counter()
         self._expect_request()
         self._make_room()
@@ -264,7 +264,7 @@ class Connection(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """Close those that can best be spared, or else refuse this one."""
-        self._tell_scarcity()
+        self._handle_scarcity()
         while len(self.connections) > self._max_connections + self.extra_connections:
             if not self._close_one():
                 self._refuse(Overloaded("Too many connections are open; try again shortly."))
@@ -301,17 +301,17 @@ class Connection(HttpToolsProtocol):
     def is_unread(self) -> bool:
         return self._unread_clock is not None
 
-    def _tell_scarcity(self) -> None:
+    def _handle_scarcity(self) -> None:
         """Where descriptors run out, have a log line and make do with fewer connections.
 
-        The kernel gives out the lowest free number, so that of a new connection tells.
+        The kernel gives out the lowest free number, so that of a new connection shows it.
         """
         used = self.transport.get_extra_info("socket").fileno()
         if self._max_descriptors is None or used < self._max_descriptors - _FEW_DESCRIPTORS:
             return
         self._close_one()
-        if self.loop.time() >= Connection.scarcity_told_at + _SCARCITY_TOLD_EVERY:
-            Connection.scarcity_told_at = self.loop.time()
+        if self.loop.time() >= Connection.scarcity_logged_at + _SCARCITY_LOGGED_EVERY:
+            Connection.scarcity_logged_at = self.loop.time()
             log.error(
                 "descriptors_scarce",
                 used=used,

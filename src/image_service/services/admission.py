@@ -5,9 +5,9 @@ and the bytes of their bodies, from the first byte to the answer. `processing` s
 between header and pixels: pictures wait there for a worker and for the memory their
 decoding takes. Both refuse at once with Overloaded what is over a bound.
 
-No user gets more than a share of either gate, and the users that wait take turns: somebody
+No user gets more than a share of either gate, and the users that wait take turns: a user
 who uploads a hundred pictures delays another's single one by the picture that is being
-worked on, not by the hundred. Nobody overtakes within a user, and a large picture whose
+worked on, not by the hundred. Pictures of one user keep their order, and a large picture whose
 turn it is is waited for, or small ones would keep it out for ever.
 
 State is of this process; nothing here blocks or is shared between threads.
@@ -83,11 +83,11 @@ class Admission:
 
     @asynccontextmanager
     async def listing(self, user_id: str) -> AsyncIterator[None]:
-        """Around a list, until it is sent: a user's own wait for each other, and nobody else.
+        """Around a list, until it is sent: a user's own lists wait for each other.
 
         Raises TooManyInFlight where they don't get through.
         """
-        # The semaphore lives as long as somebody holds it or waits for it.
+        # The semaphore lives as long as a request holds it or waits for it.
         places = self._lists.setdefault(user_id, asyncio.Semaphore(_LISTS_AT_ONCE))
         try:
             async with asyncio.timeout(_LISTS_WAIT):
@@ -135,7 +135,7 @@ class Admission:
 
     def _leave(self, place: _Place) -> None:
         if place.called.done() and not place.called.cancelled():
-            # Called in, but it went away before it could hear.
+            # Admitted, but cancelled before it ran.
             self._give_back(place.user_id, place.decode_bytes)
         else:
             self._line.drop(place)

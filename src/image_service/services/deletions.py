@@ -65,7 +65,7 @@ class DeletionService:
                 await self._objects.delete(entry.object_keys)
                 following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
                 await self._outbox.replace([entry], following)
-            except Exception:  # nobody waits for it who could be told
+            except Exception:  # no request waits for it
                 log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)
             else:
                 self._nudge()

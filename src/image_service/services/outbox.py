@@ -75,8 +75,8 @@ class OutboxProcessor:
         work, and may take half a minute to fail. Raises DependencyUnavailable.
         """
         due = due or self._now()
-        told = await self._tell_edges(due)
-        return told + await self._purge_caches(due) + await self._delete_files(due)
+        taken = await self._invalidate_cdn(due)
+        return taken + await self._purge_caches(due) + await self._delete_files(due)
 
     async def drain(self) -> None:
         """Rounds until nothing is left of what is due by now; traffic may go on meanwhile."""
@@ -84,7 +84,7 @@ class OutboxProcessor:
         while await self.round(start):
             pass
 
-    async def _tell_edges(self, due: datetime) -> int:
+    async def _invalidate_cdn(self, due: datetime) -> int:
         if self._cdn_rest.on:  # nothing is taken, so that what waits grows into full batches
             return 0
         lease = self._new_lease()
@@ -197,7 +197,7 @@ class OutboxProcessor:
     async def _guarded(
         self, entry: OutboxEntry, step: Callable[[OutboxEntry], Awaitable[T]]
     ) -> T | None:
-        """Whatever fails, a bug included, is put off and holds nobody up."""
+        """Whatever fails, a bug included, is put off and delays no other entry."""
         with bound_contextvars(entry=entry.id):
             try:
                 return await step(entry)
@@ -217,7 +217,7 @@ class OutboxProcessor:
     async def _failed(
         self, entry: OutboxEntry, failure: Exception, left: Clearing | None = None
     ) -> None:
-        expected = isinstance(failure, DependencyUnavailable)  # told where it was translated
+        expected = isinstance(failure, DependencyUnavailable)  # logged where it was translated
         tries = entry.tries + 1
         log.warning(
             "outbox_entry_failed",

@@ -44,7 +44,7 @@ class IntentSweeper:
     async def sweep(self, before: datetime) -> int:
         """Settle all intents up to that moment; how many left files behind.
 
-        One that fails is left for the next time, and holds nobody up.
+        One that fails is left for the next time, and delays no other.
         """
         swept, met = 0, self._met
         self._met = {}

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """One holder at a time. Users wait in turn: one of each, however many somebody sends."""
+    """One holder at a time. Users take turns, one request each, however many a user has waiting."""
 
     def __init__(self) -> None:
         self._taken = False
@@ -32,7 +32,7 @@ class Turns:
         try:
             await call
         except asyncio.CancelledError:
-            if call.done() and not call.cancelled():  # called, but it went away before it heard
+            if call.done() and not call.cancelled():  # given the turn, but cancelled before it ran
                 self._call_next()
             raise
 

@@ -155,7 +155,7 @@ class UploadService:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # told to the request, if it still waits; else the loop would log it
+            task.exception()  # a request that waits raises it; else the loop would log it
 
     def _new_claim(self, user_id: str, new: NewImage, key: str | None) -> Claim | None:
         if key is None:

@@ -32,7 +32,7 @@ _LEVELS = {
     # alarms count them.
     **dict.fromkeys(("image_service.audit", _ACCESS), "INFO"),
 }
-_TOLD_EVERY: Final = 60.0  # seconds
+_REPORTED_EVERY: Final = 60.0  # seconds
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -92,13 +92,13 @@ class _Output(logging.StreamHandler[TextIO]):
     Python would print the event there as it was before anything was taken out of it.
     """
 
-    _told_at = -math.inf
+    _reported_at = -math.inf
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # as logging has it
         now = time.monotonic()
-        if now < self._told_at + _TOLD_EVERY:
+        if now < self._reported_at + _REPORTED_EVERY:
             return
-        self._told_at = now
+        self._reported_at = now
         cause = sys.exc_info()[0]
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(f"log lines are lost: {cause.__name__ if cause else 'unknown'}\n")

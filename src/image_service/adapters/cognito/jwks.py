@@ -65,7 +65,7 @@ class KeySet:
     async def find(self, key_id: str) -> Key | None:
         """The key; None where the pool doesn't have it.
 
-        Raises AuthUnavailable where that can't be told: the endpoint is down.
+        Raises AuthUnavailable where that can't be known: the endpoint is down.
         """
         now, since = self._monotonic(), self._begun
         if not self._keys:
@@ -75,7 +75,7 @@ class KeySet:
             if not self._keys:
                 raise AuthUnavailable
         elif key_id in self._keys and now >= self._refresh_at and not self._is_fetching:
-            self._begin_fetch()  # nobody waits for it: the old set still serves
+            self._begin_fetch()  # without waiting for it: the old set still serves
         if key_id not in self._keys and self._succeeded <= since:
             await self._newer_set(key_id, since)
         return self._keys.get(key_id)

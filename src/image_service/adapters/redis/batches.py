@@ -132,7 +132,7 @@ class ScriptBatches:
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
-    if future.done():  # or nobody waits any more
+    if future.done():  # or its caller was cancelled
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

@@ -197,7 +197,7 @@ class RedisImageCache:
             raise DependencyUnavailable
 
     async def _settle_one(self) -> None:
-        # Taken out first: the same one may be owed anew while this is under way.
+        # Taken out first: the same one may be owed again while this is under way.
         owed = next(iter(self._owed))
         del self._owed[owed]
         try:

@@ -78,7 +78,7 @@ class RedisLink:
         except ResponseError as error:
             if not _is_of_data(error):
                 raise
-            # Somebody else wrote to a key of ours. All there is can be made again.
+            # Another program wrote to a key of ours. All values there can be made again.
             log.warning("redis_keys_unusable", operation=NAMES[script], keys=keys, cause=error)
         async with responsive_timeout(self._timeout):
             await self._client.delete(*keys)

@@ -39,7 +39,7 @@ MAX_JSON_BYTES = 128 * 1024
 
 
 def upload_bytes(request: Request) -> int:
-    """The most its body will take; told by the headers alone.
+    """Returns the most bytes its body can have, by the headers alone.
 
     Raises FileTooLarge, UnsupportedMediaType.
     """

@@ -1,4 +1,4 @@
-"""Bodies that come too slowly are cut off, so that nobody holds a place by trickling."""
+"""The slowest pace at which a body may come, so that trickling holds no place for long."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class Recorder:
         self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)
 
     def _route(self, scope: Scope) -> Any:
-        """What is told of is its template; never the path, whose parts a caller chooses.
+        """Returns the route, whose template is logged; never the path, which a caller chooses.
 
         What is answered before it gets to a route is counted for the one it was meant for.
         """

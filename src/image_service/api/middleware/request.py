@@ -230,7 +230,7 @@ async def respond(error: Exception, scope: Scope, receive: Receive, send: Send) 
     if known is not error:
         log.error("unhandled_error", exc_info=error)
     elif response.status_code >= _SERVER_ERROR and not isinstance(known, _SHED):
-        # Ours to answer for, so with its cause. Overload has none, and no time to tell it.
+        # Ours to answer for, so with its cause. Overload has none, and is no time to log one.
         log.warning("request_failed", code=known.code, exc_info=error)
     await response(scope, receive, send)
 

@@ -171,7 +171,7 @@ def _chunk_types(data: bytes) -> Iterator[bytes]:
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     """The chunks that are there from end to end, up to IEND.
 
-    Raises ImageTooComplex past 20,000: nobody knows what follows.
+    Raises ImageTooComplex past 20,000: what follows is not looked at.
     """
     start = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):

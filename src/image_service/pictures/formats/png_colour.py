@@ -50,7 +50,7 @@ _TRANSFERS: Final = {
 }
 _RGB, _FULL_RANGE = 0, 1
 _UNIT: Final = 100_000  # of gAMA and cHRM
-_SAME_GAMMA: Final = 0.05  # libpng's measure of what nobody sees
+_SAME_GAMMA: Final = 0.05  # libpng's measure of what can't be seen
 _SAME_POINT: Final = 0.01
 _STEEPEST: Final = 10.0
 

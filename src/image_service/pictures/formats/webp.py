@@ -57,7 +57,7 @@ def has_alpha(data: bytes) -> bool:
 def frames(data: bytes) -> int:
     """How many pictures it shows: 1 where the header announces no animation.
 
-    Frames it does not announce, no decoder takes. Past a thousand chunks nobody counts, and
+    Frames it does not announce, no decoder takes. Past a thousand chunks none are counted, and
     what follows might be frames.
     """
     if data[12:16] != b"VP8X" or not _little(data[20:21]) & _ANIMATION:

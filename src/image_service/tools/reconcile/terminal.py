@@ -137,7 +137,7 @@ def write_report(path: Path, audit: Audit) -> None:
 def print_summary(audit: Audit, console: Console) -> None:
     """What was found, for a person."""
     table = Table(title="Reconciliation")
-    table.add_column("Fault")
+    table.add_column("Finding")
     table.add_column("Found", justify="right")
     table.add_column("Fixed", justify="right")
     for kind in FaultKind:

@@ -54,6 +54,8 @@ export interface paths {
         /**
          * Delete an image
          * @description Removes the image, its pictures, and their copies at the CDN. A second time is 404.
+         *
+         *     409 only where other requests keep changing the image at that moment: send it again.
          */
         delete: operations["delete_image"];
         options?: never;
@@ -947,6 +949,19 @@ export interface operations {
                 };
             };
             /** @description `VERSION_MISMATCH` */
+            409: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `VERSION_MISMATCH` */
             412: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1343,6 +1358,17 @@ export interface operations {
             /** @description `MALFORMED_BODY` */
             400: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `RATE_LIMIT_EXCEEDED` */
+            429: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from image_service.api.dependencies import services_of
 from image_service.api.document import openapi
 from image_service.api.schemas import Check, Health, Probe
-from image_service.domain.errors import MalformedBody
+from image_service.domain.errors import MalformedBody, TooManyInFlight
 
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
@@ -32,6 +32,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
     responses={
         503: {"model": Health, "description": "A required system is down."},
         **_MALFORMED,
+        **openapi.error_responses(TooManyInFlight(101, 100, anonymous=True), always=()),
     },
 )
 async def health(request: Request, response: Response) -> Health:

@@ -186,12 +186,18 @@ async def edit_image(image_id: ImageId, request: Request, response: Response) ->
     summary="Delete an image",
     response_description="Deleted, for good.",
     responses=openapi.error_responses(
-        *openapi.INVALID_FIELDS, *openapi.IMAGE_ACCESS, errors.PreconditionMismatch(4)
+        *openapi.INVALID_FIELDS,
+        *openapi.IMAGE_ACCESS,
+        errors.VersionMismatch(4, contended=True),
+        errors.PreconditionMismatch(4),
     ),
     openapi_extra={"parameters": [_IF_MATCH]},
 )
 async def delete_image(image_id: ImageId, request: Request) -> None:
-    """Removes the image, its pictures, and their copies at the CDN. A second time is 404."""
+    """Removes the image, its pictures, and their copies at the CDN. A second time is 404.
+
+    409 only where other requests keep changing the image at that moment: send it again.
+    """
     library = services_of(request).library
     await library.delete(caller_of(request), image_id, expected_version(request))
 

@@ -157,6 +157,21 @@ async def test_pictures_cancelled_while_they_wait_cost_no_child(tmp_path: Path) 
     processor.close()
 
 
+async def test_a_child_lost_by_cancelling_is_charged(tmp_path: Path) -> None:
+    """Not as the moment that the picture took, but with what a new child costs."""
+    processor = new_processor(acting(tmp_path, "time.sleep(60)"))
+    await process(processor)
+    data, spent = pictures.jpeg(500, 300), []
+    source = await processor.inspect(data)
+    task = asyncio.create_task(processor.process(data, source, spent.append))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert spent[0] >= 2
+    processor.close()
+
+
 async def test_a_picture_cancelled_as_it_is_answered_costs_its_own_child(
     processor: VipsProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,9 @@ _ADDRESS_SLACK: Final = 128 * 2**20
 _WEBP_ADDRESSES: Final = 8  # a pixel
 # Failures in a row, over all workers, after which the process is not live any more.
 _FAILED_STARTS: Final = 5
-_CHILD_SECONDS: Final = 0.5
+# CPU that a new child takes; and the least that a picture which loses one counts as, or
+# cancelled pictures would hold workers up at no cost.
+_CHILD_SECONDS, _LEAST_SECONDS = 0.5, 2.0
 _OUT_OF_MEMORY: Final = "OutOfMemory"
 _FROM_CHILD: Final = {kind.__name__: kind for kind in (errors.InvalidImage, errors.ImageTooComplex)}
 
@@ -193,7 +195,8 @@ class VipsProcessor:
         except ChildGone as gone:
             seconds = monotonic() - began
             # Counted by the clock, for want of the child's word; a new child costs as well.
-            picture.cpu_seconds = min(seconds, self._limits.cpu_seconds) + _CHILD_SECONDS
+            counted = min(seconds, self._limits.cpu_seconds) + _CHILD_SECONDS
+            picture.cpu_seconds = max(counted, _LEAST_SECONDS)
             self._lose(child)
             raise self._why(gone, picture, seconds) from None
         if picture.stopped:  # just as it answered; or the kill would be the next picture's

@@ -190,6 +190,9 @@ async def test_a_list_keeps_its_place_until_it_is_sent_and_the_next_is_told(
         refused = await client.get(IMAGES)
         assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMIT_EXCEEDED")
         assert refused.json()["details"] == {"measured": 3, "limit": 2}
+        several = await asyncio.gather(*(client.get(IMAGES) for _ in range(3)))
+        measured = {answer.json()["details"]["measured"] for answer in several}
+        assert max(measured) == 5  # those that wait, too
         assert (await client.get("/usage")).status_code == 200
         unread.set()
         await asyncio.gather(*held)

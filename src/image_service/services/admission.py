@@ -62,6 +62,7 @@ class Admission:
         self._workers = _Budget(limits.workers)
         self._decode_bytes = _Budget(limits.decode_bytes)
         self._lists: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._listing: Counter[str] = Counter()  # lists of a user, those that wait included
         self._max_wait = limits.max_wait
         self._line = _Line()
         self._waiting = 0
@@ -89,15 +90,22 @@ class Admission:
         """
         # The semaphore lives as long as a request holds it or waits for it.
         places = self._lists.setdefault(user_id, asyncio.Semaphore(_LISTS_AT_ONCE))
+        self._listing[user_id] += 1
         try:
-            async with asyncio.timeout(_LISTS_WAIT):
-                await places.acquire()
-        except TimeoutError:
-            raise TooManyInFlight(_LISTS_AT_ONCE + 1, _LISTS_AT_ONCE, of="lists") from None
-        try:
-            yield
+            try:
+                async with asyncio.timeout(_LISTS_WAIT):
+                    await places.acquire()
+            except TimeoutError:
+                measured = self._listing[user_id]
+                raise TooManyInFlight(measured, _LISTS_AT_ONCE, of="lists") from None
+            try:
+                yield
+            finally:
+                places.release()
         finally:
-            places.release()
+            self._listing[user_id] -= 1
+            if not self._listing[user_id]:
+                del self._listing[user_id]
 
     @asynccontextmanager
     async def processing(self, user_id: str, decode_bytes: int) -> AsyncIterator[None]:

@@ -33,7 +33,11 @@ def _run(environment: Mapping[str, str], arguments: tuple[str, ...]) -> Ended:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        with mock.patch.dict(os.environ, environment, clear=True):
+        # Loggers keep what they were first configured with: a second set-up would divide them.
+        with (
+            mock.patch.dict(os.environ, environment, clear=True),
+            mock.patch("structlog.configure"),
+        ):
             result = CliRunner().invoke(cli, arguments)
     finally:  # a command sets up a log of its own, which went to what it printed
         root.handlers[:] = handlers

@@ -196,7 +196,8 @@ def _restore(items: Path) -> str:
             file = items / f"{service}.json"
             if file.exists():
                 kept = persistence.load_state(service)
-                if not isinstance(kept, dict):
+                # MiniStack passes over what is no mapping, and would save without it.
+                if not isinstance(kept, dict) or not all(map(_is_mapping, kept.values())):
                     return f"{file.name} is damaged, or of a newer emulator"
                 importlib.import_module(f"ministack.services.{service}").restore_state(kept)
     except Exception as error:  # noqa: BLE001 - whatever it stumbles over
@@ -204,6 +205,10 @@ def _restore(items: Path) -> str:
     finally:
         logging.disable(logging.NOTSET)
     return ""
+
+
+def _is_mapping(value: Any) -> bool:
+    return hasattr(value, "keys")
 
 
 def _leave_with_parent(server: uvicorn.Server, state: Path | None) -> None:

@@ -125,7 +125,7 @@ class RedisWriteCheck:
         filled, _ = await _run(client, *read)
         await _run(client, INVALIDATE, names.of_image, "second", "doctor", 0, 0, _LIFE)
         dropped, _ = await _run(client, *read)
-        [[count, _]] = await _run(client, COUNT, [names.counter], 1, _LIFE)
+        [[count, _]] = await _run(client, COUNT, [names.counter], 1, _LIFE, 1)
         return (filled, dropped, count) == (page, None, 1)
 
 

@@ -30,7 +30,7 @@ LOCK = $(BIN)/uv pip compile $(UPGRADE) --universal --python-version 3.11 --quie
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage test-unit test-e2e test-integration test-bare test-proof test-chaos soak lint \
+.PHONY: help setup run test test-slow coverage test-unit test-e2e test-integration test-bare test-proof test-chaos soak lint \
 	format bench bench-smoke bench-requests openapi docs docs-check docs-lint test-examples \
 	check-ops audit terraform-check lock clean
 
@@ -44,7 +44,10 @@ run: $(RUNNABLE) ## Run the whole service on embedded parts; ARGS="--port 9000" 
 	@exec $(BIN)/image-service dev $(ARGS)
 
 test: $(INSTALLED) ## Run the tests of the inner loop, which need nothing else; ARGS="-k tags" selects
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
+
+test-slow: $(INSTALLED) ## Run what takes seconds a test: costly pictures, memory, load, traces, metrics
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow $(ARGS)
 
 coverage: $(INSTALLED) ## The same, with the lines and branches that they reach
 	$(BIN)/pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
 from image_service.devstack.issuer import LocalIssuer
 from image_service.telemetry.logging import configure_logging
+
+# A shell ignores it for its background jobs, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure() -> None:

@@ -58,7 +58,7 @@ async def settings(
         environment = stack.aws_environment(emulator) | stack.service_environment(emulator)
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield Settings()
+        yield Settings(worker_threads=1)  # each starts a child
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from redis.asyncio import Redis
 from tests.api.photos import IMAGES, upload
 from tests.redis_server import RedisProxy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def raw(redis_url: str) -> AsyncIterator[Redis]:

@@ -54,11 +54,11 @@ REFUSED = (
 )
 
 
-@pytest.fixture
-async def page(open_app, new_client, user: str) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(scope="module")
+async def page(open_app, new_client) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         open_app(cors_origins=LISTED, cors_headers=("X-Tenant",)) as app,
-        new_client(user, app=app) as client,
+        new_client("cors-user", app=app) as client,
     ):
         yield client
 

@@ -14,6 +14,8 @@ from tests.api.photos import IMAGES, PHOTO, photo, upload
 
 from image_service.services import admission
 
+pytestmark = pytest.mark.slow
+
 BIG = photo(3000, 2000)
 
 

@@ -15,6 +15,8 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, upload
 from tests.scraping import Samples, Scraper, Series, operations_port
 
+pytestmark = pytest.mark.slow
+
 DURATIONS = "http_request_duration_seconds_count"
 CALLS = "dependency_call_seconds_count"
 

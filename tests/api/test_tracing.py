@@ -28,6 +28,8 @@ from image_service.server import uvicorn_server as server
 from image_service.settings import Settings, SettingsError, load_trace_settings
 from image_service.telemetry.observers import CallOutcome, Nobody, Observers
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["log"]  # a fixture
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

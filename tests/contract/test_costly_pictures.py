@@ -12,6 +12,8 @@ from image_service.domain.errors import InvalidRequest
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
+pytestmark = pytest.mark.slow
+
 CPU_SECONDS = 8
 # What bounds from the header make of it, in seconds of CPU on any machine: far below the limit.
 CHEAP = 2.0

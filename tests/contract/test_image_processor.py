@@ -25,6 +25,8 @@ from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import ImageProcessor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def processor() -> Iterator[ImageProcessor]:

@@ -84,12 +84,12 @@ def started(*arguments: str, through: Sequence[str] = (), **environment: str) ->
                 running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("state")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dev(state_dir: Path) -> Iterator[Running]:
     """`image-service dev` on a free port."""
     with started("dev", "--port", "0", "--state-dir", str(state_dir)) as running:
@@ -97,6 +97,6 @@ def dev(state_dir: Path) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url(dev: Running) -> str:
     return dev.wait_for(r"(http://\S+)/docs")[1]

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.memory import KINDS, measure
 from tests import pictures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_takes_no_more_than_its_header_was_reckoned_to_cost(kind: str) -> None:

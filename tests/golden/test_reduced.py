@@ -16,6 +16,8 @@ from tests.golden.files import JPEGS, WHOLE, refuse
 from image_service.pictures.limits import EncodingOptions, PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
+pytestmark = pytest.mark.slow
+
 
 def processor_for(width: int, reduction: int) -> Iterator[VipsProcessor]:
     """One that has the decoder reduce pictures of `width` so many times."""

@@ -39,6 +39,7 @@ def test_what_is_quick_loads_no_part_of_the_service(arguments: list[str], tmp_pa
 def test_ctrl_c_is_silent_while_the_command_line_is_loaded(module: str):
     interrupted = f"""
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from image_service.__main__ import main
 sys.addaudithook(lambda event, values: event == "import" and values[0] == {module!r}
                  and os.kill(os.getpid(), signal.SIGINT))

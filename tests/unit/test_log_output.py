@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SECRET = "c2VjcmV0LXRva2VuLTEyMw"
 SETUP = f"""
 import logging, threading, warnings

@@ -63,6 +63,9 @@ class Service:
             proxy.heal()
 
 
+_ENVIRONMENT = asyncio.Lock()
+
+
 @asynccontextmanager
 async def running_service(
     backends: Backends, *, with_redis: bool = False, warm: bool = True, **changes: Any
@@ -76,8 +79,9 @@ async def running_service(
         ]
         app = _app(place, dynamodb.url, s3.url, jwks.url, redis.url if with_redis else "", changes)
         lifespan = app.router.lifespan_context(app)
-        with _environment(dynamodb.url, s3.url):
-            await lifespan.__aenter__()
+        async with _ENVIRONMENT:  # of the process, and services start side by side
+            with _environment(dynamodb.url, s3.url):
+                await lifespan.__aenter__()
         service = Service(app, backends.issuer, place, dynamodb, s3, jwks, redis)
         try:
             if warm:

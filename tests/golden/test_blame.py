@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import pytest
 import pyvips
 from tests.golden.files import SCENE, WHOLE
 
-from image_service.domain.errors import ProcessingFailed
+from image_service.domain.errors import InvalidImage, ProcessingFailed
 from image_service.domain.pictures import MimeType, SourceInfo
 from image_service.pictures import library
 from image_service.pictures.limits import EncodingOptions
@@ -39,3 +40,17 @@ def test_a_failure_of_our_own_is_not_called_damage(name: str, mime_type: MimeTyp
     source = SourceInfo(mime_type, *SCENE.size)
     with pytest.raises(ProcessingFailed):
         process(WHOLE[name], source, EncodingOptions(main_size=300), Steps())
+
+
+def test_a_header_that_its_own_pixels_contradict_is_damage() -> None:
+    """libvips drops a damaged tRNS once it decodes, and then misses the alpha it announced."""
+    library.configure()
+    palette = SCENE.quantize(16)
+    out = io.BytesIO()
+    palette.save(out, "PNG", transparency=0)
+    data = bytearray(out.getvalue())
+    chunk = data.index(b"tRNS")
+    length = int.from_bytes(data[chunk - 4 : chunk], "big")
+    data[chunk + 4 + length] ^= 0xFF  # its checksum
+    with pytest.raises(InvalidImage):
+        process(bytes(data), SourceInfo("image/png", *SCENE.size), EncodingOptions(), Steps())

@@ -37,8 +37,13 @@ _FAIL_ON: Final[dict[MimeType, str]] = {
     "image/png": "error",
     "image/webp": "error",
 }
-# The domains of what the loaders report; the last finds out which of them a file is for.
-_LOADERS: Final = {"VipsJpeg", "vipspng", "webp", "webp2vips", "VipsForeignLoad"}
+# The domains of what the loaders report: those of their code, their names, and the one that finds
+# out which of them a file is for.
+_LOADERS: Final = {
+    *("VipsJpeg", "vipspng", "webp", "webp2vips"),
+    *("jpegload_buffer", "pngload_buffer", "webpload_buffer"),
+    "VipsForeignLoad",
+}
 _ORIENTATION: Final = "orientation"
 _JPEG_REDUCTIONS: Final = (1, 2, 4, 8)
 _SHALLOW: Final = {"rgb16": "srgb", "grey16": "b-w"}  # by libvips' name for it with 16 bits

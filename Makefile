@@ -49,7 +49,7 @@ test: $(INSTALLED) ## Run the tests of the inner loop, which need nothing else; 
 test-slow: $(INSTALLED) ## Run what takes seconds a test: costly pictures, memory, load, traces, metrics
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow $(ARGS)
 
-coverage: $(INSTALLED) ## The same, with the lines and branches that they reach
+coverage: $(INSTALLED) ## Run both, with the lines and branches that they reach
 	$(BIN)/pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered $(ARGS)
 
 test-unit: $(INSTALLED) ## Run the tests that need no server; seconds

@@ -239,20 +239,26 @@ def overtaken(url: str, token: str) -> Fault:
 
 
 @pytest.fixture(scope="module")
-def small_dev(state_dir: Path) -> Iterator[Running]:
+def small_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("small")
+
+
+@pytest.fixture(scope="module")
+def small_dev(small_state: Path) -> Iterator[Running]:
     """A service that takes one upload at a time."""
     settings = {"IMAGE_SERVICE_MAX_UPLOADS": "1"}
-    with started("dev", "--port", "0", "--state-dir", str(state_dir), **settings) as running:
+    with started("dev", "--port", "0", "--state-dir", str(small_state), **settings) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running
 
 
 @in_every_language
 async def test_an_overloaded_service_stores_it_once_there_is_room(
-    language: str, small_dev: Running, state_dir: Path, token: str, unique: str, picture: Path
+    language: str, small_dev: Running, small_state: Path, unique: str, picture: Path
 ):
     url = small_dev.wait_for(r"(http://\S+)/docs")[1]
-    async with the_place_taken(url, local_token(state_dir, f"{unique}-slow")) as release:
+    token = local_token(small_state, unique)
+    async with the_place_taken(url, local_token(small_state, f"{unique}-slow")) as release:
         running = asyncio.create_task(examples.tour(language, url, token, picture))
         refused = rf'"status": 503, "code": "OVERLOADED".*"user_id": "{unique}"'
         await asyncio.to_thread(small_dev.wait_for, refused)

@@ -70,8 +70,8 @@ test-proof: $(INSTALLED) ## Faults, kills, races, Schemathesis and fuzzing, a fe
 	IMAGE_SERVICE_TEST_EXAMPLES_EACH=300 $(BIN)/pytest -m hypothesis tests/unit tests/contract
 	$(BIN)/pytest tests/chaos tests/fuzz $(ARGS)
 
-test-chaos: $(INSTALLED) ## The same for an hour: 200 kills, 5 minutes of fuzzing; ARGS="-k kill" selects
-	IMAGE_SERVICE_CHAOS_ROUNDS=200 IMAGE_SERVICE_CHAOS_EXAMPLES=150 \
+test-chaos: $(INSTALLED) ## The same for an hour, with new dice: 200 kills, 5 minutes of fuzzing; ARGS="-k kill" selects
+	IMAGE_SERVICE_TEST_SEED=random IMAGE_SERVICE_CHAOS_ROUNDS=200 IMAGE_SERVICE_CHAOS_EXAMPLES=150 \
 		IMAGE_SERVICE_FUZZ_SECONDS=300 $(BIN)/pytest tests/chaos tests/fuzz $(ARGS)
 
 soak: $(INSTALLED) ## Measure memory over 2,000 uploads, with jemalloc and without

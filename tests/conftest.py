@@ -13,7 +13,7 @@ import certifi
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
-from tests import engines, examples, redis_server, turns
+from tests import dice, engines, examples, redis_server, turns
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -32,6 +32,7 @@ def pytest_configure() -> None:
     settings.register_profile(
         "tests",
         deadline=None,
+        derandomize=dice.SAME_EACH_TIME,
         max_examples=int(os.environ.get("IMAGE_SERVICE_TEST_EXAMPLES_EACH", "25")),
         suppress_health_check=[HealthCheck.too_slow],
     )

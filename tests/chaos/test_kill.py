@@ -5,7 +5,7 @@ start, and what time would bring (leases run out, the worker and the sweeper com
 few rounds `reconcile --fix` in their place). Then all that was acknowledged has to be there
 whole, or gone, and nothing else.
 
-IMAGE_SERVICE_CHAOS_ROUNDS says how many rounds, IMAGE_SERVICE_CHAOS_SEED repeats a run's dice
+IMAGE_SERVICE_CHAOS_ROUNDS says how many rounds, IMAGE_SERVICE_TEST_SEED repeats a run's dice
 (though never the machine's timing).
 """
 
@@ -26,11 +26,11 @@ from tests import pictures
 from tests.chaos.audit import Place, expire_leases, reconcile, settle, truth
 from tests.chaos.real_server import RealServer, environment
 from tests.chaos.service import Backends, new_user, post
+from tests.dice import SEED
 
 from image_service.devstack import stack
 
 ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "2"))
-SEED = int(os.environ.get("IMAGE_SERVICE_CHAOS_SEED") or random.randrange(2**31))
 CLIENTS = 8
 LONGEST_STREAM = 1.5  # seconds
 RECONCILED_EVERY = 5  # rounds

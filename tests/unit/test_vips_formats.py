@@ -155,6 +155,13 @@ def test_no_first_bytes_are_too_odd_to_be_refused(start: bytes, rest: bytes) -> 
         detect(start + rest)
 
 
+@pytest.mark.parametrize("length", range(11))
+def test_an_extended_header_that_is_cut_costs_no_error(length: int) -> None:
+    head = b"VP8X" + length.to_bytes(4, "little") + bytes(length + length % 2)
+    data = b"RIFF\xff\0\0\0WEBP" + head + b"EXIF\x02\0\0\0ab"
+    assert webp.without_metadata(data)[12:] == head
+
+
 @given(st.binary(max_size=400), st.sampled_from([b"\xff\xd8\xff", PNG[:8], b"RIFF0000WEBPVP8X"]))
 def test_garbage_behind_a_signature_is_survived(garbage: bytes, signature: bytes) -> None:
     data = signature + garbage

@@ -14,6 +14,7 @@ from image_service.pictures.plan import Size
 _ANIMATION: Final = 0x02  # of the flags of a VP8X chunk
 _ALPHA: Final = 0x10  # of the same
 _LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
+_FLAGS: Final = 20  # where that chunk has them, unless it is cut or empty
 _METADATA_FLAGS: Final = 0x0C  # EXIF and XMP, of the same
 _SEEN: Final = frozenset({b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF"})
 _CODES: Final = 16 * 2**20
@@ -92,8 +93,8 @@ def without_metadata(data: bytes) -> bytes:
     rest = bytearray(b"".join((*kept, data[start:])))
     size = max(0, _little(data[4:8]) - dropped)
     rest[4:8] = size.to_bytes(4, "little")
-    if rest[12:16] == b"VP8X":
-        rest[20] &= ~_METADATA_FLAGS
+    if rest[12:16] == b"VP8X" and len(rest) > _FLAGS:
+        rest[_FLAGS] &= ~_METADATA_FLAGS
     return bytes(rest)
 
 

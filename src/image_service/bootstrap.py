@@ -45,7 +45,6 @@ from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
-from image_service.services.audit_trail import AuditedRepository
 from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
@@ -112,7 +111,6 @@ async def open_services(
         stack.callback(processor.close)
         await processor.start()
         stores = await open_stores(settings, stack, observers.calls)
-        repository = AuditedRepository(stores.repository)
         redis = await open_redis_link(settings, stack, observers.calls)
         cache = await open_cache(redis, stores.outbox, stack, observers.cache)
         admission = Admission(_admission_limits(settings), observer=observers.pictures)
@@ -130,7 +128,7 @@ async def open_services(
             records=stores.records,
             writer=ImageWriter(
                 objects=stores.objects,
-                repository=repository,
+                repository=stores.repository,
                 intents=stores.intents,
                 records=stores.records,
                 cache=cache,
@@ -155,7 +153,7 @@ async def open_services(
             admission=admission,
             uploads=uploads,
             library=Library(
-                repository=repository,
+                repository=stores.repository,
                 lists=stores.lists,
                 cache=cache,
                 deletions=deletions,

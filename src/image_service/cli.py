@@ -112,6 +112,7 @@ def dev(
             emulator = running.enter_context(started_emulator(state=state))
             # Takes about as long as the emulator's start.
             from image_service.server.uvicorn_server import serve as run_server
+            from image_service.telemetry import audit_log
             from image_service.telemetry.logging import configure_logging
 
             listener = running.enter_context(_listener(host, port, "--port", state.port))
@@ -130,7 +131,7 @@ def dev(
         settings = _settings_or_exit()
         configure_logging(settings.log_level, settings.log_format, settings.stage)
         if on_terminal:  # the line of the request says it already
-            logging.getLogger("image_service.audit").setLevel(logging.WARNING)
+            logging.getLogger(audit_log.LOGGER).setLevel(logging.WARNING)
         demo_token = local_token(state_dir, "demo-user", _DEMO_SECONDS)
         header = state.write_private("auth.txt", f"Authorization: Bearer {demo_token}\n")
 

@@ -1,10 +1,8 @@
-"""Reports of the worker, the loop and the audit log to their observers."""
+"""Reports of the worker and the loop to their observers."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 from datetime import datetime
 
@@ -20,9 +18,8 @@ from tests.fakes import (
 from tests.scraping import Samples
 from tests.unit.builders import NOW, FakeProcessor, make_image
 
-from image_service.domain.errors import DependencyUnavailable, InvalidImage, OutcomeUnknown
+from image_service.domain.errors import DependencyUnavailable, InvalidImage
 from image_service.domain.uploads import UploadIntent
-from image_service.services.audit_trail import AuditedRepository
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.pictures import TimedProcessor
 from image_service.services.sweeping import IntentSweeper
@@ -188,76 +185,3 @@ async def test_both_stages_are_timed_where_they_succeed(notes: Notes):
     with pytest.raises(InvalidImage):
         await timed.inspect(b"no picture")
     assert notes.stages == ["header", "pixels"]
-
-
-class Trail(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[dict[str, object]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        assert isinstance(record.msg, dict)
-        self.lines.append(json.loads(json.dumps(record.msg)))
-
-    def facts(self) -> list[tuple[object, ...]]:
-        names = ("event", "action", "user_id", "image_id", "version", "outcome")
-        return [tuple(line[name] for name in names) for line in self.lines]
-
-
-@pytest.fixture
-def trail():
-    handler = Trail()
-    logger = logging.getLogger("image_service.audit")
-    logger.addHandler(handler)
-    yield handler
-    logger.removeHandler(handler)
-
-
-async def test_what_is_committed_is_written_down(trail: Trail):
-    audited = AuditedRepository(FakeImageRepository())
-    image = make_image("alice")
-    edited = image.edited({"title": "private words"}, NOW)
-    await audited.add(image)
-    await audited.update(image, edited)
-    assert await audited.get(image.id) == edited
-    (gone,) = (await audited.mark_deleted(edited, NOW)).deletions
-    await audited.forget(gone)
-    assert trail.facts() == [
-        ("audit", "upload", "alice", image.id, 1, "done"),
-        ("audit", "update", "alice", image.id, 2, "done"),
-        ("audit", "delete", "alice", image.id, 2, "done"),
-    ]
-    assert "private words" not in json.dumps(trail.lines)
-
-
-async def test_what_may_have_been_committed_is_written_down_as_such(trail: Trail):
-    inner = FakeImageRepository()
-    audited = AuditedRepository(inner)
-    image = make_image("alice")
-    inner.failure = DependencyUnavailable()
-    with pytest.raises(DependencyUnavailable):
-        await audited.add(image)
-    assert trail.facts() == []
-    inner.failure = OutcomeUnknown()
-    with pytest.raises(OutcomeUnknown):
-        await audited.add(image)
-    assert trail.facts() == [("audit", "upload", "alice", image.id, 1, "unknown")]
-
-
-async def test_a_commit_that_a_deadline_cuts_short_is_written_down_as_unknown(trail: Trail):
-    inner = FakeImageRepository()
-    image = make_image("alice")
-    await inner.add(image)
-    asked = asyncio.Event()
-
-    async def hangs(*_: object) -> None:
-        asked.set()
-        await asyncio.sleep(60)
-
-    inner.mark_deleted = hangs  # type: ignore[assignment, method-assign] # nobody answers
-    deletion = asyncio.create_task(AuditedRepository(inner).mark_deleted(image, NOW))
-    await asked.wait()
-    deletion.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await deletion
-    assert trail.facts() == [("audit", "delete", "alice", image.id, 1, "unknown")]

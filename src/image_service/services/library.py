@@ -23,6 +23,7 @@ from image_service.domain.outbox import OutboxEntry
 from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
+from image_service.telemetry import audit_log
 
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ class Library:
 
         async def write(image: Image) -> Image:
             edited = image.edited(changes, self._now())
-            await self._repository.update(image, edited)
+            with audit_log.change("update", edited):
+                await self._repository.update(image, edited)
             return edited
 
         return await self._write(user_id, image_id, expected, write, versioned=True)
@@ -92,7 +94,8 @@ class Library:
         """Raises as `update` does. Durable on return."""
 
         async def write(image: Image) -> OutboxEntry:
-            return await self._repository.mark_deleted(image, self._now())
+            with audit_log.change("delete", image):
+                return await self._repository.mark_deleted(image, self._now())
 
         entry = await self._write(user_id, image_id, expected, write)
         # The deletion is durable: from here on the answer is yes, whatever fails.

@@ -23,6 +23,7 @@ from image_service.ports import (
     ObjectStore,
     UploadIntents,
 )
+from image_service.telemetry import audit_log
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +57,8 @@ class ImageWriter:
         try:
             await self._put_all(image, pictures)
             async with self._cache.writing(image.user_id, image.id):
-                await self._repository.add(image, intent=intent, claim=claim)
+                with audit_log.change("upload", image):
+                    await self._repository.add(image, intent=intent, claim=claim)
         except ImageServiceError as failure:
             if await self._is_committed(image, intent, failure):
                 log.warning("upload_committed_unanswered", image_id=image.id, cause=failure)

@@ -19,6 +19,7 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from image_service.telemetry import audit_log
 from image_service.telemetry.log_processors import flat_cause, hide_secrets
 
 LogFormat = Literal["json", "console"]
@@ -28,9 +29,9 @@ _LEVELS = {
     # They log what requests hold: signed headers, urls, bytes of a malformed body.
     **dict.fromkeys(("botocore", "aiobotocore", "httpx", "httpcore", "pyvips"), "WARNING"),
     "python_multipart": "ERROR",
-    # Who changed what is written down at any level of the rest, and so are the requests:
-    # alarms count them.
-    **dict.fromkeys(("image_service.audit", _ACCESS), "INFO"),
+    # Who changed what is written at any level of the rest, and so are the requests: alarms
+    # count them.
+    **dict.fromkeys((audit_log.LOGGER, _ACCESS), "INFO"),
 }
 _REPORTED_EVERY: Final = 60.0  # seconds
 

@@ -13,11 +13,10 @@ from starlette.routing import BaseRoute
 from starlette.types import Message, Scope
 
 from image_service.domain.images import is_image_id
-from image_service.services.audit_trail import AUDIT_LOGGER
+from image_service.telemetry import audit_log
 from image_service.telemetry.observers import RequestObserver, StepObserver
 
 log = structlog.stdlib.get_logger("image_service.access")
-audit = structlog.stdlib.get_logger(AUDIT_LOGGER)
 
 CLIENT_GONE: Final = 499  # the client went away before an answer, as nginx has it
 _CREATED: Final = 201
@@ -114,13 +113,8 @@ class Recorder:
         )
         action = _ACTIONS.get((method, route))
         if exchange.status in _REFUSED and action:
-            audit.info(
-                "audit",
-                action=action,
-                user_id=user_id,
-                image_id=_image_id(found, scope["path"]),
-                outcome=code,
-            )
+            image_id = _image_id(found, scope["path"])
+            audit_log.refused(action, user_id=user_id, image_id=image_id, code=code)
 
     def _count(
         self, exchange: Exchange, route: str | None, code: str | None, reason: str | None

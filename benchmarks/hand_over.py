@@ -17,8 +17,9 @@ from pathlib import Path
 
 from tests import pictures
 
+from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import library, pipeline
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.probe import probe
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.steps import Steps
@@ -56,7 +57,7 @@ async def main(rounds: int) -> None:
     starts = [started() for _ in range(5)]
     print(f"a child is ready in {min(starts)[0]:.2f} s and has {min(starts)[1]:.0f} MiB")
     library.configure()
-    processor = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=1)
+    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=1)
     await processor.start()
     [child] = processor._children  # noqa: SLF001 - there is no other use for it
     for name, data in FILES.items():
@@ -64,7 +65,7 @@ async def main(rounds: int) -> None:
         here, there = [], []
         for _ in range(rounds):
             used = time.process_time()
-            pipeline.process(data, source, EncodingOptions(), Steps())
+            pipeline.process(data, source, RENDITIONS, Steps())
             here.append(time.process_time() - used)
             used = time.process_time() + cpu_of(child.pid)
             await processor.process(data, source)

@@ -24,7 +24,8 @@ _WORKER = """
 import re, sys
 from pathlib import Path
 from tests import pictures
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures import library
 from image_service.pictures import pipeline
 from image_service.pictures import probe
@@ -35,7 +36,7 @@ def status(name):
 
 def process(data):
     source = probe.probe(data, PictureLimits())
-    pipeline.process(data, source, EncodingOptions(), Steps())
+    pipeline.process(data, source, RENDITIONS, Steps())
     return source.decode_bytes
 
 library.configure()

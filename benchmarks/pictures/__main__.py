@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.pictures import corpus, engines, figures, report, scoring
-from image_service.pictures.limits import EncodingOptions
+from image_service.domain.renditions import RENDITIONS
 
 OUTPUTS = corpus.CACHE.parent / "outputs"
 
@@ -30,7 +30,7 @@ def measure(files: dict[str, Path], rounds: int) -> dict[str, Any]:
     OUTPUTS.mkdir(parents=True, exist_ok=True)
     one: dict[str, dict[str, Any]] = {}
     bound: dict[str, Any] = {}
-    with engines.all_engines(EncodingOptions().effort) as running, engines.codecs() as bare:
+    with engines.all_engines(RENDITIONS[0].effort) as running, engines.codecs() as bare:
         for picture, file in files.items():
             print(picture, flush=True)
             answers, codecs = defaultdict(list), []
@@ -52,7 +52,7 @@ def throughput(files: dict[str, Path], seconds: float, rounds: int) -> dict[str,
     options = {"files": [str(file) for file in files.values()], "seconds": seconds}
     loads = {"one worker": 1, "all cores": os.cpu_count() or 1}
     rates: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with engines.all_engines(EncodingOptions().effort, concurrency=0) as running:
+    with engines.all_engines(RENDITIONS[0].effort, concurrency=0) as running:
         for _ in range(rounds):
             for load, parallel in loads.items():
                 for name, engine in running.items():

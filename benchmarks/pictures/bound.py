@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyvips
@@ -17,7 +17,7 @@ import simplejpeg
 import webp
 from PIL import Image
 
-from image_service.pictures.limits import EncodingOptions
+from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
 
 Pixels = pyvips.Image
 
@@ -34,15 +34,15 @@ def peak_rss_mib() -> float:
 
 def measure(data: bytes) -> dict[str, dict[str, float]]:
     """CPU milliseconds: {"decode" | "main" | "thumbnail": {binding: ms}}."""
-    options = EncodingOptions()
-    main, thumbnail = _outputs(data, options)
+    specs = {spec.name: spec for spec in RENDITIONS}
+    main, thumbnail = _outputs(data, specs)
     decoders = {"libvips": _decode_vips, "pillow": _decode_pillow}
     if data.startswith(b"\xff\xd8"):
         decoders["libjpeg-turbo"] = _decode_turbo
     return {
         "decode": {name: _cost(decode, data) for name, decode in decoders.items()},
-        "main": _encoders(main, options.main_quality, options.effort),
-        "thumbnail": _encoders(thumbnail, options.thumbnail_quality, options.thumbnail_effort),
+        "main": _encoders(main, specs[MAIN]),
+        "thumbnail": _encoders(thumbnail, specs[THUMBNAIL]),
     }
 
 
@@ -52,12 +52,12 @@ def _cost(step: Callable[..., Any], *arguments: Any) -> float:
     return (cpu_seconds() - start) * 1000
 
 
-def _outputs(data: bytes, options: EncodingOptions) -> tuple[Pixels, Pixels]:
-    box = options.main_size
+def _outputs(data: bytes, specs: Mapping[str, RenditionSpec]) -> tuple[Pixels, Pixels]:
+    box = specs[MAIN].side
     main = pyvips.Image.thumbnail_buffer(
         data, box, height=box, size="down", export_profile="srgb"
     ).copy_memory()
-    side = min(options.thumbnail_size, main.width, main.height)
+    side = min(specs[THUMBNAIL].side, main.width, main.height)
     return main, main.thumbnail_image(side, height=side, crop="centre").copy_memory()
 
 
@@ -74,8 +74,9 @@ def _decode_turbo(data: bytes) -> None:
     simplejpeg.decode_jpeg(data, colorspace="CMYK" if colours in {"CMYK", "YCCK"} else "RGB")
 
 
-def _encoders(picture: Pixels, quality: int, effort: int) -> dict[str, float]:
+def _encoders(picture: Pixels, spec: RenditionSpec) -> dict[str, float]:
     pillow = Image.fromarray(picture.numpy())
+    quality, effort = spec.quality, spec.effort
     settings = webp.WebPConfig.new(quality=quality)
     settings.method = effort
     source = webp.WebPPicture.from_numpy(picture.numpy())

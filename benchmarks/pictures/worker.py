@@ -25,7 +25,8 @@ import pyvips
 from PIL import features
 
 from benchmarks.pictures import bound, rivals, thumbor
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS, THUMBNAIL
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 
@@ -44,13 +45,13 @@ class Engine(NamedTuple):
 def service() -> Iterator[Engine]:
     """The service's own: inspection, both pictures, placeholder and colour."""
     processor = VipsProcessor(
-        limits=PictureLimits(), options=EncodingOptions(), worker_threads=os.cpu_count() or 1
+        limits=PictureLimits(), renditions=RENDITIONS, worker_threads=os.cpu_count() or 1
     )
 
     async def process(file: Path) -> Made:
         data = file.read_bytes()
         made = await processor.process(data, await processor.inspect(data))
-        return Made(made.main.data, made.thumbnail.data)
+        return Made(made.main.data, made.pictures[THUMBNAIL].data)
 
     yield Engine(process)
     processor.close()

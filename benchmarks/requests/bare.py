@@ -8,15 +8,14 @@ import os
 import time
 from pathlib import Path
 
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 
 async def pictures_per_second(data: bytes, seconds: float) -> float:
     workers = os.cpu_count() or 1
-    processor = VipsProcessor(
-        limits=PictureLimits(), options=EncodingOptions(), worker_threads=workers
-    )
+    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=workers)
     done, end = 0, time.monotonic() + seconds
 
     async def one_after_another() -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from PIL import Image as Pillow
 
 from image_service.adapters.dynamodb.items import image_item, to_wire
-from image_service.domain.images import Image, Rendition, object_key
+from image_service.domain.images import Image
+from image_service.domain.renditions import RENDITIONS, Rendition
 
 USER: Final = "8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77"
 TABLE: Final = "ImageMetadata-bench"
@@ -22,6 +23,7 @@ ISSUER: Final = "https://issuer.bench.localhost"
 CLIENT: Final = "bench-client"
 AN_ID: Final = "01KAR0F3WJ8P5V2D7QK9T4XZ6M"
 IMAGE_COUNT: Final = 142
+_SIZES: Final = ((2048, 1536, 412_760), (400, 400, 18_204))  # of the renditions, with bytes
 
 _ID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -45,8 +47,8 @@ def image(image_id: str = AN_ID) -> Image:
         file_size=3_482_915,
         checksum="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         renditions={
-            "main": _rendition(image_id, "main", (2048, 1536), 412_760),
-            "thumbnail": _rendition(image_id, "thumbnail", (400, 400), 18_204),
+            spec.name: _rendition(spec.key(USER, image_id), *size)
+            for spec, size in zip(RENDITIONS, _SIZES, strict=True)
         },
         format="webp",
         quality=85,
@@ -62,10 +64,8 @@ def image(image_id: str = AN_ID) -> Image:
     )
 
 
-def _rendition(image_id: str, name: str, size: tuple[int, int], size_bytes: int) -> Rendition:
-    return Rendition(
-        key=object_key(USER, image_id, name), width=size[0], height=size[1], size_bytes=size_bytes
-    )
+def _rendition(key: str, width: int, height: int, size_bytes: int) -> Rendition:
+    return Rendition(key=key, width=width, height=height, size_bytes=size_bytes)
 
 
 def get_item_answer(image_id: str = AN_ID) -> bytes:

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
@@ -40,7 +40,8 @@ from image_service.adapters.redis import (
 from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import LimitsRateLimiter
 from image_service.domain.images import CdnUrls
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
@@ -107,7 +108,8 @@ async def open_services(
     """Open every client once, build the services; close in reverse order."""
     observers = observers or Observers()
     async with AsyncExitStack() as stack:
-        processor = _processor(settings, observers.steps)
+        renditions = [_as_set(spec, settings) for spec in RENDITIONS]
+        processor = _processor(settings, renditions, observers.steps)
         stack.callback(processor.close)
         await processor.start()
         stores = await open_stores(settings, stack, observers.calls)
@@ -122,6 +124,7 @@ async def open_services(
         )
         uploads = UploadService(
             limiter=rate_limiter,
+            renditions=renditions,
             processor=TimedProcessor(processor, observers.pictures),
             admission=admission,
             intents=stores.intents,
@@ -269,23 +272,29 @@ async def open_cache(
     return cache
 
 
-def _processor(settings: Settings, steps: StepObserver) -> VipsProcessor:
+def _as_set(spec: RenditionSpec, settings: Settings) -> RenditionSpec:
+    """Returns a row of the table with the side and the quality that settings give it."""
+    if spec.name == MAIN:
+        side, quality, effort = settings.main_size, settings.main_quality, settings.webp_effort
+        return replace(spec, side=side, quality=quality, effort=effort)
+    if spec.name == THUMBNAIL:
+        return replace(spec, side=settings.thumbnail_size, quality=settings.thumbnail_quality)
+    return spec
+
+
+def _processor(
+    settings: Settings, renditions: Sequence[RenditionSpec], steps: StepObserver
+) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(
             min_side=settings.min_dimension,
             max_side=settings.max_dimension,
             max_decode_bytes=settings.decode_memory_bytes,
-            max_output_pixels=settings.main_size**2,
+            max_output_pixels=max(spec.side for spec in renditions) ** 2,
             cpu_seconds=settings.picture_cpu_seconds,
-        ),
-        options=EncodingOptions(
-            main_size=settings.main_size,
-            main_quality=settings.main_quality,
-            thumbnail_size=settings.thumbnail_size,
-            thumbnail_quality=settings.thumbnail_quality,
-            effort=settings.webp_effort,
             timeout=settings.processing_timeout,
         ),
+        renditions=renditions,
         worker_threads=_workers(settings),
         observer=steps,
     )

@@ -269,7 +269,7 @@ class ImageProcessor(Protocol):
     async def process(
         self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
     ) -> ProcessedImage:
-        """Decode once, make main picture and thumbnail. `source` is `inspect`'s answer.
+        """Decode once, make all renditions. `source` is `inspect`'s answer.
 
         `spent` is called once, whatever the outcome, with the seconds of CPU that it cost.
 

@@ -26,6 +26,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL
+
 ENV_PREFIX = "IMAGE_SERVICE_"
 OTEL_PREFIX = "OTEL_"
 _TRACE_SWITCHES = (
@@ -37,6 +39,7 @@ _TRACE_SWITCHES = (
 _WEB_ORIGIN = re.compile(r"https?://(?P<subdomains>\*\.)?(?P<host>[a-z0-9.-]+)(:\d+)?")
 _APP_ORIGIN = re.compile(r"(?!https?:|file:)[a-z][a-z0-9+.-]*://[a-z0-9.-]*")  # hybrid apps
 _ANY_LOCAL_PORT = re.compile(r"https?://(localhost|127\.0\.0\.1):\*")
+_TABLE = {spec.name: spec for spec in RENDITIONS}
 FORM_BYTES = 128 * 1024  # what a form may have besides its file
 
 
@@ -202,15 +205,15 @@ class Settings(BaseSettings):
     """Pixels of a picture's shorter side, at least."""
     max_dimension: PositiveInt = 8000
     """Pixels of a picture's longer side, at most."""
-    main_size: WebpSide = 2048
+    main_size: WebpSide = _TABLE[MAIN].side
     """Pixels of the main picture's longer side, at most; never enlarged."""
-    main_quality: Annotated[int, Field(ge=1, le=100)] = 85
+    main_quality: Annotated[int, Field(ge=1, le=100)] = _TABLE[MAIN].quality
     """WebP quality of the main picture."""
-    thumbnail_size: WebpSide = 400
+    thumbnail_size: WebpSide = _TABLE[THUMBNAIL].side
     """Pixels of the thumbnail's sides, at most."""
-    thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
+    thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = _TABLE[THUMBNAIL].quality
     """WebP quality of the thumbnail."""
-    webp_effort: Annotated[int, Field(ge=0, le=6)] = 2
+    webp_effort: Annotated[int, Field(ge=0, le=6)] = _TABLE[MAIN].effort
     """WebP effort, from fast to small."""
     worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Pictures processed at the same time; without it, one for each CPU of the task."""

@@ -7,15 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from image_service.domain.images import (
-    MAIN,
-    THUMBNAIL,
-    Image,
-    Rendition,
-    new_image_id,
-    object_key,
-)
+from image_service.domain.images import Image, new_image_id
 from image_service.domain.listing import ListQuery, Page
+from image_service.domain.renditions import MAIN, RENDITIONS, Rendition
 from image_service.ports import ImageLists
 
 DAY_ONE = datetime(2026, 3, 1, 9, 30, 0, 123_000, tzinfo=UTC)
@@ -39,8 +33,13 @@ def make_image(user_id: str, *, at: datetime = DAY_ONE, **fields: Any) -> Image:
         file_size=2_345_678,
         checksum=hashlib.sha256(image_id.encode()).hexdigest(),
         renditions={
-            MAIN: _rendition(user_id, image_id, MAIN, 2048, 1536, 300_000),
-            THUMBNAIL: _rendition(user_id, image_id, THUMBNAIL, 400, 400, 20_000),
+            spec.name: Rendition(
+                key=spec.key(user_id, image_id),
+                width=spec.side,
+                height=spec.side if spec.fit == "cover" else spec.side * 3 // 4,
+                size_bytes=300_000 if spec.name == MAIN else 20_000,
+            )
+            for spec in RENDITIONS
         },
         format="webp",
         quality=85,
@@ -55,13 +54,6 @@ def make_image(user_id: str, *, at: datetime = DAY_ONE, **fields: Any) -> Image:
         updated_at=at,
     )
     return replace(image, **fields)
-
-
-def _rendition(
-    user_id: str, image_id: str, name: str, width: int, height: int, size: int
-) -> Rendition:
-    key = object_key(user_id, image_id, name)
-    return Rendition(key=key, width=width, height=height, size_bytes=size)
 
 
 async def all_pages(lists: ImageLists, user_id: str, query: ListQuery) -> list[Page]:

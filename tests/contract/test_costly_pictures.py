@@ -9,7 +9,8 @@ import pytest
 from tests import costly, pictures
 
 from image_service.domain.errors import InvalidRequest
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,9 @@ DEAR = {
 @pytest.fixture(scope="module")
 async def processor() -> AsyncIterator[VipsProcessor]:
     processor = VipsProcessor(
-        limits=PictureLimits(cpu_seconds=CPU_SECONDS),
-        options=EncodingOptions(timeout=100),  # so that the CPU decides on a busy machine, too
+        # The CPU decides, on a busy machine, too.
+        limits=PictureLimits(cpu_seconds=CPU_SECONDS, timeout=100),
+        renditions=RENDITIONS,
         worker_threads=2,
     )
     await processor.start()

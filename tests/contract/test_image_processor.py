@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,8 @@ from image_service.domain.errors import (
     InvalidImage,
 )
 from image_service.domain.pictures import SourceInfo
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS, THUMBNAIL
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import ImageProcessor
 
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def processor() -> Iterator[ImageProcessor]:
-    vips = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=2)
+    vips = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=2)
     yield vips
     vips.close()
 
@@ -75,10 +78,10 @@ async def test_process_makes_all_that_is_kept(processor: ImageProcessor) -> None
     data = pictures.jpeg(3000, 2000)
     result = await processor.process(data, await processor.inspect(data))
     assert (result.main.width, result.main.height) == (2048, 1365)
-    assert (result.thumbnail.width, result.thumbnail.height) == (400, 400)
-    for stored in (result.main, result.thumbnail):
+    thumbnail = result.pictures[THUMBNAIL]
+    assert (thumbnail.width, thumbnail.height) == (400, 400)
+    for stored in (result.main, thumbnail):
         assert stored.data[:4] + stored.data[8:12] == b"RIFFWEBP"
-    assert (result.format, result.quality) == ("webp", 85)
     assert 10 <= len(base64.b64decode(result.placeholder, validate=True)) <= 30
     assert re.fullmatch("#[0-9a-f]{6}", result.dominant_color)
 
@@ -131,7 +134,7 @@ async def test_the_loop_turns_while_pictures_are_processed(processor: ImageProce
 
 async def test_the_deadline_ends_a_picture() -> None:
     hurried = VipsProcessor(
-        limits=PictureLimits(), options=EncodingOptions(timeout=0.01), worker_threads=1
+        limits=PictureLimits(timeout=0.01), renditions=RENDITIONS, worker_threads=1
     )
     data = pictures.png(2000, 2000)
     source = await hurried.inspect(data)
@@ -143,7 +146,7 @@ async def test_the_deadline_ends_a_picture() -> None:
 
 
 async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not() -> None:
-    processor = VipsProcessor(limits=PictureLimits(), options=EncodingOptions(), worker_threads=1)
+    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=1)
     large = pictures.encode(Image.new("RGB", (8000, 8000)), "PNG", compress_level=1)
     small = pictures.png(300, 200)
     await processor.process(small, await processor.inspect(small))
@@ -199,18 +202,28 @@ async def test_the_header_tells_what_decoding_costs(
     assert 0 < costs[0] < costs[1]
 
 
-async def test_sizes_and_qualities_are_options() -> None:
+async def test_what_is_made_is_a_table() -> None:
+    main, thumbnail = RENDITIONS
+    specs = [
+        replace(main, side=200, quality=30, effort=0),
+        replace(thumbnail, side=50, quality=30),
+        replace(main, name="w80", side=80),
+    ]
     small = VipsProcessor(
         limits=PictureLimits(min_side=10, max_side=500),
-        options=EncodingOptions(
-            main_size=200, main_quality=30, thumbnail_size=50, thumbnail_quality=30, effort=0
-        ),
+        renditions=specs,
         worker_threads=1,
     )
     data = pictures.jpeg(400, 300)
     result = await small.process(data, await small.inspect(data))
-    assert (result.main.width, result.main.height, result.quality) == (200, 150, 30)
-    assert result.thumbnail.width == 50
+    assert {name: (made.width, made.height) for name, made in result.pictures.items()} == {
+        "main": (200, 150),
+        "thumbnail": (50, 50),
+        "w80": (80, 60),
+    }
+    assert [made.spec for made in result.pictures.values()] == specs
+    for made in result.pictures.values():
+        assert Image.open(io.BytesIO(made.data)).size == (made.width, made.height)
     with pytest.raises(InvalidDimensions):
         await small.inspect(pictures.jpeg(600, 300))
     small.close()

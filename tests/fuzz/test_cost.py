@@ -13,7 +13,8 @@ from tests import costly
 from tests.fuzz.mutations import corpus, mutated
 
 from image_service.domain.errors import InvalidRequest
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 CPU_SECONDS = 8
@@ -28,8 +29,8 @@ EXCESS = 6.0
 @pytest.fixture
 def processor() -> Iterator[VipsProcessor]:
     processor = VipsProcessor(
-        limits=PictureLimits(cpu_seconds=CPU_SECONDS, max_decode_bytes=512 * 2**20),
-        options=EncodingOptions(timeout=60),
+        limits=PictureLimits(cpu_seconds=CPU_SECONDS, max_decode_bytes=512 * 2**20, timeout=60),
+        renditions=RENDITIONS,
         worker_threads=1,
     )
     yield processor

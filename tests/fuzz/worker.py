@@ -26,7 +26,8 @@ from pathlib import Path
 from tests.fuzz.mutations import mutant
 
 from image_service.domain.errors import InvalidRequest
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 MEMORY_LIMIT = 3 * 2**30  # of addresses, which threads and libraries take far more of than memory
@@ -55,7 +56,7 @@ async def judge(processor: VipsProcessor, seed: int, number: int, report: Report
         async with asyncio.timeout(HANG):
             made = await processor.process(data, await processor.inspect(data))
         outcome = "stored"
-        if not made.main.data or not made.thumbnail.data:
+        if not all(picture.data for picture in made.pictures.values()):
             report.bad[number] = "empty"
     except InvalidRequest as refused:
         outcome = type(refused).__name__
@@ -79,8 +80,8 @@ def memory_in_use(processor: VipsProcessor) -> int:
 
 async def run(seed: int, seconds: float, only: int | None) -> Report:
     processor = VipsProcessor(
-        limits=PictureLimits(max_decode_bytes=DECODE_LIMIT),
-        options=EncodingOptions(timeout=TIMEOUT),
+        limits=PictureLimits(max_decode_bytes=DECODE_LIMIT, timeout=TIMEOUT),
+        renditions=RENDITIONS,
         worker_threads=1,
     )
     report = Report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import pyvips
@@ -11,8 +12,8 @@ from tests.golden.files import SCENE, WHOLE
 
 from image_service.domain.errors import InvalidImage, ProcessingFailed
 from image_service.domain.pictures import MimeType, SourceInfo
+from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import library
-from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.pipeline import process
 from image_service.pictures.steps import Steps
 
@@ -39,7 +40,7 @@ def _failing_operation(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_a_failure_of_our_own_is_not_called_damage(name: str, mime_type: MimeType) -> None:
     source = SourceInfo(mime_type, *SCENE.size)
     with pytest.raises(ProcessingFailed):
-        process(WHOLE[name], source, EncodingOptions(main_size=300), Steps())
+        process(WHOLE[name], source, [replace(RENDITIONS[0], side=300)], Steps())
 
 
 def test_a_header_that_its_own_pixels_contradict_is_damage() -> None:
@@ -53,4 +54,4 @@ def test_a_header_that_its_own_pixels_contradict_is_damage() -> None:
     length = int.from_bytes(data[chunk - 4 : chunk], "big")
     data[chunk + 4 + length] ^= 0xFF  # its checksum
     with pytest.raises(InvalidImage):
-        process(bytes(data), SourceInfo("image/png", *SCENE.size), EncodingOptions(), Steps())
+        process(bytes(data), SourceInfo("image/png", *SCENE.size), RENDITIONS, Steps())

@@ -41,9 +41,10 @@ _NOTHING_LEAKS = """
 import ctypes, gc
 import _libvips
 from tests.golden.files import WHOLE
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.errors import ImageServiceError
 from image_service.pictures import library, pipeline
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.probe import probe
 from image_service.pictures.steps import Steps
 library.configure()
@@ -53,7 +54,7 @@ for _ in range(2):
         source = probe(data, PictureLimits())
         for part in (data, data[: len(data) // 2], data[:-3]):
             try:
-                pipeline.process(part, source, EncodingOptions(), Steps())
+                pipeline.process(part, source, RENDITIONS, Steps())
             except ImageServiceError:
                 pass
     gc.collect()

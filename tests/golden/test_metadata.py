@@ -17,7 +17,7 @@ async def test_no_metadata_is_stored(processor: VipsProcessor, file_format: str)
     inside = [marker for marker in pictures.METADATA_MARKERS if marker in data]
     assert len(inside) == len(pictures.METADATA_MARKERS) - (file_format == "PNG")  # ICC is packed
     result = await run(processor, data)
-    for stored in (result.main, result.thumbnail):
+    for stored in result.pictures.values():
         assert {kind for kind, _ in pictures.riff_chunks(stored.data)} <= PICTURE_CHUNKS
         for secret in (*pictures.METADATA_MARKERS, b"Exif", b"EXIF", b"XMP ", b"ICCP", b"acsp"):
             assert secret not in stored.data
@@ -30,7 +30,7 @@ async def test_flags_of_a_transparent_picture_announce_alpha_alone(
     processor: VipsProcessor,
 ) -> None:
     exif = pictures.encode(pictures.scene(mode="RGBA"), "PNG", icc_profile=b"\0" * 200)
-    for stored in ((await run(processor, exif)).main, (await run(processor, exif)).thumbnail):
+    for stored in (await run(processor, exif)).pictures.values():
         kind, body = pictures.riff_chunks(stored.data)[0]
         assert kind == b"VP8X"
         assert body[0] == 0x10

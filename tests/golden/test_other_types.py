@@ -16,6 +16,7 @@ from image_service.domain.errors import (
     InvalidFileType,
     InvalidImage,
 )
+from image_service.domain.renditions import THUMBNAIL
 from image_service.pictures.processor import VipsProcessor
 
 
@@ -56,7 +57,7 @@ async def test_of_two_things_at_once_only_the_picture_is_kept(
     result = await run(processor, WHOLE[name] + payload)
     assert_looks_like(result.main, SCENE)
     assert payload not in result.main.data
-    assert payload not in result.thumbnail.data
+    assert payload not in result.pictures[THUMBNAIL].data
 
 
 @pytest.mark.parametrize("signature", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"])

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageOps
 from tests import pictures
 from tests.golden.comparing import assert_looks_like, opened, run
 
+from image_service.domain.renditions import THUMBNAIL
 from image_service.pictures.processor import VipsProcessor
 
 SCENE = pictures.scene()
@@ -41,7 +42,7 @@ async def test_orientation_is_applied(
     assert (source.width, source.height) == upright.size
     result = await processor.process(data, source)
     assert_looks_like(result.main, upright)
-    assert_looks_like(result.thumbnail, ImageOps.fit(upright, (400, 400)))
+    assert_looks_like(result.pictures[THUMBNAIL], ImageOps.fit(upright, (400, 400)))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ async def test_sizes_and_shapes(
     picture = pictures.scene(*size)
     result = await run(processor, pictures.encode(picture, file_format, quality=95))
     assert_looks_like(result.main, picture.resize(main, Image.Resampling.LANCZOS))
-    assert_looks_like(result.thumbnail, ImageOps.fit(picture, (side, side)))
+    assert_looks_like(result.pictures[THUMBNAIL], ImageOps.fit(picture, (side, side)))
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -241,4 +242,4 @@ async def test_sideways_and_long(processor: VipsProcessor, orientation: int) -> 
     main = upright.copy()
     main.thumbnail((2048, 2048))
     assert_looks_like(result.main, main)
-    assert_looks_like(result.thumbnail, ImageOps.fit(upright, (300, 300)))
+    assert_looks_like(result.pictures[THUMBNAIL], ImageOps.fit(upright, (300, 300)))

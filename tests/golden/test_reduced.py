@@ -6,6 +6,7 @@ Here small outputs stand in for large files: what counts is the relation of the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PIL import Image, ImageOps
@@ -13,7 +14,8 @@ from tests import pictures
 from tests.golden.comparing import assert_looks_like, run
 from tests.golden.files import JPEGS, WHOLE, refuse
 
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RENDITIONS, THUMBNAIL
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 pytestmark = pytest.mark.slow
@@ -21,10 +23,9 @@ pytestmark = pytest.mark.slow
 
 def processor_for(width: int, reduction: int) -> Iterator[VipsProcessor]:
     """One that has the decoder reduce pictures of `width` so many times."""
-    options = EncodingOptions(
-        main_size=int(width / reduction * 0.95), thumbnail_size=width // reduction // 2
-    )
-    processor = VipsProcessor(limits=PictureLimits(), options=options, worker_threads=1)
+    sides = (int(width / reduction * 0.95), width // reduction // 2)
+    specs = [replace(spec, side=side) for spec, side in zip(RENDITIONS, sides, strict=True)]
+    processor = VipsProcessor(limits=PictureLimits(), renditions=specs, worker_threads=1)
     yield processor
     processor.close()
 
@@ -71,5 +72,6 @@ async def test_it_shows_the_same(
     upright = ImageOps.exif_transpose(scene)
     made = await run(reducing_scenes, data)
     assert_looks_like(made.main, upright.resize((made.main.width, made.main.height)))
-    side = made.thumbnail.width
-    assert_looks_like(made.thumbnail, ImageOps.fit(upright, (side, side)))
+    thumbnail = made.pictures[THUMBNAIL]
+    size = (thumbnail.width, thumbnail.height)
+    assert_looks_like(thumbnail, ImageOps.fit(upright, size))

@@ -60,7 +60,7 @@ async def test_a_transparent_colour_stays_transparent(
 ) -> None:
     data = halves(*case, interlaced=interlaced)
     result = await run(processor, data)
-    for picture in (result.main, result.thumbnail):
+    for picture in result.pictures.values():
         alpha = opened(picture).getchannel("A")
         middle = picture.height // 2
         assert alpha.getpixel((10, middle)) == 0

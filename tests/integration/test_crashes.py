@@ -16,7 +16,8 @@ from tests.unit.builders import NEW
 
 from image_service.adapters.dynamodb import keys
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
-from image_service.domain.images import Image, new_image_id, object_key
+from image_service.domain.images import Image, new_image_id
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import format_timestamp, utc_now
 from image_service.domain.uploads import Uploaded, UploadIntent
 
@@ -321,7 +322,7 @@ async def test_an_intent_that_can_not_be_read_holds_up_no_other(world: World) ->
     intent = UploadIntent(
         image_id=image_id,
         user_id=USER,
-        object_keys=(object_key(USER, image_id, "main"),),
+        object_keys=(RENDITIONS[0].key(USER, image_id),),
         created_at=old,
     )
     await world.intents.announce(intent)

@@ -16,8 +16,9 @@ import pytest
 from tests import pictures
 
 from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
+from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import worker_child
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.worker_child import COMMAND, ChildNotStarted, WorkerChild
 
@@ -29,7 +30,7 @@ def new_processor(
 ) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(**limits),
-        options=EncodingOptions(),
+        renditions=RENDITIONS,
         worker_threads=threads,
         command=command,
     )

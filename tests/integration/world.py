@@ -19,6 +19,7 @@ from image_service.adapters.dynamodb import (
 from image_service.adapters.dynamodb.items import from_wire, to_wire
 from image_service.adapters.redis.counting import CacheCounts, NullCache
 from image_service.domain.images import Image
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
@@ -69,6 +70,7 @@ class World:
     @property
     def uploads(self) -> UploadService:
         return UploadService(
+            renditions=RENDITIONS,
             processor=FakeProcessor(),
             intents=self.intents,
             records=self.records,

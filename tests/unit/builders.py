@@ -7,15 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from image_service.domain.errors import ImageServiceError
-from image_service.domain.images import (
-    MAIN,
-    THUMBNAIL,
-    Image,
-    Rendition,
-    new_image_id,
-    object_key,
-)
+from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.domain.renditions import RENDITIONS, Rendition
 from image_service.ports import Spent, spent_by_nobody
 from image_service.services.uploads import NewImage
 
@@ -36,10 +30,13 @@ NEW = NewImage(
 def make_image(user_id: str = "alice", **changes: Any) -> Image:
     image_id = new_image_id(NOW)
     renditions = {
-        name: Rendition(
-            key=object_key(user_id, image_id, name), width=side, height=side, size_bytes=side
+        spec.name: Rendition(
+            key=spec.key(user_id, image_id),
+            width=spec.side,
+            height=spec.side,
+            size_bytes=spec.side,
         )
-        for name, side in ((MAIN, 2048), (THUMBNAIL, 400))
+        for spec in RENDITIONS
     }
     image = Image(
         id=image_id,
@@ -84,10 +81,12 @@ class FakeProcessor:
     ) -> ProcessedImage:
         spent(self.cpu_seconds)
         return ProcessedImage(
-            main=EncodedPicture(b"main of " + data, source.width, source.height),
-            thumbnail=EncodedPicture(b"thumbnail of " + data, 100, 100),
-            format="webp",
-            quality=85,
+            pictures={
+                spec.name: EncodedPicture(
+                    spec, spec.name.encode() + b" of " + data, source.width, source.height
+                )
+                for spec in RENDITIONS
+            },
             placeholder="hash",
             dominant_color="#aabbcc",
         )

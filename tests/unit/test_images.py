@@ -13,16 +13,13 @@ from ulid import ULID
 
 from image_service.domain.errors import PreconditionMismatch, VersionMismatch, VersionRequired
 from image_service.domain.images import (
-    MAIN,
-    THUMBNAIL,
     CdnUrls,
     ExpectedVersion,
     Image,
-    Rendition,
     is_image_id,
     new_image_id,
-    object_key,
 )
+from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, Rendition
 
 AT = datetime(2026, 1, 31, 9, 30, 0, 123_000, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -98,21 +95,10 @@ class TestIds:
         assert is_image_id(ID)
 
 
-class TestKeys:
-    def test_where_files_lie(self) -> None:
-        assert object_key("alice", ID, MAIN) == f"images/alice/{ID}.webp"
-        assert object_key("alice", ID, THUMBNAIL) == f"images/alice/thumbnails/{ID}.webp"
-        assert object_key("alice", ID, "w800") == f"images/alice/{ID}/w800.webp"
-
-    @given(user_ids, user_ids)
-    def test_users_never_share_a_key(self, one: str, other: str) -> None:
-        names = (MAIN, THUMBNAIL, "w800")
-        keys = {object_key(user, ID, name) for user in {one, other} for name in names}
-        assert len(keys) == len(names) * len({one, other})
-
+class TestUrls:
     @given(user_ids)
     def test_urls_and_invalidation_paths_encode_alike(self, user: str) -> None:
-        key = object_key(user, ID, MAIN)
+        key = RENDITIONS[0].key(user, ID)
         path = CdnUrls.path(key)
         assert CdnUrls("https://cdn.example.com").url(key) == "https://cdn.example.com" + path
         assert path.startswith("/images/")

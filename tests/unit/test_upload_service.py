@@ -31,6 +31,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Image
 from image_service.domain.pictures import ProcessedImage
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
@@ -48,6 +49,7 @@ class Parts:
         self.intents = FakeUploadIntents(self.table)
         self.records = FakeIdempotencyRecords(self.table)
         self.service = UploadService(
+            renditions=RENDITIONS,
             processor=self.processor,
             intents=self.intents,
             records=self.records,

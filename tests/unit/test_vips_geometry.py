@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
 from image_service.pictures.plan import Plan, Size, plan_sizes
 
 sizes = st.builds(Size, st.integers(1, 8000), st.integers(1, 8000))
+WHOLE, SQUARE = RENDITIONS[0], RENDITIONS[1]
+tables = st.lists(
+    st.builds(replace, st.sampled_from(RENDITIONS), side=st.integers(1, 4000)),
+    min_size=1,
+    max_size=6,
+)
 
 
 def plan(source: Size) -> Plan:
-    return plan_sizes(source, main_size=2048, thumbnail_size=400)
+    return plan_sizes(source, RENDITIONS)
+
+
+def wholes(made: Plan) -> dict[str, Size]:
+    return {output.spec.name: output.whole for output in made.outputs}
 
 
 @given(sizes)
 def test_nothing_is_enlarged_and_everything_fits(source: Size) -> None:
     made = plan(source)
-    assert 1 <= made.main.width <= min(2048, source.width)
-    assert 1 <= made.main.height <= min(2048, source.height)
-    assert made.thumbnail_side == min(400, source.width, source.height)
+    main, covering = wholes(made)[MAIN], wholes(made)[THUMBNAIL]
+    assert 1 <= main.width <= min(2048, source.width)
+    assert 1 <= main.height <= min(2048, source.height)
+    assert min(covering) == min(400, source.width, source.height)
     assert made.decoded.width <= source.width
     assert made.decoded.height <= source.height
 
 
-@given(sizes)
-def test_both_pictures_can_be_cut_from_the_one_decoded(source: Size) -> None:
-    made = plan(source)
-    assert made.decoded.width >= made.main.width
-    assert made.decoded.height >= made.main.height
-    assert made.decoded.width >= made.covering.width
-    assert made.decoded.height >= made.covering.height
-    assert min(made.covering) == made.thumbnail_side
+@given(sizes, tables)
+def test_each_is_made_of_one_at_least_as_large(source: Size, specs: list[RenditionSpec]) -> None:
+    made = plan_sizes(source, specs)
+    assert sorted(spec.side for spec in specs) == sorted(o.spec.side for o in made.outputs)
+    smaller = made.decoded
+    for output in made.outputs:
+        assert output.whole.width <= smaller.width
+        assert output.whole.height <= smaller.height
+        smaller = output.whole
 
 
 @given(sizes)
 def test_the_shape_is_kept_to_the_pixel(source: Size) -> None:
-    made = plan(source)
-    for made_size in (made.main, made.decoded, made.covering):
-        scale = max(made_size) / max(source)
-        assert abs(min(made_size) - min(source) * scale) <= 1
+    for whole in wholes(plan(source)).values():
+        scale = max(whole) / max(source)
+        assert abs(min(whole) - min(source) * scale) <= 1
 
 
 @given(sizes)
 def test_a_picture_on_its_side_gets_the_same_on_its_side(source: Size) -> None:
     made, turned = plan(source), plan(Size(source.height, source.width))
-    assert made.main == turned.main[::-1]
     assert made.decoded == turned.decoded[::-1]
-    assert made.covering == turned.covering[::-1]
+    assert wholes(made) == {name: whole[::-1] for name, whole in wholes(turned).items()}
 
 
 @given(sizes)
 def test_what_is_decoded_is_no_larger_than_it_must_be(source: Size) -> None:
     made = plan(source)
     if max(source) <= 5 * min(source):
-        assert made.decoded == made.main
+        assert made.decoded == wholes(made)[MAIN]
     assert made.decoded.width * made.decoded.height <= max(2048 * 2048, 8000 * 400)
 
 
@@ -77,5 +90,14 @@ def test_known_shapes(
     main: tuple[int, int],
     covering: tuple[int, int],
 ) -> None:
-    expected = Plan(Size(*decoded), Size(*main), Size(*covering), min(400, *source))
-    assert plan(Size(*source)) == expected
+    made = plan(Size(*source))
+    assert made.decoded == decoded
+    assert wholes(made) == {MAIN: main, THUMBNAIL: covering}
+    assert made.sketched.whole == covering
+
+
+def test_placeholders_are_made_of_the_smallest_whole_picture_with_a_square() -> None:
+    small = replace(WHOLE, side=50)
+    source = Size(3000, 2000)
+    assert plan_sizes(source, [*RENDITIONS, small]).sketched.spec == SQUARE
+    assert plan_sizes(source, [WHOLE, small]).sketched.spec == small

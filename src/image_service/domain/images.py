@@ -1,4 +1,4 @@
-"""An image, its renditions, and the names they are stored under."""
+"""An image and its ids: all that is known of it, its edits and its deletion."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Self, TypedDict
+from typing import Literal, Self, TypedDict
 from urllib.parse import quote
 
 from ulid import ULID
 
 from image_service.domain.errors import PreconditionMismatch, VersionMismatch, VersionRequired
-
-MAIN: Final = "main"
-THUMBNAIL: Final = "thumbnail"
+from image_service.domain.renditions import MAIN, THUMBNAIL, Rendition
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -42,15 +40,6 @@ def is_image_id(text: str) -> bool:
     return _IMAGE_ID.fullmatch(text) is not None
 
 
-def object_key(user_id: str, image_id: str, rendition: str) -> str:
-    """Where a rendition lies in the bucket. Later renditions get a folder an image."""
-    if rendition == MAIN:
-        return f"images/{user_id}/{image_id}.webp"
-    if rendition == THUMBNAIL:
-        return f"images/{user_id}/thumbnails/{image_id}.webp"
-    return f"images/{user_id}/{image_id}/{rendition}.webp"
-
-
 @dataclass(frozen=True, slots=True)
 class CdnUrls:
     """Object keys as the CDN knows them. `base_url` has no trailing slash."""
@@ -64,16 +53,6 @@ class CdnUrls:
     def path(key: str) -> str:
         """Percent-encoded, with a leading slash; also the form of an invalidation path."""
         return "/" + quote(key, safe="/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendition:
-    """One stored picture file. Width and height in pixels."""
-
-    key: str
-    width: int
-    height: int
-    size_bytes: int
 
 
 class ImageChanges(TypedDict, total=False):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from image_service.domain.renditions import MAIN, RenditionSpec
 
 MimeType = Literal["image/jpeg", "image/png", "image/webp"]
 
@@ -25,8 +28,9 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
-    """A finished file, without metadata. Width and height in pixels."""
+    """A finished file, made as `spec` says, without metadata. Width and height in pixels."""
 
+    spec: RenditionSpec
     data: bytes
     width: int
     height: int
@@ -34,11 +38,12 @@ class EncodedPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessedImage:
-    """All that is kept of an upload; `placeholder` is a ThumbHash in base64."""
+    """All that is kept of an upload, by rendition; `placeholder` is a ThumbHash in base64."""
 
-    main: EncodedPicture
-    thumbnail: EncodedPicture
-    format: str
-    quality: int
+    pictures: Mapping[str, EncodedPicture]
     placeholder: str
     dominant_color: str
+
+    @property
+    def main(self) -> EncodedPicture:
+        return self.pictures[MAIN]

@@ -20,10 +20,10 @@ import pyvips  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.pictures import SourceInfo
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures import pipeline
 from image_service.pictures.confinement import confine, limit_picture
 from image_service.pictures.library import check_vips, version
-from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.messages import receive, send
 from image_service.pictures.steps import Steps
 
@@ -62,19 +62,19 @@ def _pipes() -> tuple[BinaryIO, BinaryIO]:
 def _warm_up() -> None:
     """Import, open and compile what a first picture would, before anything is limited."""
     sample = pyvips.Image.black(16, 16, bands=3).copy(interpretation="srgb").pngsave_buffer()
-    pipeline.process(sample, SourceInfo("image/png", 16, 16), EncodingOptions(), Steps())
+    pipeline.process(sample, SourceInfo("image/png", 16, 16), RENDITIONS, Steps())
 
 
 def _response(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Sequence[bytes]]:
     began = time.process_time()
     steps = Steps()
     source = SourceInfo(**head["source"])
-    options = EncodingOptions(**head["options"])
+    specs = [RenditionSpec(**spec) for spec in head["renditions"]]
     limit_picture(cpu_seconds=head["cpuSeconds"], memory_bytes=head["memoryBytes"])
     response: dict[str, Any]
     bodies: list[bytes] = []
     try:
-        made = pipeline.process(data, source, options, steps)
+        made = pipeline.process(data, source, specs, steps)
     except ImageServiceError as error:
         if _ran_out_of_memory(error):
             response = {"error": "OutOfMemory"}
@@ -89,12 +89,10 @@ def _response(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Seq
     except Exception:  # noqa: BLE001 - ours: the parent logs it, and this child goes on
         response = {"error": "Unexpected", "message": traceback.format_exc()[-_MAX_TRACE:]}
     else:
-        pictures = (made.main, made.thumbnail)
+        pictures = made.pictures.values()
         bodies = [picture.data for picture in pictures]
         response = {
             "pictures": [(len(each.data), each.width, each.height) for each in pictures],
-            "format": made.format,
-            "quality": made.quality,
             "placeholder": made.placeholder,
             "dominantColor": made.dominant_color,
         }

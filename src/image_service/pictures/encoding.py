@@ -13,18 +13,19 @@ from PIL import WebPImagePlugin  # noqa: F401 - else the first save loads all of
 
 from image_service.domain.errors import ProcessingFailed
 from image_service.domain.pictures import EncodedPicture
+from image_service.domain.renditions import RenditionSpec
 from image_service.pictures.raster import Raster
 
 
-def encode(raster: Raster, quality: int, effort: int) -> EncodedPicture:
-    """`raster` as WebP without any metadata. Raises ProcessingFailed.
+def encode(raster: Raster, spec: RenditionSpec) -> EncodedPicture:
+    """Returns `raster` as a file without any metadata. Raises ProcessingFailed.
 
     Nothing can stop the encoder: what is hardest for it, noise of 2048 x 2048 pixels that is
     transparent too, takes 0.8 s.
     """
     out = io.BytesIO()
     try:
-        raster.in_pillow().save(out, "WEBP", quality=quality, method=effort)
+        raster.in_pillow().save(out, spec.format, quality=spec.quality, method=spec.effort)
     except (OSError, ValueError) as error:
         raise ProcessingFailed from error
-    return EncodedPicture(data=out.getvalue(), width=raster.size.width, height=raster.size.height)
+    return EncodedPicture(spec, out.getvalue(), *raster.size)

@@ -1,4 +1,4 @@
-"""Limits of uploaded pictures, and settings of the stored ones."""
+"""Limits of uploaded pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class PictureLimits:
     """Bounds of both width and height of an uploaded picture, in pixels, inclusive.
 
     `max_decode_bytes` bounds the memory it is estimated to take, for which it counts how
-    many pixels the largest picture made of it has. `cpu_seconds` bound its processing.
+    many pixels the largest picture made of it has. `cpu_seconds` bound its processing, and
+    `timeout` bounds the seconds that it takes.
     """
 
     min_side: int = 100
@@ -20,6 +21,7 @@ class PictureLimits:
     max_decode_bytes: int = 1024 * 2**20
     max_output_pixels: int = 2048 * 2048
     cpu_seconds: int = 8
+    timeout: float = 20.0
 
     def check(self, width: int, height: int) -> None:
         """Raises InvalidDimensions, saying what was measured, the limits and the remedy."""
@@ -63,19 +65,3 @@ def _remedy(*, too_small: bool, too_large: bool) -> str:
     if too_large:
         return "Scale it down and upload it again."
     return "Upload a larger version of it."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodingOptions:
-    """Sizes in pixels, qualities 1 to 100, `timeout` of one picture in seconds.
-
-    WebP `effort` 2 takes about half the time of libwebp's usual 4, for files 2 to 4 % larger.
-    """
-
-    main_size: int = 2048
-    main_quality: int = 85
-    thumbnail_size: int = 400
-    thumbnail_quality: int = 80
-    effort: int = 2
-    thumbnail_effort: int = 4
-    timeout: float = 20.0

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
 
 from image_service.domain.pictures import ProcessedImage, SourceInfo
+from image_service.domain.renditions import RenditionSpec
 from image_service.pictures.decoding import decode
 from image_service.pictures.dominant import dominant_color
 from image_service.pictures.encoding import encode
-from image_service.pictures.limits import EncodingOptions
 from image_service.pictures.placeholder import likeness
 from image_service.pictures.plan import Size, plan_sizes
 from image_service.pictures.steps import Steps, cut_square, fit, shrink_to_tiny
 
-_FORMAT: Final = "webp"
-
 
 def process(
-    data: bytes, source: SourceInfo, options: EncodingOptions, steps: Steps
+    data: bytes, source: SourceInfo, specs: Sequence[RenditionSpec], steps: Steps
 ) -> ProcessedImage:
-    """Both pictures and the placeholders of `data`. Runs in a child.
+    """Returns the renditions and the placeholders of `data`. Runs in a child.
 
     Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
     """
     size = Size(source.width, source.height)
-    plan = plan_sizes(
-        size,
-        main_size=options.main_size,
-        thumbnail_size=options.thumbnail_size,
-    )
+    plan = plan_sizes(size, specs)
     raster = steps.run(decode, data, source, plan.decoded)
-    main = steps.run(fit, raster, plan.main)
-    covering = steps.run(fit, raster, plan.covering)
-    thumbnail = steps.run(cut_square, covering, plan.thumbnail_side)
-    tiny = steps.run(shrink_to_tiny, covering, size)
+    made = {}
+    for output in plan.outputs:
+        raster = steps.run(fit, raster, output.whole)
+        if output == plan.sketched:
+            sketched = raster
+        shown = steps.run(cut_square, raster) if output.is_square else raster
+        made[output.spec.name] = steps.run(encode, shown, output.spec)
+    tiny = steps.run(shrink_to_tiny, sketched, size)
     return ProcessedImage(
-        main=steps.run(encode, main, options.main_quality, options.effort),
-        thumbnail=steps.run(encode, thumbnail, options.thumbnail_quality, options.thumbnail_effort),
-        format=_FORMAT,
-        quality=options.main_quality,
+        pictures={spec.name: made[spec.name] for spec in specs},
         placeholder=steps.run(likeness, tiny),
-        dominant_color=steps.run(dominant_color, covering.in_pillow()),
+        dominant_color=steps.run(dominant_color, sketched.in_pillow()),
     )

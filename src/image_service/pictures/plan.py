@@ -1,9 +1,12 @@
-"""The sizes to make of a picture: whole pixels, no libvips."""
+"""Sizes of what is made of a picture: whole pixels, no libvips."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from image_service.domain.renditions import RenditionSpec
 
 
 class Size(NamedTuple):
@@ -15,31 +18,48 @@ class Size(NamedTuple):
         return Size(max(1, round(self.width * scale)), max(1, round(self.height * scale)))
 
 
+class Output(NamedTuple):
+    """A rendition of one picture: made of the `whole` picture at that size."""
+
+    spec: RenditionSpec
+    whole: Size
+
+    @property
+    def is_square(self) -> bool:
+        return self.spec.fit == "cover"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`decoded` is the one size all others are made from.
+    """Outputs from the largest to the smallest, each made from the one before it."""
 
-    The thumbnail is a square of `thumbnail_side`, cut from the picture at size `covering`.
+    outputs: tuple[Output, ...]
+
+    @property
+    def decoded(self) -> Size:
+        """The one size that all others are made from."""
+        return self.outputs[0].whole
+
+    @property
+    def sketched(self) -> Output:
+        """The output whose whole picture the placeholders are made of.
+
+        It is the smallest that a square is cut from: its short side has pixels enough.
+        """
+        squares = [output for output in self.outputs if output.is_square]
+        return (squares or self.outputs)[-1]
+
+
+def plan_sizes(source: Size, specs: Iterable[RenditionSpec]) -> Plan:
+    """Returns the sizes for a picture of size `source`; nothing is ever larger than it.
+
+    Past a shape of about 5:1 the short side of the main picture is shorter than the
+    thumbnail's, and so the thumbnail is made first there.
     """
-
-    decoded: Size
-    main: Size
-    covering: Size
-    thumbnail_side: int
+    outputs = [Output(spec, source.scaled(_scale(source, spec))) for spec in specs]
+    return Plan(tuple(sorted(outputs, key=lambda output: output.whole, reverse=True)))
 
 
-def plan_sizes(source: Size, *, main_size: int, thumbnail_size: int) -> Plan:
-    """Sizes for a picture of size `source`; nothing is ever larger than it.
-
-    The main picture fits into a square of `main_size`. Past a shape of about 5:1 its short
-    side is shorter than the thumbnail's, and so `decoded` is larger than `main` there.
-    """
-    short = min(source)
-    side = min(thumbnail_size, short)
-    main_scale = min(1.0, main_size / max(source))
-    return Plan(
-        decoded=source.scaled(max(main_scale, side / short)),
-        main=source.scaled(main_scale),
-        covering=source.scaled(side / short),
-        thumbnail_side=side,
-    )
+def _scale(source: Size, spec: RenditionSpec) -> float:
+    bounded = min(source) if spec.fit == "cover" else max(source)
+    return min(1.0, spec.side / bounded)

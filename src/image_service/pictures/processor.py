@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -22,7 +22,8 @@ import structlog
 
 from image_service.domain import errors
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
-from image_service.pictures.limits import EncodingOptions, PictureLimits
+from image_service.domain.renditions import RenditionSpec
+from image_service.pictures.limits import PictureLimits
 from image_service.pictures.probe import probe
 from image_service.pictures.worker_child import (
     COMMAND,
@@ -64,14 +65,14 @@ class VipsProcessor:
         self,
         *,
         limits: PictureLimits,
-        options: EncodingOptions,
+        renditions: Sequence[RenditionSpec],
         worker_threads: int,
         observer: StepObserver | None = None,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
         self._observer = observer or Nobody()
         self._limits = limits
-        self._options = options
+        self._renditions = renditions
         self._command = command
         self._threads = worker_threads
         self._workers = ThreadPoolExecutor(worker_threads, thread_name_prefix="picture")
@@ -190,7 +191,7 @@ class VipsProcessor:
             raise errors.Overloaded from None
         began = monotonic()
         try:
-            with picture.within(self._options.timeout, child):
+            with picture.within(self._limits.timeout, child):
                 head, body = child.ask(self._request(picture.source), picture.data)
         except ChildGone as gone:
             seconds = monotonic() - began
@@ -206,7 +207,7 @@ class VipsProcessor:
             if head["error"] == _OUT_OF_MEMORY:  # who knows in what state it is
                 self._lose(child)
             raise self._refusal(head, picture.source)
-        return _result(head, body), [(str(name), float(took)) for name, took in head["steps"]]
+        return self._result(head, body), [(str(name), float(took)) for name, took in head["steps"]]
 
     def _lose(self, child: WorkerChild) -> int:
         """End the thread's child; its exit code."""
@@ -227,7 +228,7 @@ class VipsProcessor:
     def _request(self, source: SourceInfo) -> dict[str, Any]:
         return {
             "source": asdict(source),
-            "options": asdict(self._options),
+            "renditions": [asdict(spec) for spec in self._renditions],
             "cpuSeconds": self._limits.cpu_seconds,
             "memoryBytes": _address_limit(source),
         }
@@ -235,7 +236,7 @@ class VipsProcessor:
     def _why(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageTooComplex:
         """What became of a picture whose child ended."""
         if picture.late:
-            limit = self._options.timeout
+            limit = self._limits.timeout
             return errors.ImageTooComplex.because(
                 f"The picture took {seconds:.0f} s to process, and may take {limit:g} s.",
                 seconds=(round(seconds, 1), limit),
@@ -270,6 +271,18 @@ class VipsProcessor:
             return kind(head["message"], details=head["details"])
         log.error("picture_failed", cause=head["message"])
         return errors.ProcessingFailed()
+
+    def _result(self, head: dict[str, Any], body: bytes) -> ProcessedImage:
+        pictures, start = {}, 0
+        for spec, (length, width, height) in zip(self._renditions, head["pictures"], strict=True):
+            data = body[start : start + length]
+            pictures[spec.name] = EncodedPicture(spec, data, width, height)
+            start += length
+        return ProcessedImage(
+            pictures=pictures,
+            placeholder=head["placeholder"],
+            dominant_color=head["dominantColor"],
+        )
 
     def _tell(self, steps: _Steps) -> None:
         """The observer, of each step, when it ended: the last one just now."""
@@ -329,19 +342,3 @@ def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:
     """Retrieve the error of a picture that no request waits for; else the loop would log it."""
     if not answer.cancelled():
         answer.exception()
-
-
-def _result(head: dict[str, Any], body: bytes) -> ProcessedImage:
-    pictures, start = [], 0
-    for length, width, height in head["pictures"]:
-        pictures.append(EncodedPicture(body[start : start + length], width, height))
-        start += length
-    main, thumbnail = pictures
-    return ProcessedImage(
-        main=main,
-        thumbnail=thumbnail,
-        format=head["format"],
-        quality=head["quality"],
-        placeholder=head["placeholder"],
-        dominant_color=head["dominantColor"],
-    )

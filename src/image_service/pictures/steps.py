@@ -44,8 +44,9 @@ def fit(raster: Raster, size: Size) -> Raster:
     return Raster.compute(_scaled(raster, size))
 
 
-def cut_square(raster: Raster, side: int) -> Raster:
-    """The middle of `raster`, `side` pixels wide and high."""
+def cut_square(raster: Raster) -> Raster:
+    """Returns the middle of `raster`, as wide as high."""
+    side = min(raster.size)
     left, top = (raster.size.width - side) // 2, (raster.size.height - side) // 2
     return Raster.compute(raster.in_vips().crop(left, top, side, side))
 

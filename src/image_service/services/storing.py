@@ -79,7 +79,7 @@ class ImageWriter:
     async def _put_all(self, image: Image, pictures: Mapping[str, EncodedPicture]) -> None:
         results = await asyncio.gather(
             *(
-                self._objects.put(rendition.key, pictures[name].data, image.mime_type)
+                self._objects.put(rendition.key, pictures[name].data, pictures[name].spec.mime_type)
                 for name, rendition in image.renditions.items()
             ),
             return_exceptions=True,

@@ -10,30 +10,22 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused, Overloaded
-from image_service.domain.images import (
-    MAIN,
-    THUMBNAIL,
-    Image,
-    Rendition,
-    new_image_id,
-    object_key,
-)
+from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.domain.renditions import Rendition, RenditionSpec
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
 from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.turns import Turns
-
-_RENDITIONS = (MAIN, THUMBNAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +48,7 @@ class UploadService:
     def __init__(  # noqa: PLR0913 - what an upload passes through
         self,
         *,
+        renditions: Sequence[RenditionSpec],
         processor: ImageProcessor,
         intents: UploadIntents,
         records: IdempotencyRecords,
@@ -64,6 +57,7 @@ class UploadService:
         limiter: RateLimiter | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        self._renditions = renditions
         self._processor = processor
         self._intents = intents
         self._records = records
@@ -97,7 +91,7 @@ class UploadService:
             await self._carried_through(self._writer.abandon(intent, claim))
             raise
         image = _describe(intent, new, source, processed)
-        store = self._writer.store(image, _pictures(processed), intent, claim)
+        store = self._writer.store(image, processed.pictures, intent, claim)
         await self._carried_through(store)
         return Uploaded(image)
 
@@ -176,7 +170,7 @@ class UploadService:
         return UploadIntent(
             image_id=image_id,
             user_id=user_id,
-            object_keys=tuple(object_key(user_id, image_id, name) for name in _RENDITIONS),
+            object_keys=tuple(spec.key(user_id, image_id) for spec in self._renditions),
             created_at=at,
         )
 
@@ -205,11 +199,11 @@ def _describe(
         file_size=len(new.data),
         checksum=new.checksum,
         renditions={
-            name: _rendition(object_key(user_id, image_id, name), picture)
-            for name, picture in _pictures(processed).items()
+            name: _rendition(picture, user_id, image_id)
+            for name, picture in processed.pictures.items()
         },
-        format=processed.format,
-        quality=processed.quality,
+        format=processed.main.spec.format,
+        quality=processed.main.spec.quality,
         placeholder=processed.placeholder,
         dominant_color=processed.dominant_color,
         title=new.title,
@@ -222,11 +216,10 @@ def _describe(
     )
 
 
-def _pictures(processed: ProcessedImage) -> dict[str, EncodedPicture]:
-    return {MAIN: processed.main, THUMBNAIL: processed.thumbnail}
-
-
-def _rendition(key: str, picture: EncodedPicture) -> Rendition:
+def _rendition(picture: EncodedPicture, user_id: str, image_id: str) -> Rendition:
     return Rendition(
-        key=key, width=picture.width, height=picture.height, size_bytes=len(picture.data)
+        key=picture.spec.key(user_id, image_id),
+        width=picture.width,
+        height=picture.height,
+        size_bytes=len(picture.data),
     )

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from image_service.adapters.dynamodb import keys
-from image_service.domain.images import Image, Rendition
+from image_service.domain.images import Image
 from image_service.domain.listing import Position
+from image_service.domain.renditions import Rendition
 from image_service.domain.times import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:

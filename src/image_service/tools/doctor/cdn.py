@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from image_service.domain.images import MAIN, CdnUrls, new_image_id, object_key
+from image_service.domain.images import CdnUrls, new_image_id
+from image_service.domain.renditions import RENDITIONS
 from image_service.tools.doctor.aws_faults import AwsFault, cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
 from image_service.tools.doctor.http_faults import what_failed
@@ -153,7 +154,7 @@ class PictureCheck:
 
 
 def _new_key() -> str:
-    return object_key("doctor", new_image_id(datetime.now(UTC)), MAIN)
+    return RENDITIONS[0].key("doctor", new_image_id(datetime.now(UTC)))
 
 
 def _is_loopback(host: str | None) -> bool:

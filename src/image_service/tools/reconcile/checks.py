@@ -8,13 +8,13 @@ A lost file can't be made again: it is told, and left to a person and the bucket
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from image_service.domain.images import Image
 from image_service.domain.outbox import OutboxEntry
+from image_service.domain.renditions import image_of
 from image_service.domain.uploads import UploadIntent
 from image_service.services.sweeping import IntentSweeper
 from image_service.tools.reconcile.counters import CounterAudit
@@ -31,9 +31,6 @@ from image_service.tools.reconcile.stores import Stores, mended
 PREFIX: Final = "images/"
 _AT_ONCE: Final = 20
 _SWEPT_WITHIN: Final = timedelta(minutes=20)  # two of the worker's periods
-# The three shapes of `domain.images.object_key`; the ULIDs whose time a datetime can hold.
-_ULID: Final = r"(?P<id>[0-6][0-9A-HJKMNP-TV-Z]{25})"
-_FILE: Final = re.compile(rf"images/[^/]+/(?:thumbnails/)?{_ULID}(?:/[^/]+)?\.webp", re.ASCII)
 
 T = TypeVar("T")
 
@@ -57,9 +54,7 @@ class FileAudit:
 
     async def check(self, page: FilePage) -> list[Finding]:
         ids = {
-            file.key: found["id"] if (found := _FILE.fullmatch(file.key)) else None
-            for file in page.files
-            if file.modified_at <= self._before
+            file.key: image_of(file.key) for file in page.files if file.modified_at <= self._before
         }
         records = await self._audit.records([image_id for image_id in ids.values() if image_id])
         strange, orphans = [], []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Self
 
 import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from image_service.server import operations_port as operations
+from image_service.telemetry.metrics import Telemetry
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -24,6 +26,10 @@ class Samples:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
+
+    @classmethod
+    def of(cls, telemetry: Telemetry) -> Self:
+        return cls(telemetry.render("")[0].decode())
 
     def __call__(self, name: str, **labels: str) -> float:
         return self.values.get((f"image_service_{name}", frozenset(labels.items())), 0.0)
@@ -46,5 +52,5 @@ async def operations_port(app: FastAPI) -> AsyncIterator[Scraper]:
     """The real port of an app that runs in process."""
     listener = operations.listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    async with operations.serving(app.state.metrics, listener):
+    async with operations.serving(app.state.telemetry, listener):
         yield Scraper(f"http://127.0.0.1:{port}/metrics")

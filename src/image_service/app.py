@@ -35,13 +35,14 @@ from image_service.api.middleware.request import (
 )
 from image_service.api.middleware.tracing import Traces
 from image_service.api.routes import docs, health, images, usage
-from image_service.bootstrap import new_metrics, new_tracing, open_services
+from image_service.bootstrap import new_telemetry, new_tracing, open_services
 from image_service.domain.errors import ImageServiceError
 from image_service.services import Services
 from image_service.settings import Settings
-from image_service.telemetry.observers import Metrics, Observers, Tracing
+from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.observers import Observers, Tracing
 
-OpenServices = Callable[[Settings, Observers], AbstractAsyncContextManager[Services]]
+OpenServices = Callable[[Settings, Telemetry], AbstractAsyncContextManager[Services]]
 
 _ROUTERS = (images.router, usage.router, health.router, docs.router)
 _ROUTES = tuple(route for router in _ROUTERS for route in router.routes)
@@ -58,21 +59,21 @@ OPEN_PATHS = docs.OPEN_PATHS | health.PATHS
 def create_app(
     settings: Settings,
     open_services: OpenServices = open_services,
-    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The whole service. Tests pass an `open_services` of their own; nothing else differs.
 
-    `app.state.metrics` is for whoever serves the operations port.
+    `app.state.telemetry` is for whoever serves the operations port.
     """
-    metrics = metrics or new_metrics()
+    telemetry = new_telemetry()
     tracing = new_tracing(settings.stage)
-    observers = tracing.around(metrics.observers) if tracing else metrics.observers
+    if tracing:
+        telemetry.observers = tracing.around(telemetry.observers)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
             tracing.running() if tracing else nullcontext(),
-            open_services(settings, observers) as services,
+            open_services(settings, telemetry) as services,
         ):
             app.state.services = services
             app.state.ready = True
@@ -99,14 +100,14 @@ def create_app(
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
-        middleware=_middleware(settings, observers, tracing),
+        middleware=_middleware(settings, telemetry.observers, tracing),
         exception_handlers={
             HTTPException: _on_http_exception,
             RequestValidationError: _on_request_validation,
         },
     )
     app.state.settings = settings
-    app.state.metrics = metrics
+    app.state.telemetry = telemetry
     app.state.pace = Pace(
         stall=settings.upload_stall_timeout,
         least_rate=settings.upload_min_rate,

@@ -43,7 +43,7 @@ from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
-from image_service.ports import CacheObserver, CachePurges, Cdn, HealthProbe, ImageCache
+from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.deletions import DeletionService
@@ -57,15 +57,8 @@ from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
 from image_service.settings import Settings, SettingsError, load_trace_settings
-from image_service.telemetry.loop_lag import watched_loop
-from image_service.telemetry.observers import (
-    CallObserver,
-    Metrics,
-    Observers,
-    StepObserver,
-    Tracing,
-)
-from image_service.telemetry.prometheus import PrometheusMetrics
+from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.observers import CallObserver, StepObserver, Tracing
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -78,9 +71,9 @@ _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 _WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
-def new_metrics() -> Metrics:
+def new_telemetry() -> Telemetry:
     """Nothing counted yet."""
-    return PrometheusMetrics({"version": __version__, "python": platform.python_version()})
+    return Telemetry({"version": __version__, "python": platform.python_version()})
 
 
 def new_tracing(stage: str) -> Tracing | None:
@@ -102,11 +95,9 @@ def new_tracing(stage: str) -> Tracing | None:
 
 
 @asynccontextmanager
-async def open_services(
-    settings: Settings, observers: Observers | None = None
-) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
-    observers = observers or Observers()
+    observers = telemetry.observers
     async with AsyncExitStack() as stack:
         renditions = [_as_set(spec, settings) for spec in RENDITIONS]
         processor = _processor(settings, renditions, observers.steps)
@@ -114,9 +105,8 @@ async def open_services(
         await processor.start()
         stores = await open_stores(settings, stack, observers.calls)
         redis = await open_redis_link(settings, stack, observers.calls)
-        cache = await open_cache(redis, stores.outbox, stack, observers.cache)
-        admission = Admission(_admission_limits(settings), observer=observers.pictures)
-        observers.process.watch_load(admission.load)
+        cache = await open_cache(redis, stores.outbox, stack, telemetry)
+        admission = Admission(_admission_limits(settings), telemetry)
         rate_limiter = LimitsRateLimiter(
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
@@ -142,7 +132,7 @@ async def open_services(
             sweeper=stores.sweeper,
             poll=settings.outbox_poll,
             backlog=stores.backlog,
-            observer=observers.worker,
+            telemetry=telemetry,
         )
         stack.push_async_callback(worker.aclose)
         stack.push_async_callback(uploads.aclose)  # while the worker still runs
@@ -151,7 +141,7 @@ async def open_services(
         )
         stack.push_async_callback(deletions.aclose)
         worker.start()
-        await stack.enter_async_context(watched_loop(observers.process))
+        await stack.enter_async_context(telemetry.watching_loop())
         yield Services(
             admission=admission,
             uploads=uploads,
@@ -263,11 +253,11 @@ async def open_redis_link(
 
 
 async def open_cache(
-    redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack, observer: CacheObserver
+    redis: RedisLink | None, outbox: CachePurges, stack: AsyncExitStack, telemetry: Telemetry
 ) -> ImageCache:
     if redis is None:
-        return NullCache(observer)
-    cache = RedisImageCache(redis, add_purge=outbox.add_cache_purge, observer=observer)
+        return NullCache(telemetry)
+    cache = RedisImageCache(redis, add_purge=outbox.add_cache_purge, telemetry=telemetry)
     stack.push_async_callback(cache.aclose)
     return cache
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from image_service.domain.callers import Principal, RateLimit
 from image_service.domain.images import Deletion, Image
@@ -209,18 +209,6 @@ class ImageCache(Protocol):
     async def purge(self, user_id: str, image_id: str) -> None:
         """Make up for an invalidation that was lost. Raises DependencyUnavailable."""
         ...
-
-
-CachePart = Literal["image", "page"]
-CacheOutcome = Literal["hit", "miss", "unavailable", "would_hit", "would_miss"]
-
-
-class CacheObserver(Protocol):
-    """Counts cache reads and lost invalidations. `would_…`: without Redis, as it would be."""
-
-    def read(self, part: CachePart, outcome: CacheOutcome) -> None: ...
-
-    def invalidation_lost(self) -> None: ...
 
 
 class ObjectStore(Protocol):

@@ -9,24 +9,25 @@ import pytest
 from tests.contract.samples import make_image, moment
 
 from image_service.adapters.redis import RedisImageCache, open_redis
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.errors import DependencyUnavailable, VersionMismatch
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.ports import ImageCache
+from image_service.telemetry.metrics import Telemetry
 
 
 @pytest.fixture(params=["null", "redis"])
 async def cache(request: pytest.FixtureRequest) -> AsyncIterator[ImageCache]:
     if request.param == "null":
-        yield NullCache(CacheCounts())
+        yield NullCache(Telemetry())
         return
 
     async def unused(*_purge: object) -> None:
         raise AssertionError("Redis is there: nothing can be lost")
 
     async with open_redis(request.getfixturevalue("redis_url"), within=30) as link:
-        yield RedisImageCache(link, add_purge=unused, observer=CacheCounts())
+        yield RedisImageCache(link, add_purge=unused, telemetry=Telemetry())
 
 
 class Store:

@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 from tests.contract.samples import make_image
 
 from image_service.adapters.redis import RedisImageCache, open_redis
-from image_service.adapters.redis.counting import CacheCounts
 from image_service.adapters.redis.link import RedisLink
 from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
+from image_service.telemetry.metrics import Telemetry
 
 _AT_ONCE = 40
 _LAPSE = """
@@ -135,7 +135,7 @@ async def tasks(redis_url: str) -> AsyncIterator[Tasks]:
     ):
         links = [FlakyLink(link._client, link._breaker, timeout=30) for link in (one, other)]
         caches = [
-            RedisImageCache(link, add_purge=add_purge, observer=CacheCounts()) for link in links
+            RedisImageCache(link, add_purge=add_purge, telemetry=Telemetry()) for link in links
         ]
         yield Tasks(raw, links, caches, purges)
 

@@ -20,6 +20,9 @@ from tests.integration.raw_http import (
     refusal,
     serving,
 )
+from tests.scraping import Samples
+
+from image_service.telemetry.metrics import Telemetry
 
 
 @pytest.fixture
@@ -92,20 +95,17 @@ async def test_a_refusal_is_logged_like_any_request(server: Serving):
     }
 
 
-class Refusals:
-    def __init__(self) -> None:
-        self.codes: list[str] = []
+async def test_what_is_refused_before_there_is_a_request_is_counted(echo: Echo):
+    telemetry = Telemetry()
 
-    def connection_refused(self, code: str) -> None:
-        self.codes.append(code)
+    def refused() -> dict[str, float]:
+        samples, codes = Samples.of(telemetry), ("MALFORMED_BODY", "UPLOAD_TIMEOUT", "OVERLOADED")
+        return {code: samples("connections_refused_total", code=code) for code in codes}
 
-
-async def test_what_is_refused_before_there_is_a_request_is_told(echo: Echo):
-    refusals = Refusals()
-    async with serving(echo, partial(Hurried, observer=refusals), max_connections=1) as server:
+    async with serving(echo, partial(Hurried, telemetry=telemetry), max_connections=1) as server:
         await server.talk(MALFORMED["no host"])
         await server.talk(b"GET / HTTP/1.1\r\n", pause=0.5)
-        assert refusals.codes == ["MALFORMED_BODY", "UPLOAD_TIMEOUT"]
+        assert refused() == {"MALFORMED_BODY": 1, "UPLOAD_TIMEOUT": 1, "OVERLOADED": 0}
         slow = asyncio.create_task(server.talk(get("/slow"), half_close=True))
         while not server.connections:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
@@ -114,7 +114,7 @@ async def test_what_is_refused_before_there_is_a_request_is_told(echo: Echo):
         assert len(answers(await slow)) == 1
         # The application has this one, and will tell of it itself.
         await server.talk(MALFORMED["chunk longer than it says"])
-    assert refusals.codes == ["MALFORMED_BODY", "UPLOAD_TIMEOUT", "OVERLOADED"]
+    assert refused() == {"MALFORMED_BODY": 1, "UPLOAD_TIMEOUT": 1, "OVERLOADED": 1}
 
 
 async def test_old_clients_need_no_host(server: Serving):

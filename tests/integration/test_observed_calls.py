@@ -25,8 +25,8 @@ from image_service.adapters.redis import RedisWindows, open_redis
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.outbox import CachePurge, Lane, OutboxEntry
+from image_service.telemetry.metrics import Telemetry
 from image_service.telemetry.observers import CallOutcome
-from image_service.telemetry.prometheus import PrometheusMetrics
 
 WINDOW = [("requests", 10, 60)]
 
@@ -125,14 +125,14 @@ async def test_a_transaction_is_throttled_where_one_of_its_items_is(
 
 
 async def test_all_retries_show(server: FaultyServer):
-    metrics = PrometheusMetrics({})
+    telemetry = Telemetry()
     async with server.running() as url, engines.dynamodb_client(url) as client:
         await create_table(client, "ImageMetadata-retried")
-        observe_calls(client, "dynamodb", metrics.observers.calls)
+        observe_calls(client, "dynamodb", telemetry.observers.calls)
         for failures in (2, 1):
             server.script = [faults.refusal("InternalServerError", status=500)] * failures
             await DynamoHealth(client, "ImageMetadata-retried").ping()
-    samples = Samples(metrics.render("")[0].decode())
+    samples = Samples.of(telemetry)
     called = {"service": "dynamodb", "operation": "GetItem"}
     assert samples("dependency_retries_total", **called) == 3
     assert samples("dependency_call_seconds_count", **called, outcome="ok") == 2

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from tests import redis_server
 from tests.contract.samples import make_image
 from tests.redis_server import RedisProxy, redis_proxy
+from tests.scraping import Samples
 
 from image_service.adapters.redis import (
     RedisHealth,
@@ -22,12 +23,12 @@ from image_service.adapters.redis import (
     open_redis,
 )
 from image_service.adapters.redis.breaker import CircuitBreaker
-from image_service.adapters.redis.counting import CacheCounts
 from image_service.adapters.redis.link import TIMEOUT
 from image_service.adapters.redis.rate_limit import LimitsRateLimiter
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
+from image_service.telemetry.metrics import Telemetry
 
 REST = 0.3
 THRESHOLD = 5
@@ -41,9 +42,9 @@ class Task:
     user: str
 
     def __post_init__(self) -> None:
-        self.counts = CacheCounts()
+        self.telemetry = Telemetry()
         self.purges: list[tuple[str, str]] = []
-        self.cache = RedisImageCache(self.link, add_purge=self._add_purge, observer=self.counts)
+        self.cache = RedisImageCache(self.link, add_purge=self._add_purge, telemetry=self.telemetry)
         self.limiter = LimitsRateLimiter(requests="1000/hour", shared=RedisWindows(self.link))
         self.image = make_image(self.user)
         self.store_reads = 0
@@ -70,6 +71,10 @@ class Task:
     async def edit(self) -> None:
         async with self.cache.writing(self.user, self.image.id):
             self.image = replace(self.image, version=self.image.version + 1)
+
+    def reads(self, result: str) -> float:
+        samples = Samples.of(self.telemetry)
+        return samples("cache_requests_total", part="image", result=result)
 
     async def request(self) -> float:
         """What a GET does: count, then read. Seconds."""
@@ -142,7 +147,7 @@ async def test_while_redis_fails_every_request_works_within_the_bound(
 
     proxy.heal()
     async with asyncio.timeout(20):
-        while not hasty.counts.reads["image", "hit"]:
+        while not hasty.reads("hit"):
             await asyncio.sleep(REST)
             assert (await hasty.get()).version == 2
 
@@ -184,7 +189,7 @@ async def test_a_lost_invalidation_is_recorded_and_made_up_for(
         proxy.cut()
         await task.edit()
         assert set(task.purges) == {(task.user, task.image.id)}
-        assert task.counts.lost_invalidations == 1
+        assert Samples.of(task.telemetry)("cache_invalidations_lost_total") == 1
         # This task reads its own write; who reaches Redis does not, until the purge is done.
         assert (await task.get()).version == 2
         assert (await other.get()).version == 1
@@ -214,7 +219,7 @@ async def test_connections_cut_between_calls_cost_nothing(task: Task, proxy: Red
         proxy.cut()
         await asyncio.sleep(0.01)
         assert await task.get() == task.image
-    assert task.counts.reads["image", "unavailable"] == 0
+    assert task.reads("unavailable") == 0
 
 
 async def test_the_set_of_page_keys_is_bounded_and_runs_out(task: Task, redis_url: str) -> None:
@@ -343,7 +348,7 @@ async def test_after_a_failover_the_name_is_asked_again(unique: str) -> None:
             assert len(task.purges) <= 2
             await task.get()
             await task.get()
-            assert task.counts.reads["image", "hit"] >= 1
+            assert task.reads("hit") >= 1
             with pytest.raises(DependencyUnavailable):
                 async with open_redis(old.url) as stale:
                     await RedisWindows(stale).hit(task.user, [("requests", 1, 1)])

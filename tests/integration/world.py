@@ -17,7 +17,7 @@ from image_service.adapters.dynamodb import (
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import from_wire, to_wire
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.images import Image
 from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
@@ -26,6 +26,7 @@ from image_service.services.outbox import OutboxProcessor
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
+from image_service.telemetry.metrics import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
 from image_service.tools.reconcile.stores import Stores
@@ -79,7 +80,7 @@ class World:
                 repository=self.repository,
                 intents=self.intents,
                 records=self.records,
-                cache=NullCache(CacheCounts()),
+                cache=NullCache(Telemetry()),
             ),
         )
 

@@ -19,7 +19,7 @@ from tests.fakes import (
 from tests.logs import Log, watched_log
 from tests.unit.builders import NEW, FakeProcessor
 
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
     ImageServiceError,
@@ -31,6 +31,7 @@ from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
+from image_service.telemetry.metrics import Telemetry
 
 ANY = ExpectedVersion(if_match="*")
 PRIVATE = ImageChanges(title="private words")
@@ -38,7 +39,7 @@ PRIVATE = ImageChanges(title="private words")
 
 class Parts:
     def __init__(self) -> None:
-        table, cache = FakeTable(), NullCache(CacheCounts())
+        table, cache = FakeTable(), NullCache(Telemetry())
         self.repository = FakeImageRepository(table)
         objects = FakeObjectStore()
         self.library = Library(

@@ -14,7 +14,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import LATER, make_image
 
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.errors import (
     DependencyUnavailable,
     ImageNotFound,
@@ -29,6 +29,7 @@ from image_service.domain.listing import ListQuery
 from image_service.domain.outbox import Clearing, Step
 from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
+from image_service.telemetry.metrics import Telemetry
 
 ANY = ExpectedVersion(if_match="*")
 NOTHING = ExpectedVersion()
@@ -47,7 +48,7 @@ class Parts:
         self.library = Library(
             repository=self.repository,
             lists=FakeImageLists(self.table),
-            cache=NullCache(CacheCounts()),
+            cache=NullCache(Telemetry()),
             deletions=self.deletions,
             now=lambda: LATER,
         )

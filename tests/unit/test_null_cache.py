@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.scraping import Samples
 from tests.unit.builders import make_image
 
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.listing import Listing, ListQuery, Page
+from image_service.telemetry.metrics import Telemetry
 
 
 class Clock:
@@ -19,8 +21,9 @@ class Clock:
 class Shadow:
     def __init__(self) -> None:
         self.clock = Clock()
-        self.counts = CacheCounts()
-        self.cache = NullCache(self.counts, clock=self.clock)
+        self.telemetry = Telemetry()
+        self.cache = NullCache(self.telemetry, clock=self.clock)
+        self.counted: dict[tuple[str, str], float] = {}
         self.image = make_image("alice")
 
     async def get(self, user: str = "alice") -> str:
@@ -28,25 +31,37 @@ class Shadow:
             return self.image
 
         assert await self.cache.image(user, self.image.id, read) is self.image
-        return self._outcome()
+        return self._outcome("image")
 
     async def list(self, user: str = "alice", **query) -> str:
+        await self.read_page(user, **query)
+        return self._outcome("page")
+
+    async def read_page(self, user: str, **query) -> None:
         listing = Listing(Page((), None), 0)
 
         async def read():
             return listing
 
         assert await self.cache.listing(user, ListQuery(**query), read) is listing
-        return self._outcome()
 
     async def write(self, user: str = "alice") -> None:
         async with self.cache.writing(user, self.image.id):
             pass
 
-    def _outcome(self) -> str:
-        [(_part, outcome)] = self.counts.reads
-        self.counts.reads.clear()
-        return outcome.removeprefix("would_")
+    def _outcome(self, part: str) -> str:
+        """Of the one read since it was last asked for."""
+        samples, counted = Samples.of(self.telemetry), self.counted
+        self.counted = {
+            (of, result): samples("cache_requests_total", part=of, result=f"would_{result}")
+            for of in ("image", "page")
+            for result in ("hit", "miss")
+        }
+        [(read, result)] = [
+            key for key, number in self.counted.items() if number != counted.get(key, 0)
+        ]
+        assert read == part
+        return result
 
 
 @pytest.fixture
@@ -91,5 +106,5 @@ async def test_after_a_write_pages_would_not_be_kept_for_a_while(shadow: Shadow)
 
 async def test_what_it_remembers_is_bounded(shadow: Shadow):
     for number in range(25_000):
-        await shadow.list(f"user-{number}")
+        await shadow.read_page(f"user-{number}")
     assert len(shadow.cache._pages) == 20_000

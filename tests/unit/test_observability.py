@@ -14,9 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from image_service.api.document.catalogue import CATALOGUE
 from image_service.domain.errors import TooManyUnknownKeys
-from image_service.ports import CacheOutcome, CachePart
+from image_service.telemetry.metrics import CachePart, CacheResult, Telemetry
 from image_service.telemetry.observers import CallOutcome, Stage
-from image_service.telemetry.prometheus import PrometheusMetrics
 
 ROOT = Path(__file__).parents[2]
 OBSERVABILITY = ROOT / "docker/observability"
@@ -60,14 +59,14 @@ class Selector(NamedTuple):
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, Metric]:
     """What a service shows of which everything has happened once."""
-    made = PrometheusMetrics({"version": "1", "python": "3"})
+    made = Telemetry({"version": "1", "python": "3"})
     seen = made.observers
     seen.requests.ended("GET", "/images", 200, 0.1)
     seen.requests.refused("OVERLOADED")
     seen.requests.upload("stored")
-    seen.connections.connection_refused("OVERLOADED")
+    made.connections_refused("OVERLOADED")
     seen.calls("s3", "PutObject", "ok", 0.1, 1)
-    seen.cache.read("image", "hit")
+    made.cache_requests("image", "hit")
     seen.pictures.processed("header", 0.1)
     found: dict[str, Metric] = {"up": Metric(set(), set())}
     for family in text_string_to_metric_families(made.render("")[0].decode()):
@@ -118,7 +117,7 @@ def allowed_values() -> dict[str, set[str]]:
     return {
         "reason": codes | {TooManyUnknownKeys.reason},
         "code": codes,
-        "result": set(get_args(CacheOutcome)),
+        "result": set(get_args(CacheResult)),
         "part": set(get_args(CachePart)),
         "stage": set(get_args(Stage)),
         "outcome": {*get_args(CallOutcome), "stored", "replayed", "client_gone", *codes},

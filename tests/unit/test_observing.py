@@ -19,35 +19,19 @@ from tests.scraping import Samples
 from tests.unit.builders import NOW, FakeProcessor, make_image
 
 from image_service.domain.errors import DependencyUnavailable, InvalidImage
+from image_service.domain.outbox import Backlog
 from image_service.domain.uploads import UploadIntent
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.pictures import TimedProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
-from image_service.telemetry.loop_lag import watched_loop
-from image_service.telemetry.observers import Backlog, Nobody, WorkerObserver
-from image_service.telemetry.prometheus import PrometheusMetrics
+from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.observers import Nobody
 
 
 class Notes(Nobody):
     def __init__(self) -> None:
-        self.rounds = 0
-        self.backlogs: list[Backlog] = []
-        self.orphans = 0
-        self.lags: list[float] = []
         self.stages: list[str] = []
-
-    def round_ended(self) -> None:
-        self.rounds += 1
-
-    def backlog(self, backlog: Backlog) -> None:
-        self.backlogs.append(backlog)
-
-    def swept(self, orphans: int) -> None:
-        self.orphans += orphans
-
-    def loop_lagged(self, seconds: float) -> None:
-        self.lags.append(seconds)
 
     def processed(self, stage: str, seconds: float) -> None:
         self.stages.append(stage)
@@ -65,14 +49,10 @@ class Probe:
         return Backlog(waiting=self.asked, oldest_age=1.5, set_aside=7)
 
 
-@pytest.fixture
-def notes() -> Notes:
-    return Notes()
-
-
 class Parts:
-    def __init__(self, observer: WorkerObserver, *, measure_every: float) -> None:
+    def __init__(self, *, measure_every: float) -> None:
         table = FakeTable()
+        self.telemetry = Telemetry()
         self.outbox, self.probe, self.objects = FakeOutbox(table), Probe(), FakeObjectStore()
         self.intents = FakeUploadIntents(table)
 
@@ -91,48 +71,37 @@ class Parts:
             poll=0.01,
             sweep_every=0.02,
             backlog=self.probe,
-            observer=observer,
+            telemetry=self.telemetry,
             measure_every=measure_every,
         )
 
+    def shown(self, name: str, **labels: str) -> float:
+        return Samples.of(self.telemetry)(name, **labels)
 
-async def test_the_backlog_is_measured_at_once_and_then_seldom(notes: Notes):
-    parts = Parts(notes, measure_every=60)
+
+async def test_the_backlog_is_measured_at_once_and_then_seldom():
+    parts = Parts(measure_every=60)
+    began = time.time()
     parts.worker.start()
     await asyncio.sleep(0.2)
     await parts.worker.aclose()
-    assert notes.rounds > 3
-    assert notes.backlogs == [Backlog(waiting=1, oldest_age=1.5, set_aside=7)]
+    assert parts.probe.asked == 1
+    assert parts.shown("outbox_depth") == 1
+    assert parts.shown("outbox_last_round_timestamp_seconds") > began + 0.05
 
 
-async def test_a_backlog_that_cannot_be_measured_stops_nothing(notes: Notes):
-    parts = Parts(notes, measure_every=0.01)
-    parts.probe.failure = DependencyUnavailable()
-    parts.worker.start()
-    await asyncio.sleep(0.1)
-    assert (notes.rounds > 1, notes.backlogs) == (True, [])
-    parts.probe.failure = None
-    await asyncio.sleep(0.1)
-    await parts.worker.aclose()
-    assert notes.backlogs
-
-
-async def test_a_round_that_failed_is_none(notes: Notes):
-    parts = Parts(notes, measure_every=60)
+async def test_a_round_that_failed_is_none():
+    parts = Parts(measure_every=60)
     parts.outbox.failure = DependencyUnavailable()
     parts.worker.start()
     await asyncio.sleep(0.1)
     await parts.worker.aclose()
-    assert notes.rounds == 0
+    assert parts.shown("outbox_last_round_timestamp_seconds") == 0
 
 
-async def test_what_the_worker_tells_is_what_a_scraper_reads():
-    metrics = PrometheusMetrics({})
-
-    def shown(name: str, **labels: str) -> float:
-        return Samples(metrics.render("")[0].decode())(name, **labels)
-
-    parts = Parts(metrics.observers.worker, measure_every=0.01)
+async def test_a_backlog_that_cannot_be_measured_stops_nothing():
+    parts = Parts(measure_every=0.01)
+    shown = parts.shown
     parts.probe.failure = DependencyUnavailable()
     image = make_image("alice")
     await parts.intents.announce(
@@ -162,21 +131,28 @@ async def test_what_the_worker_tells_is_what_a_scraper_reads():
     assert shown("outbox_last_round_timestamp_seconds") > measured_at
 
 
-async def test_a_loop_that_is_held_up_shows(notes: Notes):
-    async with watched_loop(notes, every=0.02):
+async def test_a_loop_that_is_held_up_shows():
+    telemetry = Telemetry()
+
+    def lags(least: float = 0.0) -> float:
+        samples = Samples.of(telemetry)
+        shorter = samples("event_loop_lag_seconds_bucket", le=str(least)) if least else 0
+        return samples("event_loop_lag_seconds_count") - shorter
+
+    async with telemetry.watching_loop(every=0.02):
         await asyncio.sleep(0.1)
-        quiet = len(notes.lags)
+        quiet = lags()
         time.sleep(0.2)  # noqa: ASYNC251 - that is the fault
         await asyncio.sleep(0.05)
     assert quiet >= 1
-    assert max(notes.lags[quiet:]) > 0.1
-    told = len(notes.lags)
+    assert lags(least=0.1) >= 1
+    measured = lags()
     await asyncio.sleep(0.05)
-    assert len(notes.lags) == told
+    assert lags() == measured
 
 
-async def test_both_stages_are_timed_where_they_succeed(notes: Notes):
-    inner = FakeProcessor()
+async def test_both_stages_are_timed_where_they_succeed():
+    inner, notes = FakeProcessor(), Notes()
     timed = TimedProcessor(inner, notes)
     source = await timed.inspect(b"picture")
     await timed.process(b"picture", source)

@@ -18,7 +18,7 @@ from tests.fakes import (
 from tests.unit.builders import NEW, NOW, FakeProcessor
 
 from image_service.adapters.dynamodb.transactions import PATIENCE
-from image_service.adapters.redis.counting import CacheCounts, NullCache
+from image_service.adapters.redis.counting import NullCache
 from image_service.domain.callers import RateLimit
 from image_service.domain.errors import (
     DependencyUnavailable,
@@ -37,6 +37,7 @@ from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 from image_service.settings import Settings
+from image_service.telemetry.metrics import Telemetry
 
 
 class Parts:
@@ -58,7 +59,7 @@ class Parts:
                 repository=self.repository,
                 intents=self.intents,
                 records=self.records,
-                cache=NullCache(CacheCounts()),
+                cache=NullCache(Telemetry()),
             ),
             now=lambda: self.time,
         )

@@ -46,6 +46,18 @@ class Lane(StrEnum):
     FILES = "files"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What lies in the outbox. The oldest is so many seconds old; 0 where there is none.
+
+    `waiting` and `set_aside` are counted up to a bound, and no further.
+    """
+
+    waiting: int
+    oldest_age: float
+    set_aside: int
+
+
 @dataclass(frozen=True, slots=True)
 class Clearing:
     """Deleted images on their way out: one at first, many once they are a batch."""

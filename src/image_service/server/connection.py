@@ -27,7 +27,7 @@ from image_service.api.middleware.request import DRAINING, decorate
 from image_service.api.routes.health import PROBES
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
 from image_service.server.request_head import MAX_HEAD_BYTES, RequestHead, too_much, unreadable
-from image_service.telemetry.observers import ConnectionObserver, Nobody
+from image_service.telemetry.metrics import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 access = structlog.stdlib.get_logger("image_service.access")
@@ -63,12 +63,12 @@ class Connection(HttpToolsProtocol):
     def __init__(
         self,
         *args: Any,
-        observer: ConnectionObserver | None = None,
+        telemetry: Telemetry | None = None,
         max_descriptors: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
-        self._observer = observer or Nobody()
+        self._telemetry = telemetry
         self._max_descriptors = max_descriptors
         self._max_connections = self.limit_concurrency or _MAX_CONNECTIONS
         self.limit_concurrency = None  # uvicorn would refuse requests, and in plain text
@@ -359,7 +359,8 @@ class Connection(HttpToolsProtocol):
         if withdrawn:
             state["error_code"] = error.code  # the application is about to log its request
             return
-        self._observer.connection_refused(error.code)
+        if self._telemetry is not None:
+            self._telemetry.connections_refused(error.code).inc()
         access.info(
             "request",
             request_id=request_id,

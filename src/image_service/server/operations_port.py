@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from image_service.api.routes.operations import operations_app
 from image_service.server.connection import Connection
-from image_service.telemetry.observers import Metrics
+from image_service.telemetry.metrics import Telemetry
 
 _KEEP_ALIVE_SECONDS: Final = 75  # scrapers come again after 15 to 60
 
@@ -32,14 +32,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(metrics: Metrics, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(telemetry: Telemetry, listener: socket.socket) -> AsyncIterator[None]:
     """Answer on `listener` until left; then it is closed.
 
     uvicorn's protocol without its server: that one takes the process' signals, and has a
     way of its own to end.
     """
     config = uvicorn.Config(
-        operations_app(metrics),
+        operations_app(telemetry),
         http=Connection,
         ws="none",
         lifespan="off",

@@ -73,8 +73,8 @@ class _Server(uvicorn.Server):
         if self._operations_listener is None:
             await super().serve(sockets)
             return
-        metrics = self._application.state.metrics
-        async with operations.serving(metrics, self._operations_listener):
+        telemetry = self._application.state.telemetry
+        async with operations.serving(telemetry, self._operations_listener):
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -156,7 +156,7 @@ def serve(
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http=partial(  # type: ignore[arg-type]  # it is only called
             Connection,
-            observer=app.state.metrics.observers.connections,
+            telemetry=app.state.telemetry,
             max_descriptors=descriptors,
         ),
         ws="none",

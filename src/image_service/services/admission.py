@@ -25,7 +25,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from image_service.domain.errors import Overloaded, TooManyInFlight
-from image_service.telemetry.observers import Load, Nobody, PictureObserver
+from image_service.telemetry.metrics import Telemetry
 
 # A page of a hundred fully described images takes 30 ms of the event loop, 180 ms of another
 # thread, and up to 5 MB while it is being sent.
@@ -54,7 +54,7 @@ class AdmissionLimits:
 class Admission:
     """The gates of one process."""
 
-    def __init__(self, limits: AdmissionLimits, *, observer: PictureObserver | None = None) -> None:
+    def __init__(self, limits: AdmissionLimits, telemetry: Telemetry | None = None) -> None:
         share = limits.user_share
         self._uploads = _Budget(limits.uploads, share)
         self._upload_bytes = _Budget(limits.upload_bytes, share)
@@ -66,15 +66,16 @@ class Admission:
         self._max_wait = limits.max_wait
         self._line = _Line()
         self._waiting = 0
-        self._observer = observer or Nobody()
+        self._telemetry = telemetry or Telemetry()
+        self._show_load()
 
-    def load(self) -> Load:
-        return Load(
-            uploads=self._uploads.total,
-            upload_bytes=self._upload_bytes.total,
-            waiting=self._waiting,
-            processing=self._workers.total,
-        )
+    def _show_load(self) -> None:
+        """Have the gauges look whenever a scraper comes."""
+        shown = self._telemetry
+        shown.uploads_in_flight.set_function(lambda: self._uploads.total)
+        shown.upload_bytes_admitted.set_function(lambda: self._upload_bytes.total)
+        shown.pictures_waiting.set_function(lambda: self._waiting)
+        shown.pictures_processing.set_function(lambda: self._workers.total)
 
     @contextmanager
     def receiving(self, user_id: str, body_bytes: int) -> Iterator[None]:
@@ -116,7 +117,7 @@ class Admission:
         """
         asked_at = perf_counter()
         await self._turn(user_id, decode_bytes)
-        self._observer.queued(perf_counter() - asked_at)
+        self._telemetry.observers.pictures.queued(perf_counter() - asked_at)
         try:
             yield
         finally:

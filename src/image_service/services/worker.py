@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 import structlog
 
+from image_service.domain.outbox import Backlog
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER, IntentSweeper
-from image_service.telemetry.observers import Backlog, Nobody, WorkerObserver
+from image_service.telemetry.metrics import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class Worker:
 
     Each round without work doubles the wait, up to `_IDLEST` times `poll`.
 
-    About every `measure_every` seconds it tells `observer` what lies in the outbox.
+    About every `measure_every` seconds it measures what lies in the outbox.
     """
 
     def __init__(  # noqa: PLR0913 # four of them only tests pass
@@ -44,7 +45,7 @@ class Worker:
         poll: float = 5.0,
         sweep_every: float = 600.0,
         backlog: BacklogProbe | None = None,
-        observer: WorkerObserver | None = None,
+        telemetry: Telemetry | None = None,
         measure_every: float = 60.0,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -53,7 +54,7 @@ class Worker:
         self._poll = poll
         self._sweep_every = sweep_every
         self._backlog = backlog
-        self._observer = observer or Nobody()
+        self._telemetry = telemetry or Telemetry()
         self._measure_every = measure_every
         self._now = now
         self._awake = asyncio.Event()
@@ -113,12 +114,13 @@ class Worker:
         except Exception:
             log.exception("outbox_round_failed")
             return False
-        self._observer.round_ended()
+        self._telemetry.outbox_last_round.set_to_current_time()
         return taken > 0
 
     async def _guarded_sweep(self) -> None:
         try:
-            self._observer.swept(await self._sweeper.sweep(self._now() - STALE_AFTER))
+            orphans = await self._sweeper.sweep(self._now() - STALE_AFTER)
+            self._telemetry.orphans_found("upload").inc(orphans)
         except Exception:
             log.exception("sweep_failed")
 
@@ -126,7 +128,7 @@ class Worker:
         if self._backlog is None:
             return
         try:
-            self._observer.backlog(await self._backlog.measure(self._now()))
+            self._telemetry.outbox(await self._backlog.measure(self._now()))
         except Exception:
             log.warning("backlog_not_measured", exc_info=True)
 

@@ -1,4 +1,4 @@
-"""Observers of the running service; `telemetry.prometheus` counts their reports.
+"""Observers of requests, calls and pictures; `telemetry.metrics` counts their reports.
 
 Everything that becomes a label comes from a small fixed set: never an id, a path or what a
 caller wrote. Observers return at once and never raise.
@@ -6,12 +6,10 @@ caller wrote. Observers return at once and never raise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
-
-from image_service.ports import CacheObserver, CacheOutcome, CachePart
 
 
 class RequestObserver(Protocol):
@@ -29,14 +27,6 @@ class RequestObserver(Protocol):
 
     def upload(self, outcome: str) -> None:
         """`stored`, `replayed`, `client_gone`, or the code of the error."""
-        ...
-
-
-class ConnectionObserver(Protocol):
-    """What clients open and send, where it is no request for the service."""
-
-    def connection_refused(self, code: str) -> None:
-        """It was answered with an error, one of `docs/errors.md`, and is being closed."""
         ...
 
 
@@ -73,54 +63,6 @@ class StepObserver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What lies in the outbox. The oldest is so many seconds old; 0 where there is none.
-
-    `waiting` and `set_aside` are counted up to a bound, and no further.
-    """
-
-    waiting: int
-    oldest_age: float
-    set_aside: int
-
-
-class WorkerObserver(Protocol):
-    """The work after a commit."""
-
-    def round_ended(self) -> None:
-        """The outbox was looked through, and what was due has been tried."""
-        ...
-
-    def backlog(self, backlog: Backlog) -> None: ...
-
-    def swept(self, orphans: int) -> None:
-        """Uploads that had left files behind were cleared away."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What the process holds of uploads at the moment; sizes in bytes."""
-
-    uploads: int
-    upload_bytes: int
-    waiting: int
-    processing: int
-
-
-class ProcessObserver(Protocol):
-    """The process itself."""
-
-    def watch_load(self, load: Callable[[], Load]) -> None:
-        """Ask it whenever somebody wants to know; from any thread."""
-        ...
-
-    def loop_lagged(self, seconds: float) -> None:
-        """The event loop came back that much later than asked."""
-        ...
-
-
 class Nobody:
     """Every observer at once, of those who don't care."""
 
@@ -132,8 +74,6 @@ class Nobody:
 
     def upload(self, outcome: str) -> None: ...
 
-    def connection_refused(self, code: str) -> None: ...
-
     def __call__(
         self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int = 0
     ) -> None: ...
@@ -144,44 +84,15 @@ class Nobody:
 
     def stepped(self, step: str, seconds: float, ago: float = 0.0) -> None: ...
 
-    def round_ended(self) -> None: ...
-
-    def backlog(self, backlog: Backlog) -> None: ...
-
-    def swept(self, orphans: int) -> None: ...
-
-    def watch_load(self, load: Callable[[], Load]) -> None: ...
-
-    def loop_lagged(self, seconds: float) -> None: ...
-
-    def read(self, part: CachePart, outcome: CacheOutcome) -> None: ...
-
-    def invalidation_lost(self) -> None: ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observers:
     """One for each concern; by default nobody listens."""
 
     requests: RequestObserver = field(default_factory=Nobody)
-    connections: ConnectionObserver = field(default_factory=Nobody)
     calls: CallObserver = field(default_factory=Nobody)
-    cache: CacheObserver = field(default_factory=Nobody)
     pictures: PictureObserver = field(default_factory=Nobody)
     steps: StepObserver = field(default_factory=Nobody)
-    worker: WorkerObserver = field(default_factory=Nobody)
-    process: ProcessObserver = field(default_factory=Nobody)
-
-
-class Metrics(Protocol):
-    """What observers have gathered, for a scraper to fetch."""
-
-    @property
-    def observers(self) -> Observers: ...
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The text, and its content type, that suits an Accept header. May block."""
-        ...
 
 
 TraceIds = Mapping[str, str | bool]

@@ -13,9 +13,8 @@ from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.table import Query, Table
-from image_service.domain.outbox import Lane
+from image_service.domain.outbox import Backlog, Lane
 from image_service.domain.times import parse_timestamp
-from image_service.telemetry.observers import Backlog
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

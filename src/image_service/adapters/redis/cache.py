@@ -19,7 +19,7 @@ from image_service.domain.errors import DependencyUnavailable, ImageServiceError
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery
 from image_service.domain.times import utc_now
-from image_service.ports import CacheObserver, CachePart
+from image_service.telemetry.metrics import CachePart, CacheResult, Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -50,12 +50,12 @@ class RedisImageCache:
         link: RedisLink,
         *,
         add_purge: AddPurge,
-        observer: CacheObserver,
+        telemetry: Telemetry,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._link = link
         self._add_purge = add_purge
-        self._observer = observer
+        self._telemetry = telemetry
         self._now = now
         self._owed: dict[tuple[str, str], None] = {}
         self._settling = False
@@ -67,7 +67,7 @@ class RedisImageCache:
         key = keys.image(image_id)
         found = await self._read("image", key, user_id)
         cached = codec.decode_image(found.entry, image_id) if found.entry else None
-        self._observe("image", found, hit=cached is not None)
+        self._count("image", found, hit=cached is not None)
         if cached is not None:
             return cached
         image = await read()
@@ -84,7 +84,7 @@ class RedisImageCache:
         found = await self._read("page", key, user_id)
         value = found.entry[_TOKEN_BYTES:] if found.entry else b""
         cached = codec.decode_listing(value, user_id, query_hash) if value else None
-        self._observe("page", found, hit=cached is not None)
+        self._count("page", found, hit=cached is not None)
         if cached is not None:
             return cached
         listing = await read()
@@ -167,7 +167,7 @@ class RedisImageCache:
         if await self._invalidate(user_id, image_id, write, 0):
             return
         self._owe(user_id, image_id)
-        self._observer.invalidation_lost()
+        self._telemetry.cache_invalidations_lost.inc()
         await self._record(user_id, image_id, self._now())
 
     async def _record(self, user_id: str, image_id: str, due: datetime) -> None:
@@ -206,11 +206,9 @@ class RedisImageCache:
             self._owe(*owed)
             raise
 
-    def _observe(self, part: CachePart, found: _Found, *, hit: bool) -> None:
-        if not found.available:
-            self._observer.read(part, "unavailable")
-        else:
-            self._observer.read(part, "hit" if hit else "miss")
+    def _count(self, part: CachePart, found: _Found, *, hit: bool) -> None:
+        result: CacheResult = "hit" if hit else "miss" if found.available else "unavailable"
+        self._telemetry.cache_requests(part, result).inc()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -13,7 +12,7 @@ from cachetools import TTLCache
 
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery
-from image_service.ports import CacheObserver, CacheOutcome, CachePart
+from image_service.telemetry.metrics import Telemetry
 
 _IMAGE_LIFE: Final = 3600.0  # seconds, as in Redis
 _PAGE_LIFE: Final = 300.0
@@ -21,29 +20,15 @@ _FENCE: Final = 5.0
 _MAX_KEYS: Final = 20_000  # of each kind; 10 MB at most
 
 
-class CacheCounts:
-    """A `CacheObserver` that adds up, for whoever wants to look."""
-
-    def __init__(self) -> None:
-        self.reads: Counter[tuple[CachePart, CacheOutcome]] = Counter()
-        self.lost_invalidations = 0
-
-    def read(self, part: CachePart, outcome: CacheOutcome) -> None:
-        self.reads[part, outcome] += 1
-
-    def invalidation_lost(self) -> None:
-        self.lost_invalidations += 1
-
-
 class NullCache:
     """An `ImageCache` that reads the store every time.
 
-    It remembers keys, without values, to tell its observer the hits that Redis would have
-    had. With several tasks that is an underestimate: each sees only its own requests.
+    It remembers keys, without values, to count the hits that Redis would have had. With
+    several tasks that is an underestimate: each sees only its own requests.
     """
 
-    def __init__(self, observer: CacheObserver, *, clock: Callable[[], float] = monotonic) -> None:
-        self._observer = observer
+    def __init__(self, telemetry: Telemetry, *, clock: Callable[[], float] = monotonic) -> None:
+        self._telemetry = telemetry
         self._images: TTLCache[str, None] = TTLCache(_MAX_KEYS, _IMAGE_LIFE, clock)
         self._pages: TTLCache[tuple[str, int, ListQuery], None]
         self._pages = TTLCache(_MAX_KEYS, _PAGE_LIFE, clock)
@@ -56,7 +41,7 @@ class NullCache:
         self, user_id: str, image_id: str, read: Callable[[], Awaitable[Image | None]]
     ) -> Image | None:
         hit = image_id in self._images
-        self._observer.read("image", "would_hit" if hit else "would_miss")
+        self._telemetry.cache_requests("image", "would_hit" if hit else "would_miss").inc()
         image = await read()
         if image is not None and image.user_id == user_id and not hit:
             self._images[image_id] = None
@@ -67,7 +52,7 @@ class NullCache:
     ) -> Listing:
         key = (user_id, self._writes.get(user_id, 0), query)
         hit = key in self._pages
-        self._observer.read("page", "would_hit" if hit else "would_miss")
+        self._telemetry.cache_requests("page", "would_hit" if hit else "would_miss").inc()
         if not hit and user_id not in self._fenced:
             self._pages[key] = None
         return await read()

@@ -9,18 +9,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from image_service.telemetry.observers import Metrics
+from image_service.telemetry.metrics import Telemetry
 
 _PATH: Final = "/metrics"
 
 
-def operations_app(metrics: Metrics) -> ASGIApp:
+def operations_app(telemetry: Telemetry) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         response: Response = PlainTextResponse("There is only /metrics here.\n", 404)
         if scope["path"] == _PATH:
             accept = Request(scope).headers.get("accept", "")
             # In a thread: it reads /proc, and no request should wait for it.
-            body, content_type = await asyncio.to_thread(metrics.render, accept)
+            body, content_type = await asyncio.to_thread(telemetry.render, accept)
             response = Response(body, headers={"Content-Type": content_type})
         await response(scope, receive, send)
 

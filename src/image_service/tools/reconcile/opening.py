@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from image_service.bootstrap import open_cache, open_redis_link, open_stores
 from image_service.settings import Settings
-from image_service.telemetry.observers import Observers
+from image_service.telemetry.metrics import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Care, Reconciler
 from image_service.tools.reconcile.stores import Stores
@@ -18,10 +18,10 @@ from image_service.tools.reconcile.table import DynamoTableAudit
 async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Reconciler]:
     """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
     async with AsyncExitStack() as stack:
-        nobody = Observers()
-        stores = await open_stores(settings, stack, nobody.calls)
-        redis = await open_redis_link(settings, stack, nobody.calls)
-        cache = await open_cache(redis, stores.outbox, stack, nobody.cache)
+        telemetry = Telemetry()  # which nobody scrapes
+        stores = await open_stores(settings, stack, telemetry.observers.calls)
+        redis = await open_redis_link(settings, stack, telemetry.observers.calls)
+        cache = await open_cache(redis, stores.outbox, stack, telemetry)
         compared = Stores(
             audit=DynamoTableAudit(stores.dynamodb, settings.table_name),
             inventory=S3Inventory(stores.s3, bucket=settings.bucket),

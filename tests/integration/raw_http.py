@@ -9,11 +9,13 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from image_service.server.connection import Connection
+from image_service.server.room import Room
 
 App = Callable[..., Awaitable[None]]
 _LENGTH = re.compile(rb"^content-length: (\d+)\r?$", re.IGNORECASE | re.MULTILINE)
@@ -24,13 +26,6 @@ class Hurried(Connection):
 
     header_seconds = 0.3
     unread_seconds = 0.5
-    extra_connections = 0
-
-
-class Roomy(Connection):
-    """With a place for a health check; what is unread is unread for long."""
-
-    extra_connections = 1
 
 
 class Echo:
@@ -101,18 +96,17 @@ async def serving(
     *,
     send_buffer: int | None = None,
     receive_buffer: int | None = None,
-    max_connections: int | None = None,
+    room: Room | None = None,
 ) -> AsyncIterator[Serving]:
     """`…_buffer`: bytes, about, that the kernel keeps of what nobody reads."""
     config = uvicorn.Config(
         app,
-        http=protocol,
+        http=partial(protocol, room=room or Room()),  # type: ignore[arg-type]  # it is only called
         ws="none",
         lifespan="off",
         log_config=None,
         timeout_keep_alive=2,
         access_log=False,
-        limit_concurrency=max_connections,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -23,6 +23,7 @@ from tests.integration.raw_http import (
 
 from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
 from image_service.api.middleware.request import EarlyAnswer
+from image_service.server.room import Room
 
 GARBAGE = b"GARBAGE\r\n\r\n"
 BAD_CHUNK = b"zz\r\n"
@@ -171,7 +172,7 @@ async def until_held(app: Held, number: int) -> None:
 
 async def test_who_waits_longest_for_a_request_makes_room():
     app = Held()
-    async with serving(app, max_connections=3) as server:
+    async with serving(app, room=Room(3, extra=0)) as server:
         held = asyncio.create_task(server.talk(get("/held")))
         await until_held(app, 1)
         streams = []
@@ -193,7 +194,7 @@ async def test_who_waits_longest_for_a_request_makes_room():
 
 async def test_where_no_connection_waits_no_other_is_taken():
     app = Held()
-    async with serving(app, max_connections=2) as server:
+    async with serving(app, room=Room(2, extra=0)) as server:
         held = [asyncio.create_task(server.talk(get("/held"))) for _ in range(2)]
         await until_held(app, 2)
         for _ in range(3):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.raw_http import POST, Roomy, Serving, answer, get, refusal, serving
+from tests.integration.raw_http import POST, Serving, answer, get, refusal, serving
 
 from image_service.api.middleware.request import EarlyAnswer
 from image_service.api.routes import health
+from image_service.server.connection import Connection
+from image_service.server.room import Room
 
 BODY_TO_COME = POST + b"Content-Length: 1000\r\n\r\n"
 
@@ -49,7 +50,7 @@ async def hold(server: Serving, said: bytes, number: int) -> list[asyncio.Stream
 @pytest.mark.parametrize(("said", "gives_way"), KINDS.values(), ids=KINDS)
 async def test_what_can_be_spared_gives_way(said: bytes, *, gives_way: bool):
     app = EarlyAnswer(Places(), seconds=10)
-    async with serving(app, Roomy, max_connections=3, send_buffer=4096) as server:
+    async with serving(app, Connection, room=Room(3, extra=1), send_buffer=4096) as server:
         writers = await hold(server, said, 6)
         asking = get("/").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         received = await server.talk(asking)
@@ -66,7 +67,7 @@ async def test_what_can_be_spared_gives_way(said: bytes, *, gives_way: bool):
 @pytest.mark.parametrize("said", [said for said, _ in KINDS.values()], ids=KINDS)
 async def test_a_health_check_always_has_a_place(path: str, said: bytes):
     app = EarlyAnswer(Places(), seconds=10)
-    async with serving(app, Roomy, max_connections=3, send_buffer=4096) as server:
+    async with serving(app, Connection, room=Room(3, extra=1), send_buffer=4096) as server:
         writers = await hold(server, said, 6)
         asking = get(f"{path}?by=lb").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         for _ in range(5):
@@ -76,9 +77,8 @@ async def test_a_health_check_always_has_a_place(path: str, said: bytes):
 
 
 async def test_where_descriptors_run_out_idle_connections_go_and_the_log_says_so():
-    protocol = partial(Roomy, max_descriptors=1)  # any number is beyond that
-    Roomy.scarcity_logged_at = -60.0
-    async with serving(Places(), protocol, max_connections=100) as server:
+    room = Room(100, extra=1, descriptors=1)  # any number is beyond that
+    async with serving(Places(), Connection, room=room) as server:
         with capture_logs() as lines:
             writers = await hold(server, b"", 5)
             assert len(server.connections) == 1

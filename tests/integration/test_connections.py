@@ -22,6 +22,7 @@ from tests.integration.raw_http import (
 )
 from tests.scraping import Samples
 
+from image_service.server.room import Room
 from image_service.telemetry.metrics import Telemetry
 
 
@@ -102,7 +103,9 @@ async def test_what_is_refused_before_there_is_a_request_is_counted(echo: Echo):
         samples, codes = Samples.of(telemetry), ("MALFORMED_BODY", "UPLOAD_TIMEOUT", "OVERLOADED")
         return {code: samples("connections_refused_total", code=code) for code in codes}
 
-    async with serving(echo, partial(Hurried, telemetry=telemetry), max_connections=1) as server:
+    async with serving(
+        echo, partial(Hurried, telemetry=telemetry), room=Room(1, extra=0)
+    ) as server:
         await server.talk(MALFORMED["no host"])
         await server.talk(b"GET / HTTP/1.1\r\n", pause=0.5)
         assert refused() == {"MALFORMED_BODY": 1, "UPLOAD_TIMEOUT": 1, "OVERLOADED": 0}
@@ -262,23 +265,30 @@ async def test_a_trailer_is_no_header(server: Serving, echo: Echo, apart: bool):
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
-async def test_an_offer_to_upgrade_is_ignored(
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+async def test_an_offer_to_upgrade_is_refused(
     server: Serving, echo: Echo, protocol: str, chunked: bool, apart: bool
 ):
-    """Above all, the body stays a body: it is not taken for the next request."""
+    """Above all, the body is not taken for the next request."""
     body = get("/smuggled")
     length = len(body)
     if chunked:
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (length, body)
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % length
-    offer = b"Connection: Upgrade\r\nUpgrade: %s\r\nX-A: b\r\n" % protocol.encode()
-    pieces = [POST + offer + framing + b"\r\n\r\n", body, POST + offer + b"\r\n", get("/next")]
-    received = await server.talk(*(pieces if apart else [b"".join(pieces[:2])]), pause=0.1)
-    expected = [f"POST / {length}", "POST / 0", "GET /next 0"][: 3 if apart else 1]
-    assert answers(received) == [(200, line.encode()) for line in expected]
-    assert echo.requests == expected
-    assert (b"x-a", b"b") in echo.headers or apart
+    offer = b"Connection: keep-alive, Upgrade\r\nUpgrade: %s\r\n" % protocol.encode()
+    pieces = [POST + offer + framing + b"\r\n\r\n", body]
+    received = await server.talk(*(pieces if apart else [b"".join(pieces)]), pause=0.1)
+    assert refusal(received) == (400, "MALFORMED_BODY")
+    assert b"Connection: Upgrade" in received
+    assert echo.requests == []
+
+
+async def test_an_upgrade_that_is_not_offered_is_a_header_like_others(server: Serving, echo: Echo):
+    """A proxy that drops `Connection` may leave it; then the body ends where it says."""
+    request = POST + b"Upgrade: h2c\r\nContent-Length: 5\r\n\r\n"
+    received = await server.talk(request + b"hello" + get("/next"))
+    assert answers(received) == [(200, b"POST / 5"), (200, b"GET /next 0")]
+    assert (b"upgrade", b"h2c") not in echo.headers  # those of the second
 
 
 async def test_a_body_shorter_than_announced_is_no_request(server: Serving, echo: Echo):

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from image_service.api.routes.operations import operations_app
 from image_service.server.connection import Connection
+from image_service.server.room import Room
 from image_service.telemetry.metrics import Telemetry
 
 _KEEP_ALIVE_SECONDS: Final = 75  # scrapers come again after 15 to 60
@@ -40,7 +41,6 @@ async def serving(telemetry: Telemetry, listener: socket.socket) -> AsyncIterato
     """
     config = uvicorn.Config(
         operations_app(telemetry),
-        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -49,9 +49,10 @@ async def serving(telemetry: Telemetry, listener: socket.socket) -> AsyncIterato
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     config.load()
-    state = ServerState()
+    state, room = ServerState(), Room()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(config=config, server_state=state, app_state={}), sock=listener
+        lambda: Connection(config=config, server_state=state, app_state={}, room=room),
+        sock=listener,
     )
     try:
         yield

@@ -23,6 +23,7 @@ from image_service.app import create_app
 from image_service.pictures.confinement import hide_from_children
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
+from image_service.server.room import Room
 from image_service.settings import Settings, SettingsError
 from image_service.telemetry.logging import log_what_python_prints
 
@@ -156,8 +157,8 @@ def serve(
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http=partial(  # type: ignore[arg-type]  # it is only called
             Connection,
+            room=Room(connections, descriptors=descriptors),
             telemetry=app.state.telemetry,
-            max_descriptors=descriptors,
         ),
         ws="none",
         lifespan="on",
@@ -167,7 +168,6 @@ def serve(
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.shutdown_seconds + _LAST_ANSWERS_SECONDS,
-        limit_concurrency=connections,
     )
     server = _Server(
         config,

@@ -1,0 +1,111 @@
+"""The places of open connections: how many are served, and which gives way to a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final, Protocol
+
+import structlog
+
+from image_service.api.routes.health import PROBES
+from image_service.domain.errors import Overloaded
+
+log = structlog.stdlib.get_logger(__name__)
+
+_FEW_DESCRIPTORS: Final = 16
+_SCARCITY_LOGGED_EVERY: Final = 60.0  # seconds
+
+
+class Occupant(Protocol):
+    """A connection, as far as its place is concerned."""
+
+    transport: asyncio.Transport
+    waiting_since: float
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no request that is to be answered."""
+        ...
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has its whole response, and is only kept so that this arrives."""
+        ...
+
+    @property
+    def is_unread(self) -> bool: ...
+
+
+class Room:
+    """At most `limit` connections are served at once; health checks are, however many there are.
+
+    `extra` more may be open, to see whether it is the load balancer that asks. `descriptors`
+    is the process' limit of open files.
+    """
+
+    def __init__(
+        self, limit: int = 1_000, *, extra: int = 32, descriptors: int | None = None
+    ) -> None:
+        self._limit = limit
+        self._extra = extra
+        self._descriptors = descriptors
+        self._open: set[Occupant] = set()
+        self._logged_at = -_SCARCITY_LOGGED_EVERY
+
+    def enter(self, new: Occupant) -> None:
+        """Close what can best be spared for it. Raises Overloaded where nothing can."""
+        self._open.add(new)
+        self._handle_scarcity(new)
+        while len(self._open) > self._limit + self._extra:
+            if not self._close_one(new):
+                raise Overloaded("Too many connections are open; try again shortly.")
+
+    def leave(self, connection: Occupant) -> None:
+        self._open.discard(connection)
+
+    def check(self, asking: Occupant, path: str) -> None:
+        """Raises Overloaded where as many are served as may be, and this is no health check."""
+        if len(self._open) <= self._limit or path in PROBES:
+            return
+        served = sum(not (c.is_waiting or c.is_answered) for c in self._open if c is not asking)
+        if served >= self._limit:
+            raise Overloaded(
+                f"{served} connections are being served, the limit; try again shortly."
+            )
+
+    def _close_one(self, new: Occupant) -> bool:
+        """Of those that wait for a request the longest; else one whose response has been sent.
+
+        And else one that leaves its response unread, as far as it has come.
+        """
+        others = [connection for connection in self._open if connection is not new]
+        spared = (
+            [c for c in others if c.is_waiting],
+            [c for c in others if c.is_answered],
+            [c for c in others if c.is_unread],
+        )
+        for some in filter(None, spared):
+            longest = min(some, key=lambda c: c.waiting_since)
+            self._open.discard(longest)
+            longest.transport.abort()
+            return True
+        return False
+
+    def _handle_scarcity(self, new: Occupant) -> None:
+        """Where descriptors run out, have a log line and make do with fewer connections.
+
+        The kernel gives out the lowest free number, so that of a new connection shows it.
+        """
+        used = new.transport.get_extra_info("socket").fileno()
+        if self._descriptors is None or used < self._descriptors - _FEW_DESCRIPTORS:
+            return
+        self._close_one(new)
+        if time.monotonic() >= self._logged_at + _SCARCITY_LOGGED_EVERY:
+            self._logged_at = time.monotonic()
+            log.error(
+                "descriptors_scarce",
+                used=used,
+                limit=self._descriptors,
+                connections=len(self._open),
+            )

@@ -62,10 +62,11 @@ class Unpadder:
             return data
         try:
             blocks, mcus = self._layout()
+            interval = self._interval or mcus
+            intervals = ceil(mcus / interval)
         except (IndexError, KeyError, ValueError, ZeroDivisionError):
             return data  # no sound header; the decoder will find that too
-        interval = self._interval or mcus
-        if len(parts) // 2 + 1 != ceil(mcus / interval):
+        if len(parts) // 2 + 1 != intervals:
             return data
         for at in doubtful:
             inside = min(interval, mcus - at // 2 * interval)

@@ -38,7 +38,7 @@ def declared_size(data: bytes) -> Size | None:
 
 def held_bytes_a_pixel(data: bytes) -> float:
     """What the decoder keeps of the whole picture: nothing, or all of it if it is interlaced."""
-    depth, colour_type, interlaced = data[24], data[25], data[28]
+    depth, colour_type, _, _, interlaced = _pixel_format(data)
     if not interlaced:
         return 0
     channels = _COLOUR_CHANNELS.get(colour_type, 3) + has_alpha(data)
@@ -47,7 +47,7 @@ def held_bytes_a_pixel(data: bytes) -> float:
 
 def has_alpha(data: bytes) -> bool:
     """Whether decoding it gives an alpha channel."""
-    if data[25] in _WITH_ALPHA:
+    if _pixel_format(data)[1] in _WITH_ALPHA:
         return True
     for kind in _chunk_types(data):
         if kind == b"tRNS":
@@ -151,6 +151,11 @@ def inflated_profile(body: bytes) -> bytes:
     except zlib.error:
         return b""
     return profile if inflating.eof and len(profile) <= icc.MAX_BYTES else b""
+
+
+def _pixel_format(data: bytes) -> bytes:
+    """Depth, colour type, compression, filter and interlacing of an IHDR; 0 where it is cut."""
+    return data[24:29].ljust(5, b"\0")
 
 
 class _Chunk(NamedTuple):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+
+from image_service.telemetry.log_output import MAX_BACKLOG_BYTES, LogOutput
+from image_service.telemetry.metrics import Telemetry
 
 pytestmark = pytest.mark.slow
 
@@ -86,3 +94,82 @@ def test_where_stdout_fails_stderr_has_the_cause_and_no_line(way: str, broken: t
         _, errors = run(way, stdout)
     assert SECRET not in errors
     assert errors.startswith("log lines are lost: ")
+
+
+LONG = 10_000  # characters: several pieces of what a pipe takes at once
+MANY = 2 * MAX_BACKLOG_BYTES // LONG
+STALLED = f"""
+log = structlog.stdlib.get_logger("a")
+for number in range({MANY}):
+    log.info("line", number=number, text=SECRET + " " + "x" * {LONG})
+print("went on", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def stalled(code: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A process, and the reading end of its small pipe that nobody has read from yet."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    command = [sys.executable, "-c", "import sys\n" + SETUP + code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=writing, stderr=pipe) as process:
+        os.close(writing)
+        try:
+            yield process, reading
+        finally:
+            os.close(reading)
+            process.kill()
+
+
+def read_lines(reading: int, last: str) -> list[dict[str, Any]]:
+    """Up to the first line of that event."""
+    lines: list[dict[str, Any]] = []
+    with os.fdopen(os.dup(reading), "rb") as stream:
+        while not lines or lines[-1]["event"] != last:
+            lines.append(json.loads(stream.readline()))
+    return lines
+
+
+def test_a_reader_that_stops_stops_nobody_and_finds_whole_lines_in_order():
+    with stalled(STALLED) as (process, reading):
+        assert process.stderr is not None
+        told = [process.stderr.readline() for _ in range(2)]
+        assert told == [b"log lines are lost: stdout is not read\n", b"went on\n"]
+        *lines, last = read_lines(reading, "log_lines_dropped")
+    numbers = [line["number"] for line in lines]
+    assert numbers == list(range(len(lines)))
+    assert MANY / 3 < len(lines) < MANY
+    assert last == last | {"event": "log_lines_dropped", "level": "warning", "stage": "test"}
+    assert last["lines"] == MANY - len(lines)
+    assert all(line["text"].startswith("Bearer [hidden]") for line in lines)
+
+
+def test_a_process_ends_though_nobody_reads():
+    with stalled(STALLED) as (process, _):
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
+def test_lines_go_straight_out_again_once_they_are_read():
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(writing, "w") as stream:
+        output = LogOutput(stream)
+        for number in range(300):
+            output.handle(logging.makeLogRecord({"msg": f"{number} {100 * 'x'}"}))
+        reader = os.fdopen(reading, "rb")
+        assert [int(reader.readline().split()[0]) for _ in range(300)] == list(range(300))
+        output.flush()
+        before = threading.active_count()
+        output.handle(logging.makeLogRecord({"msg": "straight"}))
+        assert threading.active_count() == before
+    assert reader.read() == b"straight\n"
+    reader.close()
+
+
+def test_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(LogOutput, "dropped", 7)
+    text = Telemetry().render("text/plain")[0].decode()
+    assert "image_service_log_lines_dropped_total 7.0" in text

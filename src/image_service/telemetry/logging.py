@@ -6,20 +6,18 @@ that every line has the same shape and carries the id of the request it belongs 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import logging.config
-import math
 import sys
 import threading
-import time
 from types import TracebackType
-from typing import Final, Literal, TextIO
+from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from image_service.telemetry import audit_log
+from image_service.telemetry.log_output import LogOutput
 from image_service.telemetry.log_processors import flat_cause, hide_secrets
 
 LogFormat = Literal["json", "console"]
@@ -33,7 +31,6 @@ _LEVELS = {
     # count them.
     **dict.fromkeys((audit_log.LOGGER, _ACCESS), "INFO"),
 }
-_REPORTED_EVERY: Final = 60.0  # seconds
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -76,7 +73,7 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             },
             "handlers": {
                 "stdout": {
-                    "()": _Output,
+                    "()": LogOutput,
                     "stream": "ext://sys.stdout",
                     "formatter": "structured",
                 }
@@ -85,25 +82,6 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             "loggers": {name: {"level": least} for name, least in _LEVELS.items()},
         }
     )
-
-
-class _Output(logging.StreamHandler[TextIO]):
-    """Lines to a stream; where that fails, stderr has the cause, and never the line itself.
-
-    Python would print the event there as it was before anything was taken out of it.
-    """
-
-    _reported_at = -math.inf
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 # as logging has it
-        now = time.monotonic()
-        if now < self._reported_at + _REPORTED_EVERY:
-            return
-        self._reported_at = now
-        cause = sys.exc_info()[0]
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"log lines are lost: {cause.__name__ if cause else 'unknown'}\n")
-            sys.stderr.flush()
 
 
 def log_what_python_prints() -> None:

@@ -7,7 +7,7 @@ caller wrote. Nothing here raises or waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from time import perf_counter
@@ -19,12 +19,16 @@ from prometheus_client import (
     Gauge,
     Histogram,
     Info,
+    Metric,
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from image_service.domain.outbox import Backlog
+from image_service.telemetry.log_output import LogOutput
 from image_service.telemetry.observers import CallOutcome, Observers, Stage
 
 CachePart = Literal["image", "page"]
@@ -65,6 +69,7 @@ class Telemetry:
             "How late the event loop came back to a timer.",
             buckets=_LAG,
         )
+        registry.register(_DroppedLines())
 
         self.observers = Observers(
             requests=_Requests(registry), calls=_Calls(registry), pictures=_Pictures(registry)
@@ -260,3 +265,11 @@ class _Pictures:
 
     def processed(self, stage: Stage, seconds: float) -> None:
         self._processed.labels(stage).observe(seconds)
+
+
+class _DroppedLines(Collector):
+    """Of the whole process, as its stdout is."""
+
+    def collect(self) -> Iterable[Metric]:
+        name, text = "image_service_log_lines_dropped", "Log lines that nobody read in time."
+        yield CounterMetricFamily(name, text, value=LogOutput.dropped)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -124,41 +125,24 @@ class Image(Schema):
 
     @classmethod
     def of(cls, image: domain.Image, urls: domain.CdnUrls) -> Image:
-        return cls(
-            id=image.id,
-            user_id=image.user_id,
-            album_id=image.album_id,
-            original_filename=image.original_filename,
-            original_mime_type=image.original_mime_type,
-            mime_type=image.mime_type,
-            file_size=image.file_size,
-            processed_size=image.main.size_bytes,
-            width=image.main.width,
-            height=image.main.height,
-            original_width=image.original_width,
-            original_height=image.original_height,
-            aspect_ratio=image.aspect_ratio,
-            s3_key=image.main.key,
-            thumbnail_key=image.thumbnail.key,
-            image_url=urls.url(image.main.key),
-            thumbnail_url=urls.url(image.thumbnail.key),
-            thumbnail_width=image.thumbnail.width,
-            thumbnail_height=image.thumbnail.height,
-            placeholder=image.placeholder,
-            dominant_color=image.dominant_color,
-            processing_status="completed",
-            format=image.format,
-            quality=image.quality,
-            checksum=image.checksum,
-            title=image.title,
-            description=image.description,
-            alt_text=image.alt_text,
-            tags=list(image.tags),
-            created_at=format_timestamp(image.created_at),
-            updated_at=format_timestamp(image.updated_at),
-            uploaded_at=format_timestamp(image.uploaded_at),
-            version=image.version,
-        )
+        values = dict(zip(_SAME, _same_of(image), strict=True))
+        for name in _MOMENTS:
+            values[name] = format_timestamp(values[name])
+        main, thumbnail = image.main, image.thumbnail
+        values["processed_size"] = main.size_bytes
+        values["width"], values["height"] = main.width, main.height
+        values["s3_key"], values["image_url"] = main.key, urls.url(main.key)
+        values["thumbnail_key"], values["thumbnail_url"] = thumbnail.key, urls.url(thumbnail.key)
+        values["thumbnail_width"] = thumbnail.width
+        values["thumbnail_height"] = thumbnail.height
+        values["processing_status"] = "completed"
+        return cls.model_validate(values)
+
+
+# What responses call as the domain does.
+_SAME: Final = [name for name in Image.model_fields if hasattr(domain.Image, name)]
+_MOMENTS: Final = [name for name in _SAME if name.endswith("_at")]
+_same_of: Final = attrgetter(*_SAME)
 
 
 class Pagination(Schema):

@@ -6,8 +6,11 @@ version does not know are ignored on reading.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from operator import attrgetter, itemgetter
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 from image_service.adapters.dynamodb import keys
 from image_service.domain.images import Image
@@ -70,6 +73,58 @@ def _value(attribute: Any) -> Any:
     return value  # a text, a truth value; or of a kind this version does not use
 
 
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _write_renditions(renditions: Mapping[str, Rendition]) -> Item:
+    return {
+        name: {"key": file.key, "width": file.width, "height": file.height}
+        | {"bytes": file.size_bytes}
+        for name, file in renditions.items()
+    }
+
+
+def _read_renditions(stored: Mapping[str, Any]) -> dict[str, Rendition]:
+    return {
+        name: Rendition(
+            key=file["key"],
+            width=int(file["width"]),
+            height=int(file["height"]),
+            size_bytes=int(file["bytes"]),
+        )
+        for name, file in stored.items()
+    }
+
+
+# A field of an image is stored under its own name in camel case, in the way of its type; so
+# a new one needs nothing here. Old items lack it: it has to be optional.
+_WRITERS: Final[dict[Any, Callable[[Any], Any]]] = {
+    datetime: format_timestamp,
+    tuple[str, ...]: list,
+    Mapping[str, Rendition]: _write_renditions,
+}
+_READERS: Final[dict[Any, Callable[[Any], Any]]] = {
+    int: int,  # numbers of other writers may come as floats
+    datetime: parse_timestamp,
+    tuple[str, ...]: tuple,
+    Mapping[str, Rendition]: _read_renditions,
+}
+_TYPES: Final = get_type_hints(Image)
+_NAMES: Final = {name: _camel(name) for name in _TYPES}
+_OPTIONAL: Final = {name: _NAMES[name] for name in _TYPES if NoneType in get_args(_TYPES[name])}
+_WRITTEN: Final = [
+    (_NAMES[name], _WRITERS[kind]) for name, kind in _TYPES.items() if kind in _WRITERS
+]
+_READ: Final = [
+    (name, _NAMES[name], _READERS[kind]) for name, kind in _TYPES.items() if kind in _READERS
+]
+_PLAIN: Final = sorted(_TYPES.keys() - _OPTIONAL.keys() - {name for name, _, _ in _READ})
+_fields_of: Final = attrgetter(*_NAMES)
+_plain_of: Final = itemgetter(*(_NAMES[name] for name in _PLAIN))
+
+
 def image_item(image: Image) -> Item:
     place = keys.uploaded(Position(image.uploaded_at, image.id))
     item: Item = {
@@ -78,74 +133,28 @@ def image_item(image: Image) -> Item:
         "schemaVersion": SCHEMA_VERSION,
         "GSI1PK": keys.user_partition(image.user_id),
         "GSI1SK": place,
-        "id": image.id,
-        "userId": image.user_id,
-        "albumId": image.album_id,
-        "originalFilename": image.original_filename,
-        "originalMimeType": image.original_mime_type,
-        "originalWidth": image.original_width,
-        "originalHeight": image.original_height,
-        "fileSize": image.file_size,
-        "checksum": image.checksum,
         "ownerChecksum": f"{image.user_id}#{image.checksum}",
-        "renditions": {
-            name: {"key": file.key, "width": file.width, "height": file.height}
-            | {"bytes": file.size_bytes}
-            for name, file in image.renditions.items()
-        },
-        "format": image.format,
-        "quality": image.quality,
-        "placeholder": image.placeholder,
-        "dominantColor": image.dominant_color,
-        "title": image.title,
-        "description": image.description,
-        "altText": image.alt_text,
-        "tags": list(image.tags),
-        "uploadedAt": format_timestamp(image.uploaded_at),
-        "createdAt": format_timestamp(image.created_at),
-        "updatedAt": format_timestamp(image.updated_at),
-        "version": image.version,
+        **dict(zip(_NAMES.values(), _fields_of(image), strict=True)),
     }
+    for name, write in _WRITTEN:
+        item[name] = write(item[name])
+    for name in _OPTIONAL.values():
+        if item[name] is None:
+            del item[name]
     if image.album_id is not None:
         item["GSI2PK"] = keys.album_partition(image.user_id, image.album_id)
         item["GSI2SK"] = place
-    return {name: value for name, value in item.items() if value is not None}
+    return item
 
 
 def to_image(item: Item) -> Image:
-    return Image(
-        id=item["id"],
-        user_id=item["userId"],
-        album_id=item.get("albumId"),
-        original_filename=item.get("originalFilename"),
-        original_mime_type=item["originalMimeType"],
-        original_width=int(item["originalWidth"]),
-        original_height=int(item["originalHeight"]),
-        file_size=int(item["fileSize"]),
-        checksum=item["checksum"],
-        renditions={name: _to_rendition(file) for name, file in item["renditions"].items()},
-        format=item["format"],
-        quality=int(item["quality"]),
-        placeholder=item["placeholder"],
-        dominant_color=item["dominantColor"],
-        title=item.get("title"),
-        description=item.get("description"),
-        alt_text=item.get("altText"),
-        tags=tuple(item["tags"]),
-        uploaded_at=parse_timestamp(item["uploadedAt"]),
-        created_at=parse_timestamp(item["createdAt"]),
-        updated_at=parse_timestamp(item["updatedAt"]),
-        version=int(item["version"]),
-    )
-
-
-def _to_rendition(file: Mapping[str, Any]) -> Rendition:
-    return Rendition(
-        key=file["key"],
-        width=int(file["width"]),
-        height=int(file["height"]),
-        size_bytes=int(file["bytes"]),
-    )
+    """Returns the image of an item. Raises KeyError, TypeError or ValueError."""
+    values = dict(zip(_PLAIN, _plain_of(item), strict=True))
+    for field, name, read in _READ:
+        values[field] = read(item[name])
+    for field, name in _OPTIONAL.items():
+        values[field] = item.get(name)
+    return Image(**values)
 
 
 def is_live(item: Item) -> bool:

@@ -71,12 +71,14 @@ class FakeImageRepository:
             del table.intents[intent.image_id]
         table.images[image.id] = image
 
-    async def update(self, before: Image, after: Image) -> None:
+    async def update(self, before: Image, after: Image, *, until: float | None = None) -> None:
         _raise(self.failure)
         self._require_current(before)
         self.table.images[after.id] = after
 
-    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
+    async def mark_deleted(
+        self, image: Image, at: datetime, *, until: float | None = None
+    ) -> OutboxEntry:
         _raise(self.failure)
         self._require_current(image)
         entry = OutboxEntry.of(image, at)

@@ -41,16 +41,20 @@ class ImageRepository(Protocol):
         """
         ...
 
-    async def update(self, before: Image, after: Image) -> None:
+    async def update(self, before: Image, after: Image, *, until: float | None = None) -> None:
         """Replace `before` with `after`, the next version of it.
 
+        What others are in the way of is tried again until then, by the event loop's clock.
         Raises ImageNotFound if it is gone, VersionMismatch if it is no longer `before`.
         """
         ...
 
-    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
+    async def mark_deleted(
+        self, image: Image, at: datetime, *, until: float | None = None
+    ) -> OutboxEntry:
         """From now on the image is gone for `get` and all lists; durable on return.
 
+        `until` as for `update`.
         The entry, `OutboxEntry.of` it, is in the outbox, for whoever clears away the rest.
         Raises ImageNotFound if it is gone already, VersionMismatch if it is no longer
         `image`.

@@ -75,12 +75,13 @@ async def test_contention_is_waited_out(world: World, s3: S3Client, dynamodb_end
     assert (await world.reconcile()).clean
 
 
-async def update(repository: DynamoImageRepository, image: Image) -> None:
-    await repository.update(image, image.edited(ImageChanges(title="x"), utc_now()))
+async def update(repository: DynamoImageRepository, image: Image, **options: Any) -> None:
+    edited = image.edited(ImageChanges(title="x"), utc_now())
+    await repository.update(image, edited, **options)
 
 
-async def mark_deleted(repository: DynamoImageRepository, image: Image) -> None:
-    await repository.mark_deleted(image, utc_now())
+async def mark_deleted(repository: DynamoImageRepository, image: Image, **options: Any) -> None:
+    await repository.mark_deleted(image, utc_now(), **options)
 
 
 @pytest.mark.parametrize("write", [update, mark_deleted])
@@ -96,3 +97,17 @@ async def test_contention_without_end_is_told_from_an_outage(
         with pytest.raises(DependencyUnavailable) as failure:
             await write(repository, image)
     assert isinstance(failure.value, Contended) is contended
+
+
+@pytest.mark.parametrize("write", [update, mark_deleted])
+async def test_no_try_begins_when_the_request_has_no_time_for_it(
+    world: World, dynamodb_endpoint: str, write: Any
+) -> None:
+    image = await world.upload(USER)
+    server = FaultyServer(dynamodb_endpoint)
+    server.script = [ALWAYS] * 1_000
+    async with server.running() as url, engines.dynamodb_client(url) as client:
+        repository = DynamoImageRepository(client, world.table.name)
+        with pytest.raises(Contended):
+            await write(repository, image, until=asyncio.get_running_loop().time())
+    assert len([body for body in server.bodies if "TransactItems" in body]) == 1

@@ -40,6 +40,7 @@ class Parts:
     def __init__(self) -> None:
         self.table = FakeTable()
         self.repository = FakeImageRepository(self.table)
+        self.untils: list[float | None] = []  # of the writes that `overtaken` sees
         self.objects = FakeObjectStore()
         self.outbox = FakeOutbox(self.table)
         self.deletions = DeletionService(
@@ -125,13 +126,15 @@ def overtaken(parts: Parts, image: Image, times: int) -> None:
             current = parts.table.images[image.id]
             parts.table.images[image.id] = replace(current, version=current.version + 1)
 
-    async def late_update(before: Image, after: Image) -> None:
+    async def late_update(before: Image, after: Image, *, until: float | None) -> None:
+        parts.untils.append(until)
         overtake()
-        await update(before, after)
+        await update(before, after, until=until)
 
-    async def late_mark(image: Image, at):
+    async def late_mark(image: Image, at, *, until: float | None):
+        parts.untils.append(until)
         overtake()
-        return await mark_deleted(image, at)
+        return await mark_deleted(image, at, until=until)
 
     parts.repository.update = late_update  # type: ignore[method-assign] # to lose the race
     parts.repository.mark_deleted = late_mark  # type: ignore[method-assign] # the same
@@ -163,9 +166,9 @@ async def test_an_edit_that_meets_a_deletion_finds_nothing(parts: Parts):
     image = parts.holding(make_image())
     update = parts.repository.update
 
-    async def late_update(before: Image, after: Image) -> None:
+    async def late_update(before: Image, after: Image, *, until: float | None) -> None:
         await parts.repository.mark_deleted(before, LATER)
-        await update(before, after)
+        await update(before, after, until=until)
 
     parts.repository.update = late_update  # type: ignore[method-assign] # to lose the race
     with pytest.raises(ImageNotFound):
@@ -195,6 +198,18 @@ async def test_a_write_of_any_version_that_never_gets_a_turn_is_a_conflict(
     with pytest.raises(VersionMismatch) as deletion:
         await parts.library.delete("alice", image.id, NOTHING)
     assert type(deletion.value) is VersionMismatch
+
+
+@pytest.mark.parametrize("write", ["update", "delete"])
+async def test_all_tries_of_a_write_end_with_the_first_one_s_time(parts: Parts, write: str):
+    image = parts.holding(make_image())
+    overtaken(parts, image, times=3)
+    arguments = {"update": [NEW_TITLE, ANY], "delete": [NOTHING]}[write]
+    await getattr(parts.library, write)("alice", image.id, *arguments)
+    assert len(parts.untils) == 4
+    [until] = set(parts.untils)
+    assert until is not None
+    assert until < asyncio.get_running_loop().time() + 9
 
 
 async def test_who_may_not_write_an_image_delays_nobody_who_may(parts: Parts):

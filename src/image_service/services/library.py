@@ -27,8 +27,10 @@ from image_service.telemetry import audit_log
 
 T = TypeVar("T")
 
-# A write starts over when another was faster, for so many seconds: less than a request has.
+# A write starts over when another was faster, for so many seconds; the store may try the last
+# one until so many, counted from the first: less than a request has.
 _PATIENCE: Final = 6.0
+_STORE_PATIENCE: Final = 9.0
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.5
 
@@ -82,10 +84,10 @@ class Library:
         the last also where other requests kept being faster.
         """
 
-        async def write(image: Image) -> Image:
+        async def write(image: Image, until: float) -> Image:
             edited = image.edited(changes, self._now())
             with audit_log.change("update", edited):
-                await self._repository.update(image, edited)
+                await self._repository.update(image, edited, until=until)
             return edited
 
         return await self._write(user_id, image_id, expected, write, versioned=True)
@@ -93,9 +95,9 @@ class Library:
     async def delete(self, user_id: str, image_id: str, expected: ExpectedVersion) -> None:
         """Raises as `update` does. Durable on return."""
 
-        async def write(image: Image) -> OutboxEntry:
+        async def write(image: Image, until: float) -> OutboxEntry:
             with audit_log.change("delete", image):
-                return await self._repository.mark_deleted(image, self._now())
+                return await self._repository.mark_deleted(image, self._now(), until=until)
 
         entry = await self._write(user_id, image_id, expected, write)
         # The deletion is durable: from here on the answer is yes, whatever fails.
@@ -106,7 +108,7 @@ class Library:
         user_id: str,
         image_id: str,
         expected: ExpectedVersion,
-        write: Callable[[Image], Awaitable[T]],
+        write: Callable[[Image, float], Awaitable[T]],
         *,
         versioned: bool = False,
     ) -> T:
@@ -114,7 +116,8 @@ class Library:
 
         Those of this task take turns, so that only other tasks are in each other's way.
         """
-        give_up = asyncio.get_running_loop().time() + self._patience
+        now = asyncio.get_running_loop().time
+        give_up, until = now() + self._patience, now() + _STORE_PATIENCE
         async with self._turn(user_id, image_id, expected, give_up):
             for tries in count():
                 image = await self._stored(user_id, image_id)
@@ -123,9 +126,9 @@ class Library:
                 expected.check(image.version)
                 try:
                     async with self._cache.writing(user_id, image_id):
-                        return await write(image)
+                        return await write(image, until)
                 except (VersionMismatch, Contended) as lost:
-                    if asyncio.get_running_loop().time() >= give_up:
+                    if now() >= give_up:
                         raise expected.contended(image.version) from lost
                 wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0**tries)
                 await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 # not a secret

@@ -79,7 +79,7 @@ class DynamoImageRepository:
             log.error("image_not_committable", image_id=image.id)  # noqa: TRY400 # no bug's trace
             raise DependencyUnavailable from failed
 
-    async def update(self, before: Image, after: Image) -> None:
+    async def update(self, before: Image, after: Image, *, until: float | None = None) -> None:
         old, new = image_item(before), image_item(after)
         edit = self._actions.update(
             keys.image_key(before.id),
@@ -87,9 +87,11 @@ class DynamoImageRepository:
             remove=sorted(old.keys() - new.keys()),
             only_if=_still(before),
         )
-        await self._change(before, after, [edit])
+        await self._change(before, after, [edit], until)
 
-    async def mark_deleted(self, image: Image, at: datetime) -> OutboxEntry:
+    async def mark_deleted(
+        self, image: Image, at: datetime, *, until: float | None = None
+    ) -> OutboxEntry:
         entry = OutboxEntry.of(image, at)
         mark = self._actions.update(
             keys.image_key(image.id),
@@ -97,7 +99,7 @@ class DynamoImageRepository:
             remove=("GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"),
             only_if=_still(image),
         )
-        await self._change(image, None, [mark, self._actions.put(entry_item(entry))])
+        await self._change(image, None, [mark, self._actions.put(entry_item(entry))], until)
         return entry
 
     async def forget(self, deletion: Deletion) -> None:
@@ -109,16 +111,22 @@ class DynamoImageRepository:
             raise DependencyUnavailable from failed
 
     async def _change(
-        self, before: Image, after: Image | None, writes: list[TransactWriteItemTypeDef]
+        self,
+        before: Image,
+        after: Image | None,
+        writes: list[TransactWriteItemTypeDef],
+        until: float | None,
     ) -> None:
         """Run `writes`, the first of them on `before`, with what follows for the indexes."""
         album_empties = False
         for guess in range(_ALBUM_GUESSES):
             if guess > 1:  # both were wrong: somebody empties and refills it at this moment
+                if until is not None and asyncio.get_running_loop().time() >= until:
+                    break
                 await asyncio.sleep(random.uniform(0, _LONGEST_GUESS))  # noqa: S311 # not a secret
             indexes = self._index_actions(before, after, album_empties=album_empties)
             try:
-                return await self._table.transact([*writes, *indexes])
+                return await self._table.transact([*writes, *indexes], until=until)
             except ConditionFailed as failed:
                 if failed.items[0] is not None:
                     if failed.in_doubt:  # it may be no longer `before` by our own doing

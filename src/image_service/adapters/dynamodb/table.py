@@ -148,6 +148,8 @@ class Table:
                 raise WriteConflict from conflict
         return from_wire(response.get("Attributes", {}))
 
-    async def transact(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
+    async def transact(
+        self, actions: Sequence[TransactWriteItemTypeDef], *, until: float | None = None
+    ) -> None:
         """Carry out all of `actions`, or none; see `Transactions.run`."""
-        await self._transactions.run(actions)
+        await self._transactions.run(actions, until=until)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import uuid
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -88,8 +90,10 @@ class Transactions:
             "needs-retry.dynamodb.TransactWriteItems", _note_attempt, unique_id="note-attempt"
         )
 
-    async def run(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
-        """All of `actions`, or none.
+    async def run(
+        self, actions: Sequence[TransactWriteItemTypeDef], *, until: float | None = None
+    ) -> None:
+        """All of `actions`, or none; no try begins after `until`, by the event loop's clock.
 
         Raises ConditionFailed; DependencyUnavailable where nothing was written, Contended where
         that was because others were faster each time;
@@ -98,7 +102,7 @@ class Transactions:
         attempts = _Attempts()
         reset = _attempts.set(attempts)
         try:
-            await self._write(actions)
+            await self._write(actions, self._patience_until(until))
         except (BotoCoreError, ClientError) as error:
             items = _failed_conditions(error)
             if any(item is not None for item in items):
@@ -112,12 +116,16 @@ class Transactions:
         finally:
             _attempts.reset(reset)
 
-    async def _write(self, actions: Sequence[TransactWriteItemTypeDef]) -> None:
+    def _patience_until(self, until: float | None) -> float:
+        left = math.inf if until is None else until - asyncio.get_running_loop().time()
+        return min(self._patience, left)
+
+    async def _write(self, actions: Sequence[TransactWriteItemTypeDef], patience: float) -> None:
         # One token over all tries: what an unanswered try did is not done again.
         token = str(uuid.uuid4())
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_is_passing),
-            stop=stop_after_delay(self._patience),
+            stop=stop_after_delay(patience),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             reraise=True,
         ):

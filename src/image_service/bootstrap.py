@@ -44,7 +44,7 @@ from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, Renditi
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
-from image_service.services import Services
+from image_service.services import Services, outbox, sweeping
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
@@ -52,7 +52,7 @@ from image_service.services.library import Library
 from image_service.services.outbox import OutboxProcessor, PurgeCache
 from image_service.services.pictures import TimedProcessor
 from image_service.services.storing import ImageWriter
-from image_service.services.sweeping import WATCHED, IntentSweeper
+from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
@@ -182,7 +182,7 @@ class Stores:
 
     @property
     def sweeper(self) -> IntentSweeper:
-        return IntentSweeper(intents=self.intents, objects=self.objects, watched=WATCHED)
+        return IntentSweeper(intents=self.intents, objects=self.objects, watched=sweeping.WATCHED)
 
     def outbox_processor(self, purge_cache: PurgeCache) -> OutboxProcessor:
         return OutboxProcessor(
@@ -191,6 +191,7 @@ class Stores:
             cdn=self.cdn,
             repository=self.repository,
             purge_cache=purge_cache,
+            watched=outbox.WATCHED,
         )
 
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from tests.fakes import (
@@ -21,8 +21,23 @@ from tests.unit.builders import NOW, make_image
 from image_service.adapters.aws.clients import ATTEMPTS, CONNECT_TIMEOUT
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
-from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
-from image_service.services.outbox import BATCH, MAX_PATHS, MAX_TRIES, OutboxProcessor
+from image_service.domain.outbox import (
+    LATE_WRITES,
+    CachePurge,
+    Clearing,
+    Lane,
+    Lease,
+    OutboxEntry,
+    Step,
+)
+from image_service.services.outbox import (
+    BATCH,
+    LEASE,
+    MAX_PATHS,
+    MAX_TRIES,
+    WATCHED,
+    OutboxProcessor,
+)
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
 
@@ -42,7 +57,7 @@ class Parts:
         self.cache_failure: Exception | None = None
         self.processor = self.new_processor()
 
-    def new_processor(self) -> OutboxProcessor:
+    def new_processor(self, **options: Any) -> OutboxProcessor:
         return OutboxProcessor(
             outbox=self.outbox,
             objects=self.objects,
@@ -50,6 +65,7 @@ class Parts:
             repository=self.repository,
             purge_cache=self.purge,
             now=self.now,
+            **options,
         )
 
     def now(self) -> datetime:
@@ -312,6 +328,27 @@ async def test_young_images_are_looked_for_again_beside_a_refused_path(parts: Pa
         if isinstance(entry.work, Clearing)
     }
     assert left == {Step.PURGE: ["mallory"], Step.AGAIN: ["alice", "bob"]}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=3)], ids=["right", "ahead"])
+async def test_a_second_look_waits_by_a_clock_that_is_never_set(parts: Parts, ahead: timedelta):
+    ticks = 0.0
+    parts.time = NOW
+    gone = await parts.deleted_files()
+    processor = parts.new_processor(watched=WATCHED, clock=lambda: ticks)
+    await processor.round()  # the edges are told
+    parts.time += max(ahead, LATE_WRITES)
+    await processor.round()
+    parts.objects.objects[gone.object_keys[0]] = StoredObject(b"", "image/webp")  # late
+    for _ in range(2):
+        ticks += WATCHED / 2
+        assert parts.objects.objects
+        parts.time += LEASE
+        await processor.round()
+    assert isinstance(parts.entry.work, Clearing)
+    assert parts.entry.work.step is Step.OBJECTS  # it was found, and goes as at first
+    await processor.round()
+    assert parts.objects.objects == {}
 
 
 async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ BATCH: Final = 90  # deletions an invalidation; as many as one transaction can s
 MAX_PATHS: Final = 1_000  # an invalidation, of the 3,000 paths that may be in progress
 MAX_TRIES: Final = 40  # about 16 hours
 LEASE: Final = timedelta(seconds=60)  # longer than any single call, its retries included
+WATCHED: Final = 120.0  # seconds; much longer than S3 takes over a write that was given up
 
 _EDGES_AT_ONCE: Final = 4 * BATCH
 _NOTES_AT_ONCE: Final = 20
@@ -39,6 +41,7 @@ _FIRST_DELAY: Final = 5.0  # seconds
 _LONGEST_DELAY: Final = 30 * 60.0
 _CDN_REST: Final = 60.0  # an invalidation takes about a minute
 _CACHE_REST: Final = 30.0
+_MET_SECONDS: Final = 3600.0
 
 T = TypeVar("T")
 PurgeCache = Callable[[str, str], Awaitable[None]]
@@ -46,9 +49,13 @@ PurgeCache = Callable[[str, str], Awaitable[None]]
 
 
 class OutboxProcessor:
-    """One round at a time; any number of processors may work on one outbox."""
+    """One round at a time; any number of processors may work on one outbox.
 
-    def __init__(
+    A second look at files waits until its entry has been known here for `watched` seconds: to a
+    clock that is ahead it is due at once, before the late write that it is for.
+    """
+
+    def __init__(  # noqa: PLR0913 # two of them only tests pass
         self,
         *,
         outbox: Outbox,
@@ -57,6 +64,8 @@ class OutboxProcessor:
         repository: ImageRepository,
         purge_cache: PurgeCache,
         now: Callable[[], datetime] = utc_now,
+        watched: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._objects = objects
@@ -64,6 +73,9 @@ class OutboxProcessor:
         self._repository = repository
         self._purge_cache = purge_cache
         self._now = now
+        self._watched = watched
+        self._clock = clock
+        self._met: dict[str, float] = {}  # second looks: when, by entry
         self._cdn_rest = _Rest(_CDN_REST, now)
         self._cache_rest = _Rest(_CACHE_REST, now)
         self.set_aside = 0  # entries given up since the start
@@ -135,12 +147,18 @@ class OutboxProcessor:
 
     async def _clear_files(self, entry: OutboxEntry) -> None:
         if isinstance(entry.work, Clearing) and entry.work.step is Step.AGAIN:
-            await self._look_again(entry)
+            if self._is_watched(entry):  # else it is free again when the lease is over
+                await self._look_again(entry)
             return
         await self._objects.delete(entry.object_keys)
         # As old as it was, so that a drain that began before finishes it.
         following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), entry.due_at)
         await self._outbox.replace([entry], following)
+
+    def _is_watched(self, entry: OutboxEntry) -> bool:
+        now = self._clock()
+        self._met = {met: at for met, at in self._met.items() if now < at + _MET_SECONDS}
+        return now >= self._met.setdefault(entry.id, now) + self._watched
 
     async def _look_again(self, entry: OutboxEntry) -> None:
         """A file that came back goes as it did at first, and so is looked for once more."""

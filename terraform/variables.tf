@@ -226,11 +226,23 @@ variable "cors_origins" {
   validation {
     condition = alltrue([
       for origin in var.cors_origins : can(regex(
-        "^(${var.stage == "dev" ? "https?" : "https"}://([*][.])?[a-z0-9.-]+(:[0-9]+)?|(capacitor|ionic|tauri)://[a-z0-9.-]*)$",
+        "^(${var.stage == "dev" ? "https?" : "https"}://([*][.][a-z0-9-]+[.])?[a-z0-9.-]+(:[0-9]+)?|(capacitor|ionic|tauri)://[a-z0-9.-]*)$",
         origin,
       ))
     ])
     error_message = "cors_origins must be origins such as https://example.com, https://*.example.com or capacitor://localhost; http only in dev."
+  }
+}
+
+variable "cors_headers" {
+  description = "Request headers pages may send besides the API's own and those of tracing."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for header in var.cors_headers : can(regex("^[A-Za-z0-9_-]{1,100}$", header))])
+    error_message = "cors_headers must be names of headers, such as X-Client-Version."
   }
 }
 

@@ -7,17 +7,18 @@ set -euo pipefail
 
 stage=$1 digest=$2 approved=${3:-}
 scripts=$(cd "$(dirname "$0")" && pwd)
-json=$(mktemp)
-trap 'rm "$json"' EXIT
+json=$(mktemp) text=$(mktemp)
+trap 'rm "$json" "$text"' EXIT
 
 terraform -chdir=terraform plan -refresh=false -out=tfplan \
     -var-file="environments/$stage.tfvars" -var="image_digest=$digest"
 terraform -chdir=terraform show -json tfplan >"$json"
+terraform -chdir=terraform show -no-color tfplan >"$text"
 
 {
     echo "### Plan for $stage"
     echo '```'
-    terraform -chdir=terraform show -no-color tfplan | head --bytes=900000
+    head --bytes=900000 "$text" # a summary takes 1 MiB
     echo '```'
 } >>"$GITHUB_STEP_SUMMARY"
 

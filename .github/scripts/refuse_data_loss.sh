@@ -22,6 +22,7 @@ lost=$(jq -r '
     def block(name): .[name][0]? // {};
 
     def indexes: [.global_secondary_index[]? | {name, hash_key, range_key, projection_type, non_key_attributes}];
+    def recovery_days: block("point_in_time_recovery").recovery_period_in_days // 35;
     def pictures: (.filter[0].prefix? // .filter[0].and[0].prefix? // .prefix? // "") | startswith("temp/") | not;
     def rules: [.rule[]? | select(.status == "Enabled" and pictures)];
     def expires: rules | any(.[]; any(.expiration[]?; (.days // 0) > 0 or (.date // "") != ""));
@@ -35,14 +36,15 @@ lost=$(jq -r '
             "aws_ecr_repository", "aws_ecs_cluster", "aws_ecs_service", "aws_lb", "aws_lb_listener",
             "aws_route53_zone", "aws_s3_bucket_policy", "aws_s3_bucket_public_access_block",
             "aws_s3_bucket_versioning", "aws_vpc"))) | "is deleted or replaced"),
-        # These have a successor beside them, or the way in is cut.
+        # These have a successor beside them, or the way in is cut. What is deposed has one.
         (select(goes and (.type | IN("aws_lb_target_group", "aws_cloudfront_vpc_origin"))
-            and .change.actions != ["create", "delete"]) | "is deleted before another is there"),
+            and .change.actions != ["create", "delete"] and .deposed == null) | "is deleted before another is there"),
         (select(goes and .type == "aws_route53_record" and (before.type | IN("A", "AAAA"))) | "is a name that stored URLs have"),
 
         (select(.type == "aws_dynamodb_table") | (
             (select((before | indexes) - (after | indexes) != []) | "loses or rebuilds an index"),
             (select(turned_off(block("point_in_time_recovery").enabled)) | "loses point-in-time recovery"),
+            (select((after | recovery_days) < (before | recovery_days)) | "can be restored for less long"),
             (select(turned_off(block("ttl").enabled)
                 or (before | block("ttl").enabled) == true and (before | block("ttl").attribute_name) != (after | block("ttl").attribute_name)) | "loses its TTL"),
             (select(turned_off(.deletion_protection_enabled)) | "loses its protection from deletion"))),

@@ -204,6 +204,8 @@ loses or rebuilds an index~aws_dynamodb_table~["update"]~$(indexed "$(index A pk
 loses point-in-time recovery~aws_dynamodb_table~["update"]~$(block point_in_time_recovery '"enabled": true')~$(block point_in_time_recovery '"enabled": false')
 loses point-in-time recovery~aws_dynamodb_table~["update"]~$(block point_in_time_recovery '"enabled": true')~{"point_in_time_recovery": []}
 ~aws_dynamodb_table~["update"]~$(block point_in_time_recovery '"enabled": false')~$(block point_in_time_recovery '"enabled": true')
+can be restored for less long~aws_dynamodb_table~["update"]~$(block point_in_time_recovery '"enabled": true')~$(block point_in_time_recovery '"enabled": true, "recovery_period_in_days": 7')
+~aws_dynamodb_table~["update"]~$(block point_in_time_recovery '"enabled": true, "recovery_period_in_days": 7')~$(block point_in_time_recovery '"enabled": true, "recovery_period_in_days": 35')
 loses its TTL~aws_dynamodb_table~["update"]~$(block ttl '"enabled": true, "attribute_name": "ttl"')~$(block ttl '"enabled": false, "attribute_name": "ttl"')
 loses its TTL~aws_dynamodb_table~["update"]~$(block ttl '"enabled": true, "attribute_name": "ttl"')~$(block ttl '"enabled": true, "attribute_name": "createdAt"')
 loses its TTL~aws_dynamodb_table~["update"]~$(block ttl '"enabled": true, "attribute_name": "ttl"')~{}
@@ -244,6 +246,26 @@ loses a name that stored URLs have~aws_cloudfront_distribution~["update"]~{"alia
 is switched off~aws_cloudfront_distribution~["update"]~{"enabled": true}~{"enabled": false}
 END
 [ "$cases" -ge 140 ] || fail "of the table of plans only $cases were looked at"
+
+check "what a swap that was cut off left over" 0 "" ./refuse_data_loss.sh <<<'{"format_version": "1.2",
+    "planned_values": {}, "resource_changes": [{"address": "the.group", "type": "aws_lb_target_group", "deposed": "0a",
+    "change": {"actions": ["delete"], "before": {}, "after": null}}]}'
+
+# What the pipeline asks AWS for, and what its role may ask for.
+permission() { # service, command
+    case $2 in
+    get-login-password) echo ecr:GetAuthorizationToken ;;
+    wait) echo ecs:DescribeServices ;; # until stable
+    *) echo "$1:$(sed -E 's/(^|-)([a-z])/\U\2/g' <<<"$2")" ;;
+    esac
+}
+calls=0
+while read -r _ service command; do
+    calls=$((calls + 1))
+    grep -qF "\"$(permission "$service" "$command")\"" ../../terraform/modules/pipeline/main.tf ||
+        fail "aws $service $command: the role lacks $(permission "$service" "$command")"
+done < <(grep -ohE '\baws (ecr|ecs|s3|s3api|ssm|sts|elbv2|cloudfront) [a-z-]+' ./*.sh ../workflows/*.yml | grep -v "^aws ecr $" | sort -u)
+[ "$calls" -ge 8 ] || fail "of the pipeline's calls only $calls were looked at"
 
 # audited.sh
 while IFS='~' read -r code says report; do

@@ -171,6 +171,28 @@ run "cors_for_everybody" {
   expect_failures = [var.cors_origins]
 }
 
+# The service refuses to start with it; a plan refuses earlier. It has no list of public suffixes,
+# so that co.uk is the service's to refuse.
+run "cors_for_a_top_level_domain" {
+  command = plan
+
+  variables {
+    cors_origins = ["https://*.com"]
+  }
+
+  expect_failures = [var.cors_origins]
+}
+
+run "cors_header_with_a_comma" {
+  command = plan
+
+  variables {
+    cors_headers = ["X-One, X-Two"]
+  }
+
+  expect_failures = [var.cors_headers]
+}
+
 run "cors_without_tls" {
   command = plan
 

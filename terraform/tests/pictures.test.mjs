@@ -1,5 +1,6 @@
 // Tests of the function at the edge, run by check.sh with Node: each spelling of a path passes,
-// is led to the one spelling, or is refused; and preflights are answered for every origin.
+// is led to the one spelling, or is refused; and preflights are answered for every origin. And of
+// the paths that the firewall's rate limit passes over: pictures, and no other spelling of them.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -24,6 +25,27 @@ for (const { path, answer } of JSON.parse(read('picture_paths.json'))) {
         }
         if (result.statusCode) assert.equal(result.headers['access-control-allow-origin'].value, '*');
     });
+}
+
+test('half a character is refused', () => assert.equal(ask('/images/alice/\ud800.webp').statusCode, 404));
+
+const firewall = read('../modules/firewall/main.tf');
+const string = (name) => firewall.match(new RegExp(`${name} += "(.+)"`))[1];
+const uncounted = new RegExp(string('picture_path').replaceAll('${local.name_character}', string('name_character')));
+
+for (const user of ['alice', '0a1b2c3d-0000-4000-8000-a1b2c3d4e5f6', 'google|1@x:y', 'a.b', '.a', '..a', '-', '_']) {
+    for (const rest of ['01HX.webp', 'thumbnails/01HX.webp', '01HX/w320.webp', '01HX/w320.avif', '0a1b2c3d-0000-4000-8000-a1b2c3d4e5f6.webp']) {
+        const path = `/images/${encodeURIComponent(user)}/${rest}`;
+        test(`${path} is not counted`, () => {
+            assert.match(path, uncounted);
+            assert.equal(ask(path).uri, path);
+        });
+    }
+}
+
+const respelled = JSON.parse(read('picture_paths.json')).filter(({ answer }) => answer !== 'pass').map(({ path }) => path);
+for (const path of [...respelled, '/images/a.webp', '/images/../usage.webp', '/images/%2E%2E/usage.webp', '/images/./a.webp', '/images/alice/a.webp/usage', '/albums/a.webp', '/images/alice/a.webp\n', '/images/alice/a.webp%3F']) {
+    test(`${path} is counted`, () => assert.doesNotMatch(path, uncounted));
 }
 
 for (const [asked, allowed] of [

@@ -12,3 +12,5 @@ domain_aliases = []
 create_user_pool     = false
 cognito_user_pool_id = "us-east-1_TestsTest"
 cognito_client_ids   = ["1234567890abcdefghij"]
+
+cors_headers = ["X-Client-Version", "X-Locale"]

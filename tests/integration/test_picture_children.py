@@ -301,13 +301,14 @@ async def gone(pid: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_the_server_hides_from_its_children() -> None:
+@pytest.mark.parametrize("hide", ["hide_from_children()", "confine(os.getppid())"])
+async def test_the_server_and_its_children_hide_from_children(hide: str) -> None:
     """What the kernel calls dumpable: others of the same user may read memory and environment."""
     program = (
-        "import ctypes\n"
-        "from image_service.pictures.confinement import hide_from_children\n"
+        "import ctypes, os\n"
+        "from image_service.pictures.confinement import confine, hide_from_children\n"
         "print(ctypes.CDLL(None).prctl(3))\n"
-        "hide_from_children()\n"
+        f"{hide}\n"
         "print(ctypes.CDLL(None).prctl(3))\n"
     )
     asked = await asyncio.create_subprocess_exec(

@@ -32,6 +32,7 @@ def confine(parent: int) -> None:
     _set(resource.RLIMIT_FSIZE, 0)
     _set(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     _control(_PR_SET_NO_NEW_PRIVS, 1)
+    _control(_PR_SET_DUMPABLE, 0)  # another child must not read a picture out of this one
     _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before it was asked to be told
         raise SystemExit(1)

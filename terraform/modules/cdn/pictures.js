@@ -14,16 +14,15 @@ function encode(segment) {
 
 // Returns the path as the service writes it, or null where no picture can be.
 function canonical(path) {
-    var segments;
     try {
-        segments = decodeURIComponent(path).split('/');
-    } catch (malformed) {
+        var segments = decodeURIComponent(path).split('/');
+        var named = segments.slice(1).every(function (segment) {
+            return segment !== '' && segment !== '.' && segment !== '..';
+        });
+        return segments[0] === '' && named ? segments.map(encode).join('/') : null;
+    } catch (malformed) { // an escape, or half a character
         return null;
     }
-    var named = segments.slice(1).every(function (segment) {
-        return segment !== '' && segment !== '.' && segment !== '..';
-    });
-    return segments[0] === '' && named ? segments.map(encode).join('/') : null;
 }
 
 function preflight(headers) {

@@ -3,6 +3,8 @@
 #   stores them as data. So the managed rules that look into bodies and queries only count.
 # - Bodies, paths, queries and cookies have the service's own bounds (a picture is over 8 KB, a
 #   filter of 20 tags over 2), and a client needs no User-Agent: those rules only count, too.
+# - Cookies are never read: those of the platform's whole domain come with each picture. And a
+#   user's id, which a picture's path begins with, may end in .log or .ini.
 # - What blocks are rules about paths, headers and methods that no client of the API has.
 
 locals {
@@ -16,14 +18,17 @@ locals {
         "SizeRestrictions_QUERYSTRING",
         "SizeRestrictions_URIPATH",
         "CrossSiteScripting_BODY",
+        "CrossSiteScripting_COOKIE",
         "CrossSiteScripting_QUERYARGUMENTS",
         "EC2MetaDataSSRF_BODY",
+        "EC2MetaDataSSRF_COOKIE",
         "EC2MetaDataSSRF_QUERYARGUMENTS",
         "GenericLFI_BODY",
         "GenericLFI_QUERYARGUMENTS",
         "GenericRFI_BODY",
         "GenericRFI_QUERYARGUMENTS",
         "RestrictedExtensions_QUERYARGUMENTS",
+        "RestrictedExtensions_URIPATH",
       ]
     }
     AWSManagedRulesKnownBadInputsRuleSet = {
@@ -44,6 +49,12 @@ locals {
     rate-limit            = { priority = 10, preflights = false }
     rate-limit-preflights = { priority = 11, preflights = true }
   }
+
+  # A gallery asks for hundreds of pictures at once, and the edge has them. Passed over is a
+  # picture's path as the service writes it, letter for letter: what CloudFront and the service
+  # make of any other spelling, WAF can't know, so that all of them count.
+  name_character = "([A-Za-z0-9_-]|%(3A|40|7C))"
+  picture_path   = "^/images/[.]*${local.name_character}(${local.name_character}|[.])*/(thumbnails/)?[0-9A-Za-z-]+(/w[0-9]+)?[.](webp|avif)$"
 
   # WAF looks at the rate every few seconds, and lets in again once the last 5 minutes are below.
   retry_after = 60
@@ -132,13 +143,11 @@ resource "aws_wafv2_web_acl" "this" {
                 }
               }
 
-              # A gallery asks for hundreds of pictures at once, and the edge has them. By the
-              # path as it will be understood: other spellings neither count nor get past.
               statement {
                 not_statement {
                   statement {
                     regex_match_statement {
-                      regex_string = "^/images/.+[.](webp|avif)$"
+                      regex_string = local.picture_path
 
                       field_to_match {
                         uri_path {}
@@ -146,12 +155,7 @@ resource "aws_wafv2_web_acl" "this" {
 
                       text_transformation {
                         priority = 0
-                        type     = "URL_DECODE"
-                      }
-
-                      text_transformation {
-                        priority = 1
-                        type     = "NORMALIZE_PATH"
+                        type     = "NONE"
                       }
                     }
                   }

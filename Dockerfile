@@ -2,7 +2,7 @@
 # Works on amd64 and arm64; every requirement has wheels for both.
 
 # The tag is for people, the digest (of all architectures) is what is pulled. Dependabot renews
-# both, in both stages; it can't read an ARG.
+# both, wherever they stand; it can't read an ARG.
 FROM python:3.13.15-slim-trixie@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285 AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
@@ -30,7 +30,6 @@ COPY src src
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --no-index dist/*.whl \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
-
 
 
 # For docker-compose.yml alone: the emulator of `image-service dev`, in place of S3 and DynamoDB.

@@ -30,9 +30,10 @@ fi
 
 "$bin/python" -m tools.locks "$requirements"
 "$bin/hadolint" Dockerfile
-base=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile | sort --unique)
+stages=$(sed -n 's/^FROM .* AS //p' Dockerfile)
+base=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile | grep --invert-match --line-regexp --fixed-strings "$stages" | sort --unique)
 [[ $base =~ ^[a-z]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}$ ]] ||
-    { echo "Dockerfile: both stages are to be from one image, with tag and digest; found $base" >&2; exit 1; }
+    { echo "Dockerfile: all stages are to be from one image, with tag and digest; found $base" >&2; exit 1; }
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker-compose*.yml
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 "$bin/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml

@@ -467,6 +467,28 @@ async def test_no_keys_at_all_is_no_fault_of_the_token(
     assert await verifier.verify(token())
 
 
+async def test_at_most_100_wait_for_the_first_keys(
+    verifier: CognitoVerifier, server: JwksServer, clock: Clock
+) -> None:
+    server.status = 503
+    for _ in range(2):  # those who were cancelled have left their places
+        server.answering.clear()
+        waiting = begun(verifier, *(token(jti=number) for number in range(100)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(TooManyUnknownKeys):
+            await verifier.verify(token())
+        for each in waiting[:50]:
+            each.cancel()
+        await asyncio.gather(*waiting[:50], return_exceptions=True)
+        waiting[:50] = begun(verifier, *(token(jti=number) for number in range(100, 150)))
+        server.answering.set()
+        refused = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(each) for each in refused} == {AuthUnavailable}
+        clock.now += 1
+    server.status = 200
+    assert await verifier.verify(token())
+
+
 async def test_with_no_keys_the_endpoint_is_asked_about_once_a_second(
     verifier: CognitoVerifier, server: JwksServer, clock: Clock
 ) -> None:

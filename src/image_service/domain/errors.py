@@ -326,6 +326,6 @@ class AuthUnavailable(Unavailable):
 
 
 class TooManyUnknownKeys(AuthUnavailable):
-    """As many tokens of unknown keys as may wait for the next fetch do: mostly forged ones."""
+    """As many tokens as may wait for the next set of keys do: forged ones, or there is none yet."""
 
     reason = "TOO_MANY_UNKNOWN_KEYS"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import httpx
@@ -37,7 +37,7 @@ class KeySet:
     A set once fetched is kept until a newer one arrives. Garbage from the endpoint
     replaces nothing. An unknown `kid` is a new key or an invented one, which only a set that
     was asked for later can tell: the request waits for it. Such a fetch begins every 5 s at
-    most, however many invented ones come, and at most 100 requests wait.
+    most, however many invented ones come, and at most 100 requests wait, for the first set too.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class KeySet:
         if not self._keys:
             if now >= self._retry_at and not self._is_fetching:
                 self._begin_fetch()
-            await self._end_of_fetch()
+            if self._is_fetching:
+                with self._place():
+                    await self._end_of_fetch()
             if not self._keys:
                 raise AuthUnavailable
         elif key_id in self._keys and now >= self._refresh_at and not self._is_fetching:
@@ -87,22 +89,26 @@ class KeySet:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _newer_set(self, key_id: str, since: int) -> None:
-        """Wait for a set that has the key, or that was asked for later than `since`."""
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those who may wait for a set, the first one or a newer one."""
         if self._waiting >= _MAX_WAITING:
             raise TooManyUnknownKeys
         self._waiting += 1
         try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def _newer_set(self, key_id: str, since: int) -> None:
+        """Wait for a set that has the key, or that was asked for later than `since`."""
+        with self._place(), contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WAIT_SECONDS):
                 await self._end_of_fetch()
                 while key_id not in self._keys and self._ended <= since and not self._closed:
                     if self._next is None and not self._is_fetching:
                         self._next = asyncio.create_task(self._fetch_when_due())
                     await asyncio.wait(self._running(), return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            pass
-        finally:
-            self._waiting -= 1
         if key_id not in self._keys and self._succeeded <= since:
             raise AuthUnavailable
 

@@ -29,7 +29,7 @@ async def test_an_upload_answers_with_the_full_image(client: httpx.AsyncClient, 
             "title": " Castle\x00 gate ",
             "description": "Seen\nfrom the moat",
             "altText": "A gate",
-            "albumId": "castle-2026",
+            "albumId": "\ufeffcastle-2026 ",
             "tags": ["Castle", "cafe\u0301", "CASTLE"],
         },
     )

@@ -124,16 +124,30 @@ class TestText:
 
 
 class TestAlbumId:
-    @pytest.mark.parametrize("text", [None, ""])
+    @pytest.mark.parametrize("text", [None, "", " ", "\ufeff", "\u200b\t\n", "\u2800"])
     def test_none(self, text: str | None) -> None:
         assert clean_album_id(text) is None
+
+    @pytest.mark.parametrize(
+        "edge", ["\ufeff", " ", "\u00a0", "\r\n", "\t", "\u200b", "\0", " \u200d "]
+    )
+    def test_what_surrounds_it_unseen_is_dropped(self, edge: str) -> None:
+        for text in (edge + "castle-1", "castle-1" + edge, edge + "castle-1" + edge):
+            assert clean_album_id(text) == "castle-1"
+        assert clean_album_id(edge + "x" * 64 + edge) == "x" * 64
+
+    def test_takes_linear_time(self) -> None:
+        edge, long = "\u200b" * 50_000, "a\u200b" * 50_000
+        assert clean_album_id(edge + "a" + edge) == "a"
+        with pytest.raises(FieldError, match="got 99999 characters"):
+            clean_album_id(long)
 
     @pytest.mark.parametrize("text", ["a", "A-Z_09", "x" * 64, "-", "_"])
     def test_accepts(self, text: str) -> None:
         assert clean_album_id(text) == text
 
     @pytest.mark.parametrize(
-        "text", ["x" * 65, "a b", "a#b", "a/b", "..", "ä", "a\n", " ", "\N{FULLWIDTH DIGIT ONE}"]
+        "text", ["x" * 65, "a b", "a#b", "a/b", "..", "ä", "a\u200bb", "\N{FULLWIDTH DIGIT ONE}"]
     )
     def test_refuses(self, text: str) -> None:
         with pytest.raises(FieldError, match=rf"must be 1 to 64 .*; got {len(text)} characters"):

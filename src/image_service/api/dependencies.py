@@ -23,7 +23,13 @@ from pydantic.alias_generators import to_camel
 
 from image_service.api.bodies.faults import collected_faults
 from image_service.domain.errors import ValidationFailed
-from image_service.domain.fields import MAX_TAGS, clean_album_id, clean_tags, is_blank
+from image_service.domain.fields import (
+    MAX_TAGS,
+    FieldError,
+    clean_album_id,
+    clean_tags,
+    is_blank,
+)
 from image_service.domain.images import ExpectedVersion
 from image_service.domain.listing import (
     DEFAULT_LIMIT,
@@ -138,12 +144,12 @@ class ListParameters(BaseModel):
         given = {name: value for name, value in values.items() if value}
         bracketed = given.pop("tag[]", [])  # of one, FastAPI makes a text
         tags = given.get("tag", []) + ([bracketed] if isinstance(bracketed, str) else bracketed)
-        return {**given, "tag": [tag for tag in tags if not is_blank(tag)]}
+        return {**given, "tag": [tag for tag in tags if tag]}
 
     def to_query(self, user_id: str) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""
         with collected_faults() as faults:
-            album_id = faults.check("albumId", lambda: clean_album_id(self.album_id))
+            album_id = faults.check("albumId", lambda: _album_asked_for(self.album_id))
             tags = faults.check("tag", lambda: clean_tags(self.tag)) or ()
             after, before = self.uploaded_after, self.uploaded_before
             if after and before and after >= before:
@@ -159,6 +165,13 @@ class ListParameters(BaseModel):
         if self.cursor is None:
             return query
         return replace(query, start=decode_cursor(self.cursor, user_id, query))
+
+
+def _album_asked_for(given: str | None) -> str | None:
+    """A filter of nothing visible is a mistake, and not to be answered with all images."""
+    if given and is_blank(given):
+        raise FieldError("has no visible character; leave it out")
+    return clean_album_id(given)
 
 
 async def list_place(request: Request) -> AsyncIterator[None]:

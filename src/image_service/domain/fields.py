@@ -25,7 +25,9 @@ _DROPPED = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff]+"
 )
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
-_VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800]")
+_UNSEEN = r"\s\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800"
+_VISIBLE = regex.compile(rf"[^{_UNSEEN}]")
+_UNSEEN_EDGES = regex.compile(rf"\A[{_UNSEEN}]++|(?<![{_UNSEEN}])[{_UNSEEN}]++\Z")
 # Normalizing takes time by the square of a run of accents. UAX 15 calls 30 more than any
 # language needs; a run of 60 or less is left alone, because composing can make 60 of 30.
 _ACCENTS = regex.compile(r"(?<!\P{ccc=0})(\P{ccc=0}{30})\P{ccc=0}{31,}+")
@@ -55,14 +57,19 @@ def is_blank(text: str) -> bool:
 
 
 def clean_album_id(text: str | None) -> str | None:
-    """Raises FieldError unless empty or 1 to 64 of `A-Z a-z 0-9 _ -`."""
-    if not text:
+    """`text` without what surrounds it unseen, as copying adds it; None where nothing is visible.
+
+    Raises FieldError unless 1 to 64 of `A-Z a-z 0-9 _ -` remain.
+    """
+    if not text or is_blank(text):
         return None
-    if not _ALBUM_ID.fullmatch(text):
+    album_id = _UNSEEN_EDGES.sub("", text)
+    if not _ALBUM_ID.fullmatch(album_id):
         raise FieldError(
-            f"must be 1 to 64 letters (A-Z, a-z), digits, '_' or '-'; got {len(text)} characters"
+            "must be 1 to 64 letters (A-Z, a-z), digits, '_' or '-'; "
+            f"got {len(album_id)} characters"
         )
-    return text
+    return album_id
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from runpy import run_path
-from typing import Any, NamedTuple
+from typing import Any
 
 from typer.testing import CliRunner
 
-from image_service.api.document.catalogue import CATALOGUE
-from image_service.api.errors import MethodNotAllowed, RouteNotFound, answer_for, envelope
+from image_service.api.error_table import TABLE
+from image_service.api.errors import envelope
 from image_service.api.schemas import IMAGE_EXAMPLE
 from image_service.cli import cli
 from image_service.settings import ENV_PREFIX, Settings
@@ -46,8 +46,6 @@ REMEDY = "is not what the code and the examples make it: run `make docs` and com
 
 _BLOCK = re.compile(r"(<!-- made from (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LANGUAGES = {".py": "python", ".sh": "sh", ".ts": "ts"}
-
-Sample = dict[str, Any]
 
 
 def made() -> dict[Path, str]:
@@ -123,47 +121,31 @@ def region(text: str, name: str) -> str:
     return found[1]
 
 
-class Row(NamedTuple):
-    status: int
-    error: str
-    code: str
-
-
-def rows() -> Iterator[tuple[Row, tuple[str, ...]]]:
-    """The catalogue by status, each code once for every status it comes with."""
-    found = {Row(*answer_for(kind), kind.code): tuple(advice) for kind, advice in CATALOGUE.items()}
-    return iter(sorted(found.items(), key=lambda item: item[0].status))
-
-
 def error_table() -> Iterator[str]:
     yield "| status | error | code | when | retry? | what to do |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    for row, advice in rows():
-        yield f"| {row.status} | {row.error} | `{row.code}` | {' | '.join(advice)} |"
+    for row in TABLE.values():
+        advice = f"{row.when} | {row.retry} | {row.remedy}"
+        yield f"| {row.status} | {row.error} | `{row.sample.code}` | {advice} |"
 
 
 def error_samples(document: dict[str, Any]) -> Iterator[str]:
-    samples = documented_samples(document)
-    for row, _ in rows():
-        sample = json.dumps(samples[row], indent=2, ensure_ascii=False)
-        yield f"### {row.status} {row.code}\n\n```json\n{sample}\n```"
-
-
-def documented_samples(document: dict[str, Any]) -> dict[Row, Sample]:
-    """The first example of each in the document; those that belong to no route are made here."""
-    found: dict[Row, Sample] = {}
-    operations = [operation for path in document["paths"].values() for operation in path.values()]
-    for operation in operations:
-        for status, response in operation["responses"].items():
-            content = response.get("content", {}).get("application/json", {})
-            for example in content.get("examples", {}).values():
-                sample = example["value"]
-                found.setdefault(Row(int(status), sample["error"], sample["code"]), sample)
-    request_id = next(iter(found.values()))["requestId"]
-    for error in (RouteNotFound(), MethodNotAllowed(["GET", "HEAD", "POST"])):
-        sample = envelope(error, request_id)
-        found[Row(*answer_for(type(error)), error.code)] = sample
-    return found
+    """The first example of each in the document; of those that belong to no route, the table's."""
+    examples = [
+        (int(status), example["value"])
+        for path in document["paths"].values()
+        for operation in path.values()
+        for status, response in operation["responses"].items()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    ]
+    request_id = examples[0][1]["requestId"]
+    for row in TABLE.values():
+        wanted = (row.status, row.sample.code)
+        found = (sample for status, sample in examples if (status, sample["code"]) == wanted)
+        sample = next(found, envelope(row.sample, request_id))
+        shown = json.dumps(sample, indent=2, ensure_ascii=False)
+        yield f"### {row.status} {row.sample.code}\n\n```json\n{shown}\n```"
 
 
 def settings_table() -> Iterator[str]:

@@ -409,7 +409,10 @@ export interface components {
             /** @description Of `albums`; null without them. */
             pagination: components["schemas"]["Pagination"] | null;
         };
-        /** ImageUpload */
+        /**
+         * ImageUpload
+         * @description The parts of the form.
+         */
         ImageUpload: {
             /**
              * Format: binary
@@ -753,7 +756,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An ETag you hold, such as `"3"`; 304 if it is still the current one. */
+                /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
             };
             path: {
@@ -1233,7 +1236,7 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description The ETag you hold; 304 if nothing has changed since. */
+                /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
             };
             path?: never;

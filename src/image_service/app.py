@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from image_service import __version__
+from image_service.api import openapi
 from image_service.api.bodies.pace import Pace
-from image_service.api.document import openapi
 from image_service.api.errors import (
     error_response,
     from_http_exception,
@@ -112,6 +112,17 @@ def create_app(
         stall=settings.upload_stall_timeout,
         least_rate=settings.upload_min_rate,
         total=settings.upload_timeout,
+    )
+    app.state.limits = openapi.limits(
+        requests=settings.rate_limit_requests,
+        uploads=settings.rate_limit_uploads,
+        in_flight=_requests_of_one(settings),
+        max_file_bytes=settings.max_file_bytes,
+        min_side=settings.min_dimension,
+        max_side=settings.max_dimension,
+        cpu_seconds=settings.picture_cpu_seconds,
+        main=settings.main_size,
+        thumbnail=settings.thumbnail_size,
     )
     app.state.ready = False
     for router in _ROUTERS:

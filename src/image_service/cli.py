@@ -293,7 +293,7 @@ def openapi() -> None:
     """Print the OpenAPI document."""
     import json
 
-    from image_service.api.document.openapi import document
+    from image_service.api.openapi import document
     from image_service.app import create_app
     from image_service.settings import Settings
 

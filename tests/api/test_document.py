@@ -11,9 +11,10 @@ from jsonschema import Draft202012Validator
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, upload
 from tests.pictures import encode, textured
 
-from image_service.api.document import openapi
-from image_service.api.document.catalogue import CODES
-from image_service.api.schemas import IMAGE_EXAMPLE
+from image_service.api import openapi
+from image_service.api.bodies.multipart import REPEATABLE_FIELDS, SINGLE_FIELDS
+from image_service.api.error_table import CODES
+from image_service.api.schemas import IMAGE_EXAMPLE, ImageUpload
 from image_service.app import create_app
 from image_service.settings import Settings
 
@@ -153,13 +154,33 @@ async def test_the_code_of_an_error_is_open(document: dict[str, Any]):
     Draft202012Validator(code).validate("ONE_OF_NEXT_YEAR")
 
 
-async def test_limits_in_the_texts_are_those_of_the_settings(unlike: dict[str, Any]):
+def test_limits_in_the_texts_are_those_of_the_settings(unlike: dict[str, Any]):
     upload_text = unlike["paths"]["/images"]["post"]["description"]
     assert "up to 3 MiB, each side 120 to 5000 pixels" in upload_text
     assert "1024 x 1024 pixels" in upload_text
     assert "`7/second` over all routes, `5/hour` for uploads" in unlike["info"]["description"]
-    texts = str({**unlike["components"], **unlike["paths"]})
-    assert re.findall(r"\$[a-z_]+", texts.replace("$ref", "")) == []
+    assert unlike["components"]["headers"]["X-RateLimit-Limit"]["schema"]["example"] == 7
+    del unlike["paths"][IMAGES]["post"]["x-codeSamples"]
+    assert re.findall(r"\$[a-z_]+", str(unlike).replace("$ref", "")) == []
+
+
+def test_limits_in_the_examples_are_those_of_the_settings(unlike: dict[str, Any]):
+    def sample(path: str, method: str, status: str, code: str) -> dict[str, Any]:
+        response = unlike["paths"][path][method]["responses"][status]
+        value: dict[str, Any] = response["content"]["application/json"]["examples"][code]["value"]
+        return value
+
+    too_small = sample(IMAGES, "post", "400", "INVALID_DIMENSIONS")
+    assert "measures 108 x 72 pixels" in too_small["message"]
+    assert "at least 120 x 120 and at most 5000 x 5000" in too_small["message"]
+    assert too_small["details"]["limit"]["maxWidth"] == 5000
+    too_large = sample(IMAGES, "post", "413", "FILE_TOO_LARGE")
+    assert "3,145,728 bytes (3 MiB)" in too_large["message"]
+    assert too_large["details"] == {"measured": 3_145_729, "limit": 3_145_728}
+    too_many = sample(IMAGES, "get", "429", "RATE_LIMIT_EXCEEDED")
+    assert too_many["details"] == {"limit": "7 requests per second"}
+    at_once = sample("/health", "get", "429", "RATE_LIMIT_EXCEEDED")
+    assert at_once["details"] == {"measured": 10, "limit": 9}
 
 
 @pytest.fixture
@@ -173,6 +194,7 @@ def unlike(settings: Settings) -> dict[str, Any]:
         "thumbnail_size": 200,
         "rate_limit_requests": "7/second",
         "rate_limit_uploads": "5/hour",
+        "max_user_requests": 9,
     }
     return openapi.document(create_app(settings.model_copy(update=changed)))
 
@@ -185,17 +207,55 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 CUT_SHORT = encode(textured(1200, 900), "JPEG", quality=95)[: 256 * 1024]
 
 
+def form(data: bytes, **fields: str) -> dict[str, Any]:
+    return {"files": {"file": ("a.jpg", data)}, "data": fields}
+
+
+NOT_A_TAG = {"If-Match": "3"}
+ITEM = f"{IMAGES}/{{id}}"
+
+
 @pytest.mark.parametrize(
-    "data", [photo(90, 60), HEIC, CUT_SHORT, PHOTO.ljust(MAX_FILE_BYTES + 1), b""]
+    ("method", "path", "sent", "code"),
+    [
+        ("POST", IMAGES, form(PHOTO, title="x" * 300), "VALIDATION_FAILED"),
+        ("POST", IMAGES, form(photo(90, 60)), "INVALID_DIMENSIONS"),
+        ("POST", IMAGES, form(HEIC), "INVALID_FILE_TYPE"),
+        ("POST", IMAGES, form(CUT_SHORT), "INVALID_IMAGE"),
+        ("POST", IMAGES, form(PHOTO.ljust(MAX_FILE_BYTES + 1)), "FILE_TOO_LARGE"),
+        ("POST", IMAGES, form(b""), "FILE_REQUIRED"),
+        ("POST", IMAGES, {"content": b"{}", "headers": JSON}, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", IMAGES, {"headers": FORGED}, "TOKEN_INVALID"),
+        ("GET", IMAGES, {"params": {"limit": 101}}, "VALIDATION_FAILED"),
+        ("GET", IMAGES, {"params": {"cursor": "x"}}, "INVALID_CURSOR"),
+        ("GET", "/usage", {"params": {"by": "album", "limit": 101}}, "VALIDATION_FAILED"),
+        ("PATCH", ITEM, {"json": {"titel": "x"}}, "VALIDATION_FAILED"),
+        ("PATCH", ITEM, {"content": b'{"title": }', "headers": JSON}, "MALFORMED_BODY"),
+        ("PATCH", ITEM, {"content": b"title"}, "UNSUPPORTED_MEDIA_TYPE"),
+        ("PATCH", ITEM, {"content": b" " * 131_073, "headers": JSON}, "FILE_TOO_LARGE"),
+        ("PATCH", ITEM, {"json": {}}, "VERSION_REQUIRED"),
+        ("DELETE", ITEM, {"headers": NOT_A_TAG}, "VALIDATION_FAILED"),
+    ],
 )
 async def test_the_error_examples_are_what_the_service_sends(
-    client: httpx.AsyncClient, document: dict[str, Any], data: bytes
+    client: httpx.AsyncClient,
+    document: dict[str, Any],
+    method: str,
+    path: str,
+    sent: dict[str, Any],
+    code: str,
 ):
-    sent = await client.post(IMAGES, files={"file": ("a.jpg", data)})
-    responses = document["paths"][IMAGES]["post"]["responses"]
-    examples = responses[str(sent.status_code)]["content"]["application/json"]["examples"]
-    example = examples[sent.json()["code"]]["value"]
-    assert sent.json() | {"requestId": ""} == example | {"requestId": ""}
+    image_id = (await upload(client))["id"] if path == ITEM else ""
+    response = await client.request(method, path.format(id=image_id), **sent)
+    responses = document["paths"][path][method.lower()]["responses"]
+    content = responses[str(response.status_code)]["content"]["application/json"]
+    example = content["examples"][code]["value"]
+    assert response.json() | {"requestId": ""} == example | {"requestId": ""}
+
+
+def test_the_form_of_the_document_is_the_one_that_is_read():
+    fields = {field.alias for field in ImageUpload.model_fields.values()}
+    assert fields | {"tags[]"} == SINGLE_FIELDS | REPEATABLE_FIELDS | {"file"}
 
 
 async def test_every_example_fits_its_schema(document: dict[str, Any]):

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_errors import kinds
 from tools import docs, guides
 
-from image_service.api.document.catalogue import CATALOGUE
-from image_service.api.errors import answer_for
 from image_service.api.schemas import IMAGE_EXAMPLE
 from image_service.settings import Settings
 
@@ -27,15 +24,6 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)#?([^)\s]*)\)")
 
 def test_what_is_generated_is_current():
     assert [f"{path} {docs.REMEDY}" for path in docs.stale()] == []
-
-
-def test_every_error_is_in_the_catalogue():
-    made = {(answer_for(kind).status, kind.code) for kind in kinds() if is_ours(kind)}
-    assert {(answer_for(kind).status, kind.code) for kind in CATALOGUE} == made
-
-
-def is_ours(kind: type) -> bool:
-    return kind.__module__.startswith("image_service")
 
 
 @pytest.mark.parametrize(("page", "blocks"), [*((name, 10) for name in LANGUAGES), ("", 2)])

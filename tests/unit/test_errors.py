@@ -1,39 +1,39 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from image_service.api.errors import MethodNotAllowed, answer_for, envelope, error_response
+from image_service.api.error_table import TABLE, MethodNotAllowed, row_for
+from image_service.api.errors import envelope, error_response
 from image_service.domain.errors import (
+    CdnBusy,
+    DependencyUnavailable,
     ImageServiceError,
+    PreconditionMismatch,
+    RateLimitExceeded,
     TokenExpired,
     TokenMissing,
+    TooManyInFlight,
+    ValidationFailed,
     VersionMismatch,
 )
 
-ROW = re.compile(r"^\| (\d{3}) \| (\w+) \| `(\w+)` \|", re.MULTILINE)
-
 
 def kinds(base: type[ImageServiceError] = ImageServiceError) -> Iterator[type[ImageServiceError]]:
-    """The root, and every class under it with a code of its own: the rest only group."""
-    if base is ImageServiceError or base.code != ImageServiceError.code:
-        yield base
+    """The classes of the service with a code of their own: the rest group or tell apart."""
     for kind in base.__subclasses__():
+        if "code" in vars(kind) and kind.__module__.startswith("image_service"):
+            yield kind
         yield from kinds(kind)
 
 
-def test_the_documented_errors_are_those_the_service_makes(repository_root: Path):
-    documented = {
-        (int(status), error, code)
-        for status, error, code in ROW.findall((repository_root / "docs/errors.md").read_text())
-    }
-    made = {
-        (answer_for(kind).status, answer_for(kind).error, kind.code)
-        for kind in kinds()
-        if kind.__module__.startswith("image_service")
-    }
-    assert documented == made
+def test_every_error_has_a_row_of_its_own():
+    assert {*kinds(), PreconditionMismatch, ImageServiceError} == TABLE.keys()
+
+
+def test_an_error_that_is_told_apart_only_here_is_sent_as_the_one_it_refines():
+    assert row_for(CdnBusy) == TABLE[DependencyUnavailable]
+    assert row_for(TooManyInFlight) == TABLE[RateLimitExceeded]
+    assert row_for(ValidationFailed) == TABLE[ValidationFailed]
 
 
 def test_an_error_message_says_nothing_of_its_cause():

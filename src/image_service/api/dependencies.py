@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Query, Request
+from fastapi import Header, Query, Request
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -43,8 +43,8 @@ from image_service.services import Services
 
 _MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
 _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
-# For the document, in short: blanks and empty members are taken, too.
-ENTITY_TAGS_PATTERN: Final = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+_MAX_KEY: Final = 255
+_KEY = re.compile(rf"[!-~]{{1,{_MAX_KEY}}}")
 _MAX_PARAMETERS = 64
 _TAG = frozenset({"tag", "tag[]"})
 
@@ -75,15 +75,63 @@ def entity_tags(header: str, name: str) -> frozenset[str] | Literal["*"]:
     return frozenset(match[1] for match in found if match)
 
 
-def expected_version(request: Request, body_version: int | None = None) -> ExpectedVersion:
-    values = request.headers.getlist("if-match")
+# Headers are lists, because one may come in several lines; the document shows one text.
+IfMatch = Annotated[
+    list[str] | None,
+    Header(
+        alias="If-Match",
+        description='The ETag of the version you are changing, such as `"3"`; or `*` for any.',
+    ),
+    # In short: blanks and empty members are taken, too.
+    WithJsonSchema({"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}),
+]
+IfNoneMatch = Annotated[
+    list[str] | None,
+    Header(
+        alias="If-None-Match",
+        description="An ETag you hold; 304 if it is still the current one.",
+    ),
+    WithJsonSchema({"type": "string"}),
+]
+# Without an example: the docs page would send it as it stands, and the second picture that is
+# tried out there would be refused for it.
+IdempotencyKey = Annotated[
+    list[str] | None,
+    Header(
+        alias="Idempotency-Key",
+        description=(
+            "A key of your own for this upload, such as a new UUID. Repeat the request with the "
+            "same key for up to $key_hours hours, and the picture is stored once: you get the "
+            "first response again. While the first request is still running the response is 409, "
+            "and 422 if the key comes with another file or other fields. After a failure the key "
+            "is free again."
+        ),
+    ),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": _MAX_KEY, "pattern": "^[!-~]+$"}
+    ),
+]
+
+
+def expected_version(values: IfMatch, body_version: int | None = None) -> ExpectedVersion:
     if_match = entity_tags(", ".join(values), "If-Match") if values else None
     return ExpectedVersion(body=body_version, if_match=if_match)
 
 
-def not_modified(request: Request, tag: int | str) -> bool:
+def idempotency_key(values: IdempotencyKey) -> str | None:
+    """Raises ValidationFailed where it is not 1 to 255 visible ASCII characters."""
+    if not values:
+        return None
+    if len(values) > 1:
+        raise ValidationFailed([("Idempotency-Key", f"came {len(values)} times; send one")])
+    if not _KEY.fullmatch(values[0]):
+        rule = f"must be 1 to {_MAX_KEY} visible ASCII characters without spaces"
+        raise ValidationFailed([("Idempotency-Key", f"{rule}; got {len(values[0])} characters")])
+    return values[0]
+
+
+def not_modified(values: IfNoneMatch, tag: int | str) -> bool:
     """Whether If-None-Match names this entity tag. A malformed header matches nothing."""
-    values = request.headers.getlist("if-none-match")
     if not values:
         return False
     try:

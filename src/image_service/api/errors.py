@@ -1,68 +1,22 @@
-"""The one table from error to status, and the one envelope every error is sent in."""
+"""Errors as they are sent: one envelope and the headers that belong to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from image_service.api.error_table import MethodNotAllowed, RouteNotFound, row_for
 from image_service.domain import errors
 
 
-class RouteNotFound(errors.ImageServiceError):
-    code = "ROUTE_NOT_FOUND"
-    default_message = "There is no such route; see /docs for those there are."
-
-
-class MethodNotAllowed(errors.ImageServiceError):
-    code = "METHOD_NOT_ALLOWED"
-
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self.allowed = ", ".join(sorted(allowed))
-        super().__init__(f"The route does not take this method; it takes {self.allowed}.")
-
-
-class Answer(NamedTuple):
-    """How a class of errors is sent: the HTTP status, and the envelope's `error`."""
-
-    status: int
-    error: str
-
-
-# The first class an error is an instance of counts, so subclasses stand before their base.
-TABLE: Mapping[type[errors.ImageServiceError], Answer] = {
-    errors.InvalidRequest: Answer(400, "ValidationError"),
-    errors.Unauthenticated: Answer(401, "Unauthorized"),
-    errors.NotAuthorized: Answer(403, "Forbidden"),
-    errors.ImageNotFound: Answer(404, "NotFound"),
-    RouteNotFound: Answer(404, "NotFound"),
-    MethodNotAllowed: Answer(405, "MethodNotAllowed"),
-    errors.UploadTimeout: Answer(408, "RequestTimeout"),
-    errors.IdempotencyInProgress: Answer(409, "ConflictError"),
-    errors.PreconditionMismatch: Answer(412, "PreconditionFailed"),
-    errors.VersionMismatch: Answer(409, "ConflictError"),
-    errors.FileTooLarge: Answer(413, "PayloadTooLarge"),
-    errors.UnsupportedMediaType: Answer(415, "UnsupportedMediaType"),
-    errors.IdempotencyKeyReused: Answer(422, "IdempotencyError"),
-    errors.VersionRequired: Answer(428, "PreconditionRequired"),
-    errors.RateLimitExceeded: Answer(429, "TooManyRequests"),
-    errors.ProcessingFailed: Answer(500, "ProcessingError"),
-    errors.Unavailable: Answer(503, "ServiceUnavailable"),
-    errors.ImageServiceError: Answer(500, "InternalError"),
-}
-
-
-def answer_for(kind: type[errors.ImageServiceError]) -> Answer:
-    return next(answer for base, answer in TABLE.items() if issubclass(kind, base))
-
-
 def envelope(error: errors.ImageServiceError, request_id: str | None) -> dict[str, Any]:
-    """The body of every error answer."""
+    """The body of every error response."""
     body: dict[str, Any] = {
-        "error": answer_for(type(error)).error,
+        "error": row_for(type(error)).error,
         "message": error.message,
         "code": error.code,
         "details": error.details,
@@ -75,25 +29,22 @@ def envelope(error: errors.ImageServiceError, request_id: str | None) -> dict[st
     return body
 
 
+def headers_of(error: errors.ImageServiceError) -> dict[str, str]:
+    """Those beside the ones of every response."""
+    if isinstance(error, errors.Unauthenticated):
+        missing = isinstance(error, errors.TokenMissing)
+        return {"WWW-Authenticate": "Bearer" if missing else 'Bearer error="invalid_token"'}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": error.allowed}
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+
+
 def error_response(error: errors.ImageServiceError, request_id: str | None) -> JSONResponse:
     return JSONResponse(
         envelope(error, request_id),
-        status_code=answer_for(type(error)).status,
-        headers={"Cache-Control": "no-store", **_headers(error)},
+        status_code=row_for(type(error)).status,
+        headers={"Cache-Control": "no-store", **headers_of(error)},
     )
-
-
-def _headers(error: errors.ImageServiceError) -> dict[str, str]:
-    match error:
-        case errors.TokenMissing():
-            return {"WWW-Authenticate": "Bearer"}
-        case errors.Unauthenticated():
-            return {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        case errors.RateLimitExceeded() | errors.IdempotencyInProgress() | errors.Unavailable():
-            return {"Retry-After": str(error.retry_after)}
-        case MethodNotAllowed():
-            return {"Allow": error.allowed}
-    return {}
 
 
 def from_request_validation(error: RequestValidationError) -> errors.ValidationFailed:
@@ -107,7 +58,7 @@ def from_request_validation(error: RequestValidationError) -> errors.ValidationF
 
 
 def from_http_exception(error: HTTPException, allowed: Iterable[str]) -> errors.ImageServiceError:
-    """What the router raises: no such route, or no such method on it."""
+    """The router's findings: no such route, or no such method on it."""
     if error.status_code == 404:  # noqa: PLR2004 - the status is the name here
         return RouteNotFound()
     if error.status_code == 405:  # noqa: PLR2004

@@ -8,9 +8,15 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from image_service.api.document.catalogue import CODES
+from image_service.api.error_table import CODES
 from image_service.domain import images as domain
-from image_service.domain.fields import MAX_DESCRIPTION, MAX_SHORT_TEXT, MAX_TAG, MAX_TAGS
+from image_service.domain.fields import (
+    MAX_ALBUM_ID,
+    MAX_DESCRIPTION,
+    MAX_SHORT_TEXT,
+    MAX_TAG,
+    MAX_TAGS,
+)
 from image_service.domain.listing import MAX_LIMIT
 from image_service.domain.times import format_timestamp
 
@@ -178,6 +184,43 @@ class Usage(Schema):
     pagination: Pagination | None = Field(description="Of `albums`; null without them.")
 
 
+# The docs page sends the example of an optional part as it is shown, so there is nothing in it.
+_EMPTY: Final[dict[str, Any]] = {"example": ""}
+_Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG)]
+
+
+class ImageUpload(Schema):
+    """The parts of the form."""
+
+    model_config = ConfigDict(extra="forbid", title="ImageUpload")
+
+    file: Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})] = Field(
+        description="A JPEG, PNG or WebP, not animated."
+    )
+    title: str = Field(default_factory=str, max_length=MAX_SHORT_TEXT, json_schema_extra=_EMPTY)
+    description: str = Field(
+        default_factory=str, max_length=MAX_DESCRIPTION, json_schema_extra=_EMPTY
+    )
+    alt_text: str = Field(
+        default_factory=str,
+        max_length=MAX_SHORT_TEXT,
+        description="What it shows, for those who can't see it.",
+        json_schema_extra=_EMPTY,
+    )
+    album_id: str = Field(
+        default_factory=str,
+        max_length=MAX_ALBUM_ID,
+        pattern="^[A-Za-z0-9_-]*$",
+        json_schema_extra=_EMPTY,
+    )
+    tags: list[_Tag] = Field(
+        default_factory=list,
+        max_length=MAX_TAGS,
+        description="Repeat the part (`tags` or `tags[]`), or send one JSON array as text.",
+        json_schema_extra={"example": []},
+    )
+
+
 class ImagePatch(Schema):
     """The fields to change; an absent one stays, null clears."""
 
@@ -204,11 +247,15 @@ class ImagePatch(Schema):
         ),
     ] = None
     album_id: Annotated[
-        str | None, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,64}$"})
+        str | None, Field(json_schema_extra={"pattern": f"^[A-Za-z0-9_-]{{1,{MAX_ALBUM_ID}}}$"})
     ] = None
     version: Annotated[
         int | None, Field(description="The version you are changing; or send If-Match.", ge=1)
     ] = None
+
+
+# Read and checked by `bodies`; FastAPI hears of them for the document alone.
+BODIES: Final = (ImageUpload, ImagePatch)
 
 
 class FieldFault(Schema):

@@ -1,46 +1,9 @@
 """The errors of the service, in the words of the domain.
 
-    ImageServiceError
-    ├── InvalidRequest                  the caller's to mend
-    │   ├── ValidationFailed            VALIDATION_FAILED
-    │   ├── InvalidFileType             INVALID_FILE_TYPE
-    │   ├── InvalidImage                INVALID_IMAGE
-    │   ├── InvalidDimensions           INVALID_DIMENSIONS
-    │   ├── AnimatedImage               ANIMATED_IMAGE
-    │   ├── ImageTooComplex             IMAGE_TOO_COMPLEX
-    │   ├── FileRequired                FILE_REQUIRED
-    │   ├── InvalidCursor               INVALID_CURSOR
-    │   └── MalformedBody               MALFORMED_BODY
-    ├── Unauthenticated
-    │   ├── TokenMissing                TOKEN_MISSING
-    │   ├── TokenInvalid                TOKEN_INVALID
-    │   └── TokenExpired                TOKEN_EXPIRED
-    ├── NotAuthorized                   NOT_AUTHORIZED
-    ├── ImageNotFound                   IMAGE_NOT_FOUND
-    ├── FileTooLarge                    FILE_TOO_LARGE
-    ├── UnsupportedMediaType            UNSUPPORTED_MEDIA_TYPE
-    ├── VersionRequired                 VERSION_REQUIRED
-    ├── VersionMismatch                 VERSION_MISMATCH (a stale version in the body)
-    │   └── PreconditionMismatch        VERSION_MISMATCH (a stale If-Match)
-    ├── UploadTimeout                   UPLOAD_TIMEOUT
-    ├── IdempotencyInProgress           IDEMPOTENCY_IN_PROGRESS
-    ├── IdempotencyKeyReused            IDEMPOTENCY_KEY_REUSED
-    ├── RateLimitExceeded               RATE_LIMIT_EXCEEDED
-    │   └── TooManyInFlight             RATE_LIMIT_EXCEEDED (too many at once)
-    ├── ProcessingFailed                IMAGE_PROCESSING_FAILED
-    └── Unavailable
-        ├── Overloaded                  OVERLOADED
-        ├── DependencyUnavailable       DEPENDENCY_UNAVAILABLE
-        │   ├── CdnBusy                 the same, the CDN has too much in progress
-        │   ├── CdnRefused              the same, the CDN will never take what it was given
-        │   ├── Contended               the same, the store is well but others are always faster
-        │   └── OutcomeUnknown          the same, after a write that may have happened
-        └── AuthUnavailable             AUTH_UNAVAILABLE
-            └── TooManyUnknownKeys      the same, refused without a look
-
 `code` is stable and for programs; `message` is public and for people, and so never holds
-a secret, an internal name or a vendor's error text. The HTTP status is decided in
-`api/errors.py` and nowhere else.
+a secret, an internal name or a vendor's error text. Classes without a code of their own group
+others, or tell apart for the service what is one to clients. All else that clients are told of
+an error, its HTTP status for one, is its row in `api/error_table.py`.
 """
 
 from __future__ import annotations
@@ -66,6 +29,7 @@ class ImageServiceError(Exception):
     code: ClassVar[str] = "INTERNAL_ERROR"
     reason: ClassVar[str] = ""  # what logs and metrics call it, where the code is not enough
     default_message: ClassVar[str] = "Something went wrong on our side; try again later."
+    retry_after: int | None = None  # seconds to wait, where the same request may then succeed
 
     def __init__(self, message: str | None = None, *, details: Details = None) -> None:
         self.message = message or self.default_message

@@ -13,8 +13,9 @@ MAX_SHORT_TEXT: Final = 255  # title, altText, originalFilename; characters
 MAX_DESCRIPTION: Final = 5_000
 MAX_TAGS: Final = 20
 MAX_TAG: Final = 50
+MAX_ALBUM_ID: Final = 64
 
-_ALBUM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ALBUM_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ALBUM_ID}}}")
 # CR LF, VT, FF, NEL, LS, PS and the four separators of ASCII. Deleting one joins two words.
 _BREAKS = r"\n\v\f\r\x1c-\x1f\x85\u2028\u2029"
 _LINE_BREAK = re.compile(rf"\r\n|[{_BREAKS}]")
@@ -66,7 +67,7 @@ def clean_album_id(text: str | None) -> str | None:
     album_id = _UNSEEN_EDGES.sub("", text)
     if not _ALBUM_ID.fullmatch(album_id):
         raise FieldError(
-            "must be 1 to 64 letters (A-Z, a-z), digits, '_' or '-'; "
+            f"must be 1 to {MAX_ALBUM_ID} letters (A-Z, a-z), digits, '_' or '-'; "
             f"got {len(album_id)} characters"
         )
     return album_id

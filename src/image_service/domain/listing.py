@@ -17,6 +17,7 @@ from image_service.domain.times import format_timestamp
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
+LOOK_BOUND: Final = 1_000  # entries looked at for one page, at about 200 bytes each
 
 SortOrder = Literal["asc", "desc"]
 

@@ -13,8 +13,8 @@ from image_service.adapters.dynamodb.partitions import (
     along,
 )
 from image_service.adapters.dynamodb.table import Table
-from image_service.adapters.dynamodb.tagged import LOOK_BOUND, TaggedPages
-from image_service.domain.listing import ListQuery, Page, Position
+from image_service.adapters.dynamodb.tagged import TaggedPages
+from image_service.domain.listing import LOOK_BOUND, ListQuery, Page, Position
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.items import Item, is_live, to_image
@@ -11,8 +10,6 @@ from image_service.adapters.dynamodb.partitions import Partition, along
 from image_service.adapters.dynamodb.table import MAX_BATCH, Table
 from image_service.domain.images import Image
 from image_service.domain.listing import ListQuery, Page, Position
-
-LOOK_BOUND: Final = 1_000  # pointers looked at for one page, at about 200 bytes each
 
 
 class TaggedPages:

@@ -82,9 +82,9 @@ async def read_changes(request: Request) -> tuple[ImageChanges, int | None]:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise UnsupportedMediaType("Send the changes as JSON, with Content-Type: application/json.")
+        raise not_json()
     _refuse_content_encoding(request)
-    patch = parse_json(await _read_bounded(request, MAX_JSON_BYTES), ImagePatch)
+    patch = parse_json(await _read_bounded(request), ImagePatch)
     given = patch.model_dump(by_alias=True, exclude_unset=True)
     with collected_faults() as faults:
         changes = _clean(given, faults)
@@ -114,15 +114,23 @@ def _clean(given: Mapping[str, Any], faults: Faults) -> ImageChanges:
     return cast("ImageChanges", cleaned)
 
 
-async def _read_bounded(request: Request, limit: int) -> bytes:
+def not_json() -> UnsupportedMediaType:
+    return UnsupportedMediaType("Send the changes as JSON, with Content-Type: application/json.")
+
+
+def json_too_large(measured: int) -> FileTooLarge:
+    return FileTooLarge(
+        f"The body has more than {MAX_JSON_BYTES:,} bytes, the limit; send less.",
+        details={"measured": measured, "limit": MAX_JSON_BYTES},
+    )
+
+
+async def _read_bounded(request: Request) -> bytes:
     body = bytearray()
     async for chunk in paced(request.stream(), JSON_PACE):
         body += chunk
-        if len(body) > limit:
-            raise FileTooLarge(
-                f"The body has more than {limit:,} bytes, the limit; send less.",
-                details={"measured": len(body), "limit": limit},
-            )
+        if len(body) > MAX_JSON_BYTES:
+            raise json_too_large(len(body))
     return bytes(body)
 
 

@@ -22,7 +22,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_service.api.errors import RouteNotFound, error_response
+from image_service.api.error_table import RouteNotFound
+from image_service.api.errors import error_response
 from image_service.api.middleware.access_log import Recorder
 from image_service.domain.callers import RateLimit
 from image_service.domain.errors import (

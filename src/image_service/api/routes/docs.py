@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from image_service.api.document.openapi import document
 from image_service.api.middleware.compression import accepts_gzip
+from image_service.api.openapi import document
 
 # Both pages style themselves inline, and ReDoc searches in a worker made from a blob.
 _CONTENT_SECURITY_POLICY: Final = (

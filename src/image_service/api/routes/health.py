@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from image_service.api.dependencies import services_of
-from image_service.api.document import openapi
+from image_service.api.openapi import error_responses, limit
 from image_service.api.schemas import Check, Health, Probe
 from image_service.domain.errors import MalformedBody, TooManyInFlight
 
@@ -19,8 +19,8 @@ PATHS: Final = PROBES | {"/health"}
 
 router = APIRouter(prefix="/health", tags=["Health"])
 
-_MALFORMED = openapi.error_responses(
-    MalformedBody("The request is not valid HTTP/1.1; send it with an HTTP library."), always=()
+_MALFORMED = error_responses(
+    MalformedBody("The request is not valid HTTP/1.1; send it with an HTTP library.")
 )
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -32,7 +32,9 @@ _NO_STORE = {"Cache-Control": "no-store"}
     responses={
         503: {"model": Health, "description": "A required system is down."},
         **_MALFORMED,
-        **openapi.error_responses(TooManyInFlight(101, 100, anonymous=True), always=()),
+        **error_responses(
+            TooManyInFlight(limit("over_in_flight"), limit("in_flight"), anonymous=True)
+        ),
     },
 )
 async def health(request: Request, response: Response) -> Health:

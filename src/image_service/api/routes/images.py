@@ -7,28 +7,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from image_service.api import schemas
-from image_service.api.bodies.bodies import read_changes, read_upload, upload_bytes
+from image_service.api.bodies.bodies import (
+    MAX_JSON_BYTES,
+    json_too_large,
+    not_json,
+    read_changes,
+    read_upload,
+    upload_bytes,
+)
 from image_service.api.dependencies import (
-    ENTITY_TAGS_PATTERN,
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
     ListQueryParameters,
     caller_of,
     expected_version,
+    idempotency_key,
     list_place,
     not_modified,
     query_given_once,
     services_of,
 )
-from image_service.api.document import openapi
-from image_service.api.idempotency import (
-    KEY_PARAMETER,
-    REPLAYED,
-    REPLAYED_HEADER,
-    idempotency_key,
-)
-from image_service.api.request_schemas import PATCH_BODY, UPLOAD_BODY
+from image_service.api.openapi import CLOSED, body, error_responses, header
 from image_service.domain import errors
 from image_service.domain.images import Image
-from image_service.domain.listing import Listing, ListQuery, encode_cursor
+from image_service.domain.listing import MAX_LIMIT, Listing, ListQuery, encode_cursor
 from image_service.services import Services
 
 COLLECTION = "/images"
@@ -39,24 +42,16 @@ ImageId = Annotated[
     str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])
 ]
 
-_ETAG = openapi.header("ETag", "The version, quoted.", example='"3"')
-_LOCATION = openapi.header(
-    "Location", "The image's path.", example="/images/01KAR0F3WJ8P5V2D7QK9T4XZ6M"
+_ETAG = header("ETag", "The version, quoted.", example='"3"')
+_LOCATION = header("Location", "The image's path.", example="/images/01KAR0F3WJ8P5V2D7QK9T4XZ6M")
+_REPLAYED = "Idempotency-Replayed"
+_REPLAYED_HEADER = header(
+    _REPLAYED,
+    "`true` where an earlier request with the same `Idempotency-Key` stored the image.",
+    example="true",
+    required=False,
 )
-_IF_MATCH = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "pattern": ENTITY_TAGS_PATTERN},
-    "description": 'The ETag of the version you are changing, such as `"3"`; or `*` for any.',
-}
-_IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": 'An ETag you hold, such as `"3"`; 304 if it is still the current one.',
-}
+_IMAGE_ACCESS = (errors.NotAuthorized, errors.ImageNotFound)
 
 
 @router.post(
@@ -66,23 +61,38 @@ _IF_NONE_MATCH = {
     response_model=schemas.Image,
     response_description="Stored: the full image, its pictures ready to load.",
     responses={
-        201: {
-            "headers": {**_LOCATION, **_ETAG, **REPLAYED_HEADER},
-        },
-        **openapi.error_responses(
-            *openapi.INVALID_UPLOAD,
-            openapi.TOO_LARGE,
-            errors.UnsupportedMediaType("Send multipart/form-data, not application/json."),
-            errors.IdempotencyInProgress(retry_after=2),
-            errors.IdempotencyKeyReused(),
-            errors.UploadTimeout(),
-            errors.ProcessingFailed(),
-            errors.Overloaded(),
+        201: {"headers": {**_LOCATION, **_ETAG, **_REPLAYED_HEADER}},
+        **error_responses(
+            errors.ValidationFailed,
+            errors.InvalidFileType,
+            errors.InvalidImage,
+            errors.InvalidDimensions,
+            errors.AnimatedImage,
+            errors.ImageTooComplex,
+            errors.FileRequired,
+            errors.MalformedBody,
+            errors.FileTooLarge,
+            errors.UnsupportedMediaType,
+            errors.IdempotencyInProgress,
+            errors.IdempotencyKeyReused,
+            errors.UploadTimeout,
+            errors.ProcessingFailed,
+            errors.Overloaded,
+            *CLOSED,
         ),
     },
-    openapi_extra={**UPLOAD_BODY, "parameters": [KEY_PARAMETER]},
+    openapi_extra=body(
+        schemas.ImageUpload,
+        "multipart/form-data",
+        encoding={
+            "file": {"contentType": "image/jpeg, image/png, image/webp"},
+            "tags": {"style": "form", "explode": True},
+        },
+    ),
 )
-async def upload_image(request: Request, response: Response) -> schemas.Image:
+async def upload_image(
+    request: Request, response: Response, idempotency_keys: IdempotencyKey = None
+) -> schemas.Image:
     """Send one JPEG, PNG or WebP file: up to $max_file, each side $min_side to $max_side pixels.
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
@@ -91,12 +101,12 @@ async def upload_image(request: Request, response: Response) -> schemas.Image:
     Send an `Idempotency-Key` to repeat the request safely when no response came.
     """
     caller, services = caller_of(request), services_of(request)
-    key = idempotency_key(request)
+    key = idempotency_key(idempotency_keys)
     with services.admission.receiving(caller, upload_bytes(request)):
         uploaded = await services.uploads.upload(caller, await read_upload(request), key)
     response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
     if uploaded.replayed:
-        response.headers[REPLAYED] = "true"
+        response.headers[_REPLAYED] = "true"
     return _full(uploaded.image, response, services)
 
 
@@ -106,7 +116,11 @@ async def upload_image(request: Request, response: Response) -> schemas.Image:
     response_model=schemas.ImagePage,
     response_description="A page, newest first unless asked otherwise.",
     dependencies=[Depends(query_given_once), Depends(list_place)],
-    responses=openapi.error_responses(*openapi.INVALID_QUERY),
+    responses=error_responses(
+        errors.ValidationFailed([("limit", f"Input should be less than or equal to {MAX_LIMIT}")]),
+        errors.InvalidCursor,
+        *CLOSED,
+    ),
 )
 async def list_images(
     parameters: ListQueryParameters, request: Request, response: Response
@@ -114,7 +128,7 @@ async def list_images(
     """Filters combine: an album's images with all of the given tags, within the dates.
 
     Follow `nextCursor`, with the same filters, until `hasMore` is false. A page is full
-    unless it is the last; the exception is a filtered page that looked at 1,000 images
+    unless it is the last; the exception is a filtered page that looked at $looked_at images
     without filling up, which comes short, with `hasMore` true and a cursor.
     """
     caller, services = caller_of(request), services_of(request)
@@ -131,17 +145,18 @@ async def list_images(
     responses={
         200: {"headers": _ETAG},
         304: {"description": "Unchanged since the ETag in `If-None-Match`.", "headers": _ETAG},
-        **openapi.error_responses(*openapi.IMAGE_ACCESS),
+        **error_responses(*_IMAGE_ACCESS, *CLOSED),
     },
-    openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
-async def get_image(image_id: ImageId, request: Request, response: Response) -> Any:
+async def get_image(
+    image_id: ImageId, request: Request, response: Response, if_none_match: IfNoneMatch = None
+) -> Any:
     """Strongly consistent: right after an upload or an edit it shows the result."""
     services = services_of(request)
     image = await services.library.get(caller_of(request), image_id)
     full = _full(image, response, services)
     response.headers["Cache-Control"] = "private, no-cache"
-    if not_modified(request, image.version):
+    if not_modified(if_none_match, image.version):
         return Response(status_code=304, headers=dict(response.headers))
     return full
 
@@ -153,20 +168,26 @@ async def get_image(image_id: ImageId, request: Request, response: Response) -> 
     response_description="The full image, at its new version.",
     responses={
         200: {"headers": _ETAG},
-        **openapi.error_responses(
-            *openapi.INVALID_JSON,
-            *openapi.IMAGE_ACCESS,
-            errors.VersionMismatch(4),
-            errors.PreconditionMismatch(4),
-            errors.FileTooLarge("The body has more than 131,072 bytes, the limit."),
-            errors.UnsupportedMediaType("Send application/json, not text/plain."),
-            errors.UploadTimeout(),
-            errors.VersionRequired(),
+        **error_responses(
+            errors.ValidationFailed([("titel", "Extra inputs are not permitted")]),
+            errors.MalformedBody(
+                "The body is not valid JSON: Expecting value, line 1, column 11; send one object."
+            ),
+            *_IMAGE_ACCESS,
+            errors.VersionMismatch,
+            errors.PreconditionMismatch,
+            json_too_large(MAX_JSON_BYTES + 1),
+            not_json(),
+            errors.UploadTimeout,
+            errors.VersionRequired,
+            *CLOSED,
         ),
     },
-    openapi_extra={**PATCH_BODY, "parameters": [_IF_MATCH]},
+    openapi_extra=body(schemas.ImagePatch, "application/json"),
 )
-async def edit_image(image_id: ImageId, request: Request, response: Response) -> schemas.Image:
+async def edit_image(
+    image_id: ImageId, request: Request, response: Response, if_match: IfMatch = None
+) -> schemas.Image:
     """Change title, description, alt text, tags or album; null clears, absent stays.
 
     Say which version you are changing, by `version` in the body or by `If-Match`. Where
@@ -175,7 +196,7 @@ async def edit_image(image_id: ImageId, request: Request, response: Response) ->
     """
     services = services_of(request)
     changes, body_version = await read_changes(request)
-    expected = expected_version(request, body_version)
+    expected = expected_version(if_match, body_version)
     image = await services.library.update(caller_of(request), image_id, changes, expected)
     return _full(image, response, services)
 
@@ -185,21 +206,23 @@ async def edit_image(image_id: ImageId, request: Request, response: Response) ->
     status_code=204,
     summary="Delete an image",
     response_description="Deleted, for good.",
-    responses=openapi.error_responses(
-        *openapi.INVALID_FIELDS,
-        *openapi.IMAGE_ACCESS,
+    responses=error_responses(
+        errors.ValidationFailed(
+            [("If-Match", 'must be one or more quoted entity tags such as "3", or *')]
+        ),
+        *_IMAGE_ACCESS,
         errors.VersionMismatch(4, contended=True),
-        errors.PreconditionMismatch(4),
+        errors.PreconditionMismatch,
+        *CLOSED,
     ),
-    openapi_extra={"parameters": [_IF_MATCH]},
 )
-async def delete_image(image_id: ImageId, request: Request) -> None:
+async def delete_image(image_id: ImageId, request: Request, if_match: IfMatch = None) -> None:
     """Removes the image, its pictures, and their copies at the CDN. A second time is 404.
 
     409 only where other requests keep changing the image at that moment: send it again.
     """
     library = services_of(request).library
-    await library.delete(caller_of(request), image_id, expected_version(request))
+    await library.delete(caller_of(request), image_id, expected_version(if_match))
 
 
 def _full(image: Image, response: Response, services: Services) -> schemas.Image:

@@ -11,13 +11,14 @@ from pydantic.alias_generators import to_camel
 
 from image_service.api import schemas
 from image_service.api.dependencies import (
+    IfNoneMatch,
     OptionalText,
     caller_of,
     not_modified,
     query_given_once,
     services_of,
 )
-from image_service.api.document import openapi
+from image_service.api.openapi import CLOSED, error_responses, header
 from image_service.domain.errors import InvalidCursor, ValidationFailed
 from image_service.domain.listing import DEFAULT_LIMIT, MAX_LIMIT
 from image_service.domain.usage import AlbumQuery, decode_album_cursor, encode_album_cursor
@@ -25,16 +26,7 @@ from image_service.services.usage import Usage
 
 router = APIRouter(prefix="/usage", tags=["Usage"])
 
-_ETAG = openapi.header(
-    "ETag", "Quoted; changes with the counts.", example='"9b1c7e0d5f3a4b6c8d2e1f00"'
-)
-_IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": "The ETag you hold; 304 if nothing has changed since.",
-}
+_ETAG = header("ETag", "Quoted; changes with the counts.", example='"9b1c7e0d5f3a4b6c8d2e1f00"')
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
 
 
@@ -81,13 +73,19 @@ class UsageParameters(BaseModel):
     responses={
         200: {"headers": _ETAG},
         304: {"description": "Unchanged since the ETag in `If-None-Match`.", "headers": _ETAG},
-        **openapi.error_responses(*openapi.INVALID_QUERY),
+        **error_responses(
+            ValidationFailed([("limit", f"Input should be less than or equal to {MAX_LIMIT}")]),
+            InvalidCursor,
+            *CLOSED,
+        ),
     },
     dependencies=[Depends(query_given_once)],
-    openapi_extra={"parameters": [_IF_NONE_MATCH]},
 )
 async def get_usage(
-    parameters: Annotated[UsageParameters, Query()], request: Request, response: Response
+    parameters: Annotated[UsageParameters, Query()],
+    request: Request,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
 ) -> Any:
     """The number of your images and the bytes of their stored files.
 
@@ -106,7 +104,7 @@ async def get_usage(
     tag = hashlib.blake2b(usage.model_dump_json().encode(), digest_size=12).hexdigest()
     response.headers["ETag"] = f'"{tag}"'
     response.headers["Cache-Control"] = "private, no-cache"
-    if not_modified(request, tag):
+    if not_modified(if_none_match, tag):
         return Response(status_code=304, headers=dict(response.headers))
     return usage
 

@@ -1,1 +1,0 @@
-"""The OpenAPI document, beyond what FastAPI derives from the routes."""

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from image_service.domain.callers import Principal, RateLimit
+from image_service.domain.access import Caller, RateLimit
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.domain.outbox import Lane, Lease, OutboxEntry
@@ -274,7 +274,7 @@ class ImageProcessor(Protocol):
 
 
 class TokenVerifier(Protocol):
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str) -> Caller:
         """Raises TokenInvalid, TokenExpired, or AuthUnavailable where no key can be had."""
         ...
 

@@ -22,7 +22,7 @@ from tests.jwks_server import JwksServer
 
 from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.callers import Principal
+from image_service.domain.access import Caller
 from image_service.domain.errors import (
     AuthUnavailable,
     TokenExpired,
@@ -123,9 +123,9 @@ async def test_tokens_of_the_local_issuer_pass(server: JwksServer) -> None:
         before = int(time.time())
         for use in ("id", "access"):
             made = POOL.token("bob", issuer=ISSUER, client_id=CLIENT, token_use=use)
-            principal = await verifier.verify(made)
-            assert principal.user_id == "bob"
-            assert before + 3600 <= principal.expires_at <= time.time() + 3600
+            caller = await verifier.verify(made)
+            assert caller.user_id == "bob"
+            assert before + 3600 <= caller.expires_at <= time.time() + 3600
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_tokens_of_the_local_issuer_pass(server: JwksServer) -> None:
     ],
 )
 async def test_accepts(verifier: CognitoVerifier, good: dict[str, Any]) -> None:
-    assert await verifier.verify(POOL.sign(good)) == Principal("alice", NOW + 3600)
+    assert await verifier.verify(POOL.sign(good)) == Caller("alice", NOW + 3600)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def unknown(number: int = 0) -> str:
     return POOL.sign(claims(), {"kid": f"unknown-{number}"})
 
 
-def begun(verifier: CognitoVerifier, *tokens: str) -> list[asyncio.Task[Principal]]:
+def begun(verifier: CognitoVerifier, *tokens: str) -> list[asyncio.Task[Caller]]:
     return [asyncio.create_task(verifier.verify(each)) for each in tokens]
 
 
@@ -745,7 +745,7 @@ async def warm() -> AsyncIterator[CognitoVerifier]:
 
 
 class TestFuzz:
-    """Whatever comes, the answer is a principal or a fault of the token."""
+    """Whatever comes, the answer is a caller or a fault of the token."""
 
     @given(st.text() | st.text("abcXYZ019-_.=", max_size=60))
     async def test_any_text(self, warm: CognitoVerifier, text: str) -> None:
@@ -783,10 +783,10 @@ class TestFuzz:
         self, warm: CognitoVerifier, changes: dict[str, Any]
     ) -> None:
         try:
-            principal = await warm.verify(token(**changes))
+            caller = await warm.verify(token(**changes))
         except (TokenInvalid, TokenExpired):
             return
-        assert principal.user_id == changes.get("sub", "alice")
+        assert caller.user_id == changes.get("sub", "alice")
         assert {"iss", "aud", "token_use"}.isdisjoint(changes)
 
 

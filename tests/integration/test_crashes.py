@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.integration.world import DAY, World
-from tests.unit.builders import NEW
+from tests.unit.builders import NEW, caller
 
 from image_service.adapters.dynamodb import keys
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
@@ -97,7 +97,7 @@ async def test_a_crash_during_an_upload(world: World, step: int, *, before: bool
     await assert_sound(world, *live)
 
     if live:
-        replay = await world.uploads.upload(USER, new_image(), "key")
+        replay = await world.uploads.upload(caller(USER), new_image(), "key")
         assert replay == Uploaded(live[0], replayed=True)
 
 
@@ -255,7 +255,7 @@ async def test_fifty_uploads_of_one_user_at_once(world: World) -> None:
     images = [
         uploaded.image
         for uploaded in await asyncio.gather(
-            *(uploads.upload(USER, new_image()) for _ in range(50))
+            *(uploads.upload(caller(USER), new_image()) for _ in range(50))
         )
     ]
 
@@ -271,7 +271,7 @@ async def test_fifty_uploads_of_one_user_at_once(world: World) -> None:
 async def test_ten_copies_of_one_request_over_two_tasks(world: World) -> None:
     one, two = world.uploads, world.healed().uploads
     results = await asyncio.gather(
-        *(task.upload(USER, new_image(), "key") for task in (one, two) for _ in range(5)),
+        *(task.upload(caller(USER), new_image(), "key") for task in (one, two) for _ in range(5)),
         return_exceptions=True,
     )
 
@@ -291,7 +291,7 @@ async def test_a_task_that_died_holding_a_key_gives_it_up_with_its_lease(world: 
 
     later = world.uploads
     later._now = lambda: world.now() + timedelta(seconds=61)
-    uploaded = await later.upload(USER, new_image(), "key")
+    uploaded = await later.upload(caller(USER), new_image(), "key")
 
     assert not uploaded.replayed
     world.ahead = DAY

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.samples import make_image
 from tests.integration.table import Table
 from tests.integration.world import DAY, World
-from tests.unit.builders import NEW
+from tests.unit.builders import NEW, caller
 
 from image_service.adapters.dynamodb.items import to_wire
 from image_service.devstack.aws import create_table
@@ -368,7 +368,7 @@ async def test_beside_live_traffic(world: World, min_age: timedelta) -> None:
             await asyncio.sleep(0.05)
             new = replace(NEW, tags=(f"t{number % 3}", "all"), album_id=f"a{number % 2}")
             try:
-                image = (await uploads.upload(user, new)).image
+                image = (await uploads.upload(caller(user), new)).image
             except DependencyUnavailable:
                 assert not min_age, "it was disturbed"
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fakes import FakeCdn
 from tests.integration.table import Table
-from tests.unit.builders import NEW, FakeProcessor
+from tests.unit.builders import NEW, FakeProcessor, caller
 
 from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
@@ -130,7 +130,7 @@ class World:
         return audit
 
     async def upload(self, user_id: str, key: str | None = None, **fields: Any) -> Image:
-        return (await self.uploads.upload(user_id, replace(NEW, **fields), key)).image
+        return (await self.uploads.upload(caller(user_id), replace(NEW, **fields), key)).image
 
     async def delete(self, image: Image) -> None:
         await self.deletions.finish(await self.repository.mark_deleted(image, utc_now()))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from image_service.domain.access import Caller
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
@@ -25,6 +26,10 @@ NEW = NewImage(
     alt_text=None,
     tags=("castle",),
 )
+
+
+def caller(user_id: str) -> Caller:
+    return Caller(user_id, expires_at=0)
 
 
 def make_image(user_id: str = "alice", **changes: Any) -> Image:

@@ -17,7 +17,7 @@ from tests.fakes import (
     FakeUploadIntents,
 )
 from tests.logs import Log, watched_log
-from tests.unit.builders import NEW, FakeProcessor
+from tests.unit.builders import NEW, FakeProcessor, caller
 
 from image_service.adapters.redis.counting import NullCache
 from image_service.domain.errors import (
@@ -27,12 +27,14 @@ from image_service.domain.errors import (
     VersionMismatch,
 )
 from image_service.domain.images import ExpectedVersion, Image, ImageChanges
+from image_service.domain.renditions import RENDITIONS
 from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 from image_service.telemetry.metrics import Telemetry
 
+ALICE = caller("alice")
 ANY = ExpectedVersion(if_match="*")
 PRIVATE = ImageChanges(title="private words")
 
@@ -50,6 +52,7 @@ class Parts:
         )
         intents, records = FakeUploadIntents(table), FakeIdempotencyRecords(table)
         self._uploads = UploadService(
+            renditions=RENDITIONS,
             processor=FakeProcessor(),
             intents=intents,
             records=records,
@@ -63,7 +66,7 @@ class Parts:
         )
 
     async def upload(self) -> Image:
-        return (await self._uploads.upload("alice", NEW)).image
+        return (await self._uploads.upload(ALICE, NEW)).image
 
 
 @pytest.fixture
@@ -84,9 +87,9 @@ def facts(log: Log) -> list[tuple[object, ...]]:
 
 async def test_what_is_committed_is_recorded(parts: Parts, log: Log):
     image = await parts.upload()
-    await parts.library.get("alice", image.id)
-    await parts.library.update("alice", image.id, PRIVATE, ANY)
-    await parts.library.delete("alice", image.id, ANY)
+    await parts.library.get(ALICE, image.id)
+    await parts.library.update(ALICE, image.id, PRIVATE, ANY)
+    await parts.library.delete(ALICE, image.id, ANY)
     assert facts(log) == [
         ("upload", "alice", image.id, 1, "done"),
         ("update", "alice", image.id, 2, "done"),
@@ -120,8 +123,8 @@ async def test_what_may_have_been_committed_is_recorded_as_such(
     now = ExpectedVersion(if_match='"1"')
     change = {
         "upload": parts.upload,
-        "update": partial(parts.library.update, "alice", image.id, PRIVATE, now),
-        "delete": partial(parts.library.delete, "alice", image.id, now),
+        "update": partial(parts.library.update, ALICE, image.id, PRIVATE, now),
+        "delete": partial(parts.library.delete, ALICE, image.id, now),
     }[action]
     with pytest.raises(ImageServiceError):
         await change()
@@ -136,12 +139,12 @@ async def test_a_commit_that_a_deadline_cuts_short_is_recorded_as_unknown(
     image = await parts.upload()
     asked = asyncio.Event()
 
-    async def hangs(*_: object) -> None:
+    async def hangs(*_: object, **__: object) -> None:
         asked.set()
         await asyncio.sleep(60)
 
     monkeypatch.setattr(parts.repository, "mark_deleted", hangs)
-    deletion = asyncio.create_task(parts.library.delete("alice", image.id, ANY))
+    deletion = asyncio.create_task(parts.library.delete(ALICE, image.id, ANY))
     await asked.wait()
     deletion.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows
-from image_service.domain.callers import RateLimit
+from image_service.domain.access import RateLimit
 from image_service.domain.errors import DependencyUnavailable
 
 

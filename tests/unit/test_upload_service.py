@@ -15,11 +15,11 @@ from tests.fakes import (
     FakeTable,
     FakeUploadIntents,
 )
-from tests.unit.builders import NEW, NOW, FakeProcessor
+from tests.unit.builders import NEW, NOW, FakeProcessor, caller
 
 from image_service.adapters.dynamodb.transactions import PATIENCE
 from image_service.adapters.redis.counting import NullCache
-from image_service.domain.callers import RateLimit
+from image_service.domain.access import RateLimit
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
@@ -38,6 +38,8 @@ from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 from image_service.settings import Settings
 from image_service.telemetry.metrics import Telemetry
+
+ALICE, BOB = caller("alice"), caller("bob")
 
 
 class Parts:
@@ -79,7 +81,7 @@ class Parts:
         setattr(target, name, lost)
 
     def upload(self, key: str | None = None, **changes: object) -> Coroutine[Any, Any, Uploaded]:
-        return self.service.upload("alice", replace(NEW, **changes), key)
+        return self.service.upload(ALICE, replace(NEW, **changes), key)
 
 
 @pytest.fixture
@@ -359,7 +361,7 @@ async def test_the_same_key_with_other_content_is_refused(parts: Parts, change: 
 
 async def test_keys_of_users_do_not_meet(parts: Parts):
     await parts.upload("key")
-    other = await parts.service.upload("bob", NEW, "key")
+    other = await parts.service.upload(BOB, NEW, "key")
     assert not other.replayed
     assert other.image.user_id == "bob"
 

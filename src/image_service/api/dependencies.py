@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from image_service.api.bodies.faults import collected_faults
+from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import (
     MAX_TAGS,
@@ -55,10 +56,10 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def caller_of(request: Request) -> str:
-    """The user the token names; the authentication middleware has seen to it."""
-    user_id: str = request.state.principal.user_id
-    return user_id
+def caller_of(request: Request) -> Caller:
+    """Returns whom the token names; the authentication middleware has seen to it."""
+    caller: Caller = request.state.caller
+    return caller
 
 
 def entity_tags(header: str, name: str) -> frozenset[str] | Literal["*"]:
@@ -194,7 +195,7 @@ class ListParameters(BaseModel):
         tags = given.get("tag", []) + ([bracketed] if isinstance(bracketed, str) else bracketed)
         return {**given, "tag": [tag for tag in tags if tag]}
 
-    def to_query(self, user_id: str) -> ListQuery:
+    def to_query(self, caller: Caller) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""
         with collected_faults() as faults:
             album_id = faults.check("albumId", lambda: _album_asked_for(self.album_id))
@@ -212,7 +213,7 @@ class ListParameters(BaseModel):
         )
         if self.cursor is None:
             return query
-        return replace(query, start=decode_cursor(self.cursor, user_id, query))
+        return replace(query, start=decode_cursor(self.cursor, caller.user_id, query))
 
 
 def _album_asked_for(given: str | None) -> str | None:
@@ -224,7 +225,7 @@ def _album_asked_for(given: str | None) -> str | None:
 
 async def list_place(request: Request) -> AsyncIterator[None]:
     """One of the user's places for lists, until the answer has been sent."""
-    async with services_of(request).admission.listing(caller_of(request)):
+    async with services_of(request).admission.listing(caller_of(request).user_id):
         yield
 
 

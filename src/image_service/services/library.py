@@ -1,4 +1,4 @@
-"""A user's own images: read, list, edit, delete. Ownership is decided here."""
+"""A user's own images: read, list, edit, delete; what is not the caller's is refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
+from image_service.domain.access import Action, Caller, may
 from image_service.domain.errors import (
     Contended,
     ImageNotFound,
@@ -36,7 +37,7 @@ _LONGEST_WAIT: Final = 0.5
 
 
 class Library:
-    """Every method takes the caller's user id and answers only for that user's images."""
+    """Images for a caller, each method as far as `domain.access` lets it."""
 
     def __init__(
         self,
@@ -57,14 +58,18 @@ class Library:
         # A turn lives as long as a request has it or waits for it.
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def get(self, user_id: str, image_id: str) -> Image:
+    async def get(self, caller: Caller, image_id: str) -> Image:
         """Raises ImageNotFound (also for a malformed id), NotAuthorized."""
         if not is_image_id(image_id):
             raise ImageNotFound
-        image = await self._cache.image(user_id, image_id, lambda: self._repository.get(image_id))
-        return _owned(image, user_id)
+        image = await self._cache.image(
+            caller.user_id, image_id, lambda: self._repository.get(image_id)
+        )
+        return _permitted(caller, Action.READ, image)
 
-    async def list(self, user_id: str, query: ListQuery) -> Listing:
+    async def list(self, caller: Caller, query: ListQuery) -> Listing:
+        """Returns a page of the caller's own images."""
+        user_id = caller.user_id
         return await self._cache.listing(user_id, query, lambda: self._read_page(user_id, query))
 
     async def _read_page(self, user_id: str, query: ListQuery) -> Listing:
@@ -76,7 +81,7 @@ class Library:
         return Listing(page, total)
 
     async def update(
-        self, user_id: str, image_id: str, changes: ImageChanges, expected: ExpectedVersion
+        self, caller: Caller, image_id: str, changes: ImageChanges, expected: ExpectedVersion
     ) -> Image:
         """Apply `changes` as the next version.
 
@@ -90,27 +95,26 @@ class Library:
                 await self._repository.update(image, edited, until=until)
             return edited
 
-        return await self._write(user_id, image_id, expected, write, versioned=True)
+        return await self._write(caller, Action.EDIT, image_id, expected, write)
 
-    async def delete(self, user_id: str, image_id: str, expected: ExpectedVersion) -> None:
+    async def delete(self, caller: Caller, image_id: str, expected: ExpectedVersion) -> None:
         """Raises as `update` does. Durable on return."""
 
         async def write(image: Image, until: float) -> OutboxEntry:
             with audit_log.change("delete", image):
                 return await self._repository.mark_deleted(image, self._now(), until=until)
 
-        entry = await self._write(user_id, image_id, expected, write)
+        entry = await self._write(caller, Action.DELETE, image_id, expected, write)
         # The deletion is durable: from here on the answer is yes, whatever fails.
         self._deletions.begin(entry)
 
     async def _write(
         self,
-        user_id: str,
+        caller: Caller,
+        action: Action,
         image_id: str,
         expected: ExpectedVersion,
         write: Callable[[Image, float], Awaitable[T]],
-        *,
-        versioned: bool = False,
     ) -> T:
         """Read, check and write, again while others are faster.
 
@@ -118,14 +122,14 @@ class Library:
         """
         now = asyncio.get_running_loop().time
         give_up, until = now() + self._patience, now() + _STORE_PATIENCE
-        async with self._turn(user_id, image_id, expected, give_up):
+        async with self._turn(caller, action, image_id, expected, give_up):
             for tries in count():
-                image = await self._stored(user_id, image_id)
-                if versioned:
+                image = await self._stored(caller, action, image_id)
+                if action is Action.EDIT:
                     expected.require()
                 expected.check(image.version)
                 try:
-                    async with self._cache.writing(user_id, image_id):
+                    async with self._cache.writing(image.user_id, image_id):
                         return await write(image, until)
                 except (VersionMismatch, Contended) as lost:
                     if now() >= give_up:
@@ -136,30 +140,35 @@ class Library:
 
     @asynccontextmanager
     async def _turn(
-        self, user_id: str, image_id: str, expected: ExpectedVersion, give_up: float
+        self,
+        caller: Caller,
+        action: Action,
+        image_id: str,
+        expected: ExpectedVersion,
+        give_up: float,
     ) -> AsyncIterator[None]:
         """By user, too: who may not write an image does not delay those who may."""
-        turn = self._turns.setdefault((user_id, image_id), asyncio.Lock())
+        turn = self._turns.setdefault((caller.user_id, image_id), asyncio.Lock())
         try:
             async with asyncio.timeout_at(give_up):
                 await turn.acquire()
         except TimeoutError as late:
-            image = await self._stored(user_id, image_id)
+            image = await self._stored(caller, action, image_id)
             raise expected.contended(image.version) from late
         try:
             yield
         finally:
             turn.release()
 
-    async def _stored(self, user_id: str, image_id: str) -> Image:
+    async def _stored(self, caller: Caller, action: Action, image_id: str) -> Image:
         """As `get`, past the cache: what is about to be changed is read from the store."""
         image = await self._repository.get(image_id) if is_image_id(image_id) else None
-        return _owned(image, user_id)
+        return _permitted(caller, action, image)
 
 
-def _owned(image: Image | None, user_id: str) -> Image:
+def _permitted(caller: Caller, action: Action, image: Image | None) -> Image:
     if image is None:
         raise ImageNotFound
-    if image.user_id != user_id:
+    if not may(caller, action, image.user_id):
         raise NotAuthorized
     return image

@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from image_service.domain.access import Caller
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused, Overloaded
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
@@ -69,12 +70,13 @@ class UploadService:
         self._running: set[asyncio.Task[None]] = set()
 
     async def upload(
-        self, user_id: str, new: NewImage, idempotency_key: str | None = None
+        self, caller: Caller, new: NewImage, idempotency_key: str | None = None
     ) -> Uploaded:
-        """Store `new` for `user_id`, or find what an earlier request with the key stored.
+        """Store `new` for the caller, or find what an earlier request with the key stored.
 
         Raises the errors of the ports; leaves nothing half-done.
         """
+        user_id = caller.user_id
         async with self._headers.turn(user_id):
             source = await self._processor.inspect(new.data)
         claim = self._new_claim(user_id, new, idempotency_key)

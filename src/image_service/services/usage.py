@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from image_service.domain.access import Caller
 from image_service.domain.usage import AlbumPage, AlbumQuery, Amount
 from image_service.ports import UsageCounters
 
@@ -23,7 +24,8 @@ class UsageService:
     def __init__(self, counters: UsageCounters) -> None:
         self._counters = counters
 
-    async def of(self, user_id: str, albums: AlbumQuery | None = None) -> Usage:
+    async def of(self, caller: Caller, albums: AlbumQuery | None = None) -> Usage:
+        user_id = caller.user_id
         if albums is None:
             return Usage(await self._counters.total(user_id), None)
         total, page = await asyncio.gather(

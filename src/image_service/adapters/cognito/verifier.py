@@ -22,7 +22,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.adapters.cognito.jwks import ALGORITHM, FETCH_DEADLINE, KeySet
-from image_service.domain.callers import Principal
+from image_service.domain.access import Caller
 from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
 
@@ -66,13 +66,13 @@ class CognitoVerifier:
         # entry outlives its key: where the pool drops a key, what was verified with it
         # passes for up to 5 minutes more. That adds little to the hour a set is used for,
         # and Cognito's own access tokens can't be revoked at all.
-        self._verified: TLRUCache[bytes, Principal, float] = TLRUCache(
+        self._verified: TLRUCache[bytes, Caller, float] = TLRUCache(
             _MAX_CACHED_TOKENS,
             ttu=lambda _, who, now: min(who.expires_at, now + _MAX_CACHED_SECONDS),
             timer=clock,
         )
 
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str) -> Caller:
         if len(token) > _MAX_TOKEN_CHARS:
             raise TokenInvalid(
                 f"The token has {len(token):,} characters; the limit is {_MAX_TOKEN_CHARS:,}. "
@@ -88,15 +88,15 @@ class CognitoVerifier:
         key = await self._keys.find(_key_id(token))
         if key is None:
             raise TokenInvalid
-        principal = self._principal(_signed_claims(token, key))
-        self._verified[digest] = principal
-        return principal
+        caller = self._caller(_signed_claims(token, key))
+        self._verified[digest] = caller
+        return caller
 
     async def aclose(self) -> None:
         """Cancel a fetch that is under way."""
         await self._keys.aclose()
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+    def _caller(self, claims: Mapping[str, Any]) -> Caller:
         subject, expires_at = claims.get("sub"), _moment(claims, "exp")
         if (
             expires_at is None
@@ -114,7 +114,7 @@ class CognitoVerifier:
         # Last, because "expired" tells the caller that a newer one of the kind will do.
         if expires_at <= now - self._leeway:
             raise TokenExpired
-        return Principal(user_id=subject, expires_at=int(expires_at))
+        return Caller(user_id=subject, expires_at=int(expires_at))
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
         """Whether it was issued to an allowed client.

@@ -16,7 +16,7 @@ import structlog
 from cachetools import LRUCache
 from limits import RateLimitItem, parse_many
 
-from image_service.domain.callers import RateLimit
+from image_service.domain.access import RateLimit
 from image_service.domain.errors import DependencyUnavailable
 
 log = structlog.stdlib.get_logger(__name__)

@@ -94,8 +94,8 @@ class Recorder:
         found = self._route(scope)
         method, route = scope["method"], getattr(found, "path", None)
         code = state.get("error_code")
-        principal = state.get("principal")
-        user_id = principal.user_id if principal else None
+        caller = state.get("caller")
+        user_id = caller.user_id if caller else None
         reason = state.get("error_reason") or code
         more = {} if reason == code else {"reason": reason}
         self._count(exchange, route, code, reason)

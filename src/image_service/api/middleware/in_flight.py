@@ -34,8 +34,8 @@ class InFlight:
         if scope["type"] != "http" or scope["path"] in self._but:
             await self._app(scope, receive, send)
             return
-        principal = scope["state"].get("principal")
-        with self._counted(principal.user_id if principal else _ANONYMOUS):
+        caller = scope["state"].get("caller")
+        with self._counted(caller.user_id if caller else _ANONYMOUS):
             await self._app(scope, receive, send)
 
     @contextmanager

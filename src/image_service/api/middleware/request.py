@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_service.api.error_table import RouteNotFound
 from image_service.api.errors import error_response
 from image_service.api.middleware.access_log import Recorder
-from image_service.domain.callers import RateLimit
+from image_service.domain.access import RateLimit
 from image_service.domain.errors import (
     ImageServiceError,
     Overloaded,
@@ -263,10 +263,10 @@ class Authentication:
 
     async def _admit(self, scope: Scope) -> None:
         services: Services = scope["app"].state.services
-        principal = await services.verifier.verify(_bearer_token(Headers(scope=scope)))
-        scope["state"]["principal"] = principal
+        caller = await services.verifier.verify(_bearer_token(Headers(scope=scope)))
+        scope["state"]["caller"] = caller
         upload = scope["method"] == "POST" and scope["path"] == self._upload_path
-        rate = await services.rate_limiter.hit(principal.user_id, upload=upload)
+        rate = await services.rate_limiter.hit(caller.user_id, upload=upload)
         scope["state"]["rate_limit"] = rate
         if not rate.allowed:
             wait = max(1, rate.reset_at - int(time.time()))

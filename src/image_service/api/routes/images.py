@@ -30,6 +30,7 @@ from image_service.api.dependencies import (
 )
 from image_service.api.openapi import CLOSED, body, error_responses, header
 from image_service.domain import errors
+from image_service.domain.access import Caller
 from image_service.domain.images import Image
 from image_service.domain.listing import MAX_LIMIT, Listing, ListQuery, encode_cursor
 from image_service.services import Services
@@ -102,7 +103,7 @@ async def upload_image(
     """
     caller, services = caller_of(request), services_of(request)
     key = idempotency_key(idempotency_keys)
-    with services.admission.receiving(caller, upload_bytes(request)):
+    with services.admission.receiving(caller.user_id, upload_bytes(request)):
         uploaded = await services.uploads.upload(caller, await read_upload(request), key)
     response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
     if uploaded.replayed:
@@ -230,14 +231,16 @@ def _full(image: Image, response: Response, services: Services) -> schemas.Image
     return schemas.Image.of(image, services.urls)
 
 
-def _page(caller: str, query: ListQuery, listing: Listing, services: Services) -> schemas.ImagePage:
+def _page(
+    caller: Caller, query: ListQuery, listing: Listing, services: Services
+) -> schemas.ImagePage:
     following = listing.page.next_position
     return schemas.ImagePage(
         images=[schemas.Image.of(image, services.urls) for image in listing.page.images],
         pagination=schemas.Pagination(
             limit=query.limit,
             has_more=following is not None,
-            next_cursor=following and encode_cursor(following, caller, query),
+            next_cursor=following and encode_cursor(following, caller.user_id, query),
         ),
         total_count=listing.total,
     )

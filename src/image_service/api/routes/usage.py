@@ -19,6 +19,7 @@ from image_service.api.dependencies import (
     services_of,
 )
 from image_service.api.openapi import CLOSED, error_responses, header
+from image_service.domain.access import Caller
 from image_service.domain.errors import InvalidCursor, ValidationFailed
 from image_service.domain.listing import DEFAULT_LIMIT, MAX_LIMIT
 from image_service.domain.usage import AlbumQuery, decode_album_cursor, encode_album_cursor
@@ -53,7 +54,7 @@ class UsageParameters(BaseModel):
             return values
         return {name: value for name, value in values.items() if value}
 
-    def to_query(self, user_id: str) -> AlbumQuery | None:
+    def to_query(self, caller: Caller) -> AlbumQuery | None:
         """None where only the total is asked for. Raises ValidationFailed, InvalidCursor."""
         if self.by is None:
             if self.cursor is not None:
@@ -61,7 +62,7 @@ class UsageParameters(BaseModel):
             if self.limit is not None:
                 raise ValidationFailed([("limit", "is for pages of albums: send by=album with it")])
             return None
-        after = self.cursor and decode_album_cursor(self.cursor, user_id)
+        after = self.cursor and decode_album_cursor(self.cursor, caller.user_id)
         return AlbumQuery(self.limit or DEFAULT_LIMIT, after)
 
 
@@ -109,7 +110,7 @@ async def get_usage(
     return usage
 
 
-def _shown(usage: Usage, query: AlbumQuery | None, caller: str) -> schemas.Usage:
+def _shown(usage: Usage, query: AlbumQuery | None, caller: Caller) -> schemas.Usage:
     total, page = usage.total, usage.albums
     if query is None or page is None:
         return schemas.Usage(
@@ -129,7 +130,7 @@ def _shown(usage: Usage, query: AlbumQuery | None, caller: str) -> schemas.Usage
         pagination=schemas.Pagination(
             limit=query.limit,
             has_more=page.more,
-            next_cursor=encode_album_cursor(page.albums[-1].album_id, caller)
+            next_cursor=encode_album_cursor(page.albums[-1].album_id, caller.user_id)
             if page.more
             else None,
         ),

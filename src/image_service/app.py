@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -33,14 +33,12 @@ from image_service.api.middleware.request import (
     HeadAsGet,
     RequestContext,
 )
-from image_service.api.middleware.tracing import Traces
 from image_service.api.routes import docs, health, images, usage
-from image_service.bootstrap import new_telemetry, new_tracing, open_services
+from image_service.bootstrap import new_telemetry, open_services
 from image_service.domain.errors import ImageServiceError
 from image_service.services import Services
 from image_service.settings import Settings
-from image_service.telemetry.metrics import Telemetry
-from image_service.telemetry.observers import Observers, Tracing
+from image_service.telemetry.telemetry import Telemetry
 
 OpenServices = Callable[[Settings, Telemetry], AbstractAsyncContextManager[Services]]
 
@@ -64,17 +62,11 @@ def create_app(
 
     `app.state.telemetry` is for whoever serves the operations port.
     """
-    telemetry = new_telemetry()
-    tracing = new_tracing(settings.stage)
-    if tracing:
-        telemetry.observers = tracing.around(telemetry.observers)
+    telemetry = new_telemetry(settings.stage)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            tracing.running() if tracing else nullcontext(),
-            open_services(settings, telemetry) as services,
-        ):
+        async with telemetry.running(), open_services(settings, telemetry) as services:
             app.state.services = services
             app.state.ready = True
             yield
@@ -100,7 +92,7 @@ def create_app(
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
-        middleware=_middleware(settings, telemetry.observers, tracing),
+        middleware=_middleware(settings, telemetry),
         exception_handlers={
             HTTPException: _on_http_exception,
             RequestValidationError: _on_request_validation,
@@ -130,19 +122,16 @@ def create_app(
     return app
 
 
-def _middleware(
-    settings: Settings, observers: Observers, tracing: Tracing | None
-) -> list[Middleware]:
+def _middleware(settings: Settings, telemetry: Telemetry) -> list[Middleware]:
     """From the outside in; see `api.middleware` for why each stands where it does."""
     return [
         Middleware(HeadAsGet),
         Middleware(EarlyAnswer),
-        *([Middleware(Traces, tracing=tracing, but=health.PATHS)] if tracing else []),
         Middleware(
             RequestContext,
             routes=_ROUTES,
-            observer=observers.requests,
-            steps=observers.steps,
+            telemetry=telemetry,
+            untraced=health.PATHS,
         ),
         Middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers),
         Middleware(Compression),

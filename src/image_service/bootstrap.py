@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
+import httpx
 from botocore.exceptions import ProfileNotFound
 
 from image_service import __version__
-from image_service.adapters.aws.clients import aws_client
+from image_service.adapters.aws.clients import aws_client, measure_calls
 from image_service.adapters.aws.cloudfront import CloudFrontCdn, NullCdn
-from image_service.adapters.aws.observed import observe_calls
 from image_service.adapters.aws.s3 import S3Health, S3ObjectStore
-from image_service.adapters.cognito.observed_http import ObservedClient
 from image_service.adapters.cognito.verifier import CognitoVerifier
 from image_service.adapters.dynamodb import (
     DynamoBacklog,
@@ -50,15 +49,13 @@ from image_service.services.deletions import DeletionService
 from image_service.services.health import HealthService
 from image_service.services.library import Library
 from image_service.services.outbox import OutboxProcessor, PurgeCache
-from image_service.services.pictures import TimedProcessor
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
 from image_service.settings import Settings, SettingsError, load_trace_settings
-from image_service.telemetry.metrics import Telemetry
-from image_service.telemetry.observers import CallObserver, StepObserver, Tracing
+from image_service.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -71,40 +68,37 @@ _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 _WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
-def new_telemetry() -> Telemetry:
-    """Nothing counted yet."""
-    return Telemetry({"version": __version__, "python": platform.python_version()})
-
-
-def new_tracing(stage: str) -> Tracing | None:
-    """None where nobody is to get traces. Raises SettingsError."""
+def new_telemetry(stage: str) -> Telemetry:
+    """Nothing measured yet; traced where somebody is to get traces. Raises SettingsError."""
+    build = {"version": __version__, "python": platform.python_version()}
     settings = load_trace_settings()
     if settings is None:
-        return None
+        return Telemetry(build)
     # Takes a tenth of a second and 20 MB, of those who use it.
-    from image_service.telemetry.tracing import OtelTracing, new_sampler  # noqa: PLC0415
+    from image_service.telemetry.tracing import Tracing  # noqa: PLC0415
 
-    return OtelTracing(
-        new_sampler(settings.traces_sampler, settings.traces_sampler_arg),
+    tracing = Tracing(
         {
             "service.name": "image-service",
             "service.version": __version__,
             "deployment.environment.name": stage,
         },
+        sampler=settings.traces_sampler,
+        share=settings.traces_sampler_arg,
     )
+    return Telemetry(build, tracing)
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
-    observers = telemetry.observers
     async with AsyncExitStack() as stack:
         renditions = [_as_set(spec, settings) for spec in RENDITIONS]
-        processor = _processor(settings, renditions, observers.steps)
+        processor = _processor(settings, renditions, telemetry)
         stack.callback(processor.close)
         await processor.start()
-        stores = await open_stores(settings, stack, observers.calls)
-        redis = await open_redis_link(settings, stack, observers.calls)
+        stores = await open_stores(settings, stack, telemetry)
+        redis = await open_redis_link(settings, stack, telemetry)
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
         admission = Admission(_admission_limits(settings), telemetry)
         rate_limiter = LimitsRateLimiter(
@@ -115,7 +109,7 @@ async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterat
         uploads = UploadService(
             limiter=rate_limiter,
             renditions=renditions,
-            processor=TimedProcessor(processor, observers.pictures),
+            processor=processor,
             admission=admission,
             intents=stores.intents,
             records=stores.records,
@@ -152,7 +146,7 @@ async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterat
                 deletions=deletions,
             ),
             usage=UsageService(stores.usage),
-            verifier=await _verifier(settings, stack, observers.calls),
+            verifier=await _verifier(settings, stack, telemetry),
             rate_limiter=rate_limiter,
             health=HealthService(
                 required=stores.health,
@@ -195,14 +189,14 @@ class Stores:
         )
 
 
-async def open_stores(settings: Settings, stack: AsyncExitStack, calls: CallObserver) -> Stores:
+async def open_stores(settings: Settings, stack: AsyncExitStack, telemetry: Telemetry) -> Stores:
     session = aws_session()
 
     async def client(service: str) -> Any:
         opened = await stack.enter_async_context(
             aws_client(session, service, read_timeout=_READ_TIMEOUTS[service])
         )
-        observe_calls(opened, service, calls)
+        measure_calls(opened, service, telemetry)
         return opened
 
     dynamodb, s3 = await client("dynamodb"), await client("s3")
@@ -244,12 +238,12 @@ def aws_session() -> aioboto3.Session:
 
 
 async def open_redis_link(
-    settings: Settings, stack: AsyncExitStack, calls: CallObserver
+    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry
 ) -> RedisLink | None:
     if settings.redis_url is None:
         return None
     url = settings.redis_url.get_secret_value()
-    link = open_redis(url, within=settings.redis_timeout, observer=calls)
+    link = open_redis(url, within=settings.redis_timeout, telemetry=telemetry)
     return await stack.enter_async_context(link)
 
 
@@ -274,7 +268,7 @@ def _as_set(spec: RenditionSpec, settings: Settings) -> RenditionSpec:
 
 
 def _processor(
-    settings: Settings, renditions: Sequence[RenditionSpec], steps: StepObserver
+    settings: Settings, renditions: Sequence[RenditionSpec], telemetry: Telemetry
 ) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(
@@ -287,7 +281,7 @@ def _processor(
         ),
         renditions=renditions,
         worker_threads=_workers(settings),
-        observer=steps,
+        telemetry=telemetry,
     )
 
 
@@ -309,14 +303,15 @@ def _workers(settings: Settings) -> int:
 
 
 async def _verifier(
-    settings: Settings, stack: AsyncExitStack, calls: CallObserver
+    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry
 ) -> CognitoVerifier:
-    http = await stack.enter_async_context(ObservedClient("jwks", calls))
+    http = await stack.enter_async_context(httpx.AsyncClient())
     verifier = CognitoVerifier(
         http,
         issuer=settings.cognito_issuer,
         jwks_url=settings.jwks_location,
         client_ids=settings.cognito_client_ids,
+        telemetry=telemetry,
     )
     stack.push_async_callback(verifier.aclose)
     return verifier

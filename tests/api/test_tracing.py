@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -21,12 +22,13 @@ from tests.api.photos import IMAGES, upload
 from tests.api.test_logs import SECRET, everything, log
 from tests.logs import Log
 from tests.otlp_receiver import Receiver, attributes, receiving
+from tests.scraping import Samples
 
-from image_service.bootstrap import new_tracing
+from image_service.bootstrap import new_telemetry
 from image_service.devstack import stack
 from image_service.server import uvicorn_server as server
 from image_service.settings import Settings, SettingsError, load_trace_settings
-from image_service.telemetry.observers import CallOutcome, Nobody, Observers
+from image_service.telemetry.metrics import CallOutcome
 
 pytestmark = pytest.mark.slow
 
@@ -251,11 +253,10 @@ async def test_by_default_a_twentieth_is_recorded(
     receiver: Receiver, environment: pytest.MonkeyPatch
 ):
     environment.delenv("OTEL_TRACES_SAMPLER_ARG")
-    tracing = new_tracing("test")
-    assert tracing
+    telemetry = new_telemetry("test")
     sampled = 0
     for _ in range(4_000):
-        with tracing.request([(b"traceparent", YES.encode())]) as ids:
+        with telemetry.request([(b"traceparent", YES.encode())], traced=True) as ids:
             sampled += bool(ids["trace_sampled"])
     assert 100 < sampled < 320
 
@@ -284,7 +285,7 @@ async def test_switched_off_nothing_is_sent(
 def test_switched_off_nothing_is_imported():
     code = (
         "import sys; from image_service.server.uvicorn_server import create_app;"
-        "from image_service.bootstrap import new_tracing; assert new_tracing('test') is None;"
+        "from image_service.bootstrap import new_telemetry; new_telemetry('test');"
         "wanted = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'requests', 'google');"
         "sys.exit(str([name for name in sys.modules if name.startswith(wanted)] or 0))"
     )
@@ -456,33 +457,32 @@ async def test_probes_are_not_recorded(
     assert receiver.spans == []
 
 
-class Calls(Nobody):
-    def __init__(self) -> None:
-        self.told: list[tuple[str, CallOutcome, int]] = []
-
-    def __call__(
-        self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int = 0
-    ) -> None:
-        self.told.append((operation, outcome, retries))
-
-
 async def test_calls_tell_of_retries_and_failures(receiver: Receiver):
-    tracing, calls = new_tracing("test"), Calls()
-    assert tracing
-    observed = tracing.around(Observers(calls=calls)).calls
-    async with tracing.running():
-        observed("s3", "GetObject", "ok", 0.1)  # outside of any request
-        with tracing.request([]):
-            observed("dynamodb", "PutItem", "ok", 0.25, 2)
-            observed("dynamodb", "PutItem", "refused", 0.25)
-            observed("dynamodb", "PutItem", "throttled", 0.25, 2)
-            observed("redis", "read", "unanswered", 0.25)
-    assert len(calls.told) == 5
+    telemetry = new_telemetry("test")
+
+    def called(service: str, operation: str, outcome: CallOutcome, retries: int = 0) -> None:
+        with telemetry.call(service, operation) as call:
+            call.outcome, call.retries = outcome, retries
+            time.sleep(0.02)
+
+    async with telemetry.running():
+        called("s3", "GetObject", "ok")  # outside of any request
+        with telemetry.request([], traced=True):
+            called("dynamodb", "PutItem", "ok", 2)
+            called("dynamodb", "PutItem", "refused")
+            called("dynamodb", "PutItem", "throttled", 2)
+            called("redis", "read", "unanswered")
+        with telemetry.request([], traced=False):
+            called("redis", "fill", "ok")
+    samples = await asyncio.to_thread(Samples.of, telemetry)
+    labels = {"service": "dynamodb", "operation": "PutItem", "outcome": "ok"}
+    seconds = samples("dependency_call_seconds_sum", **labels)
+    assert samples("dependency_retries_total", service="dynamodb", operation="PutItem") == 4
     done, refused, throttled, unanswered, _ = sorted(
         receiver.spans, key=lambda span: span.end_time_unix_nano
     )
     assert attributes(done)["http.request.resend_count"] == 2
-    assert done.end_time_unix_nano - done.start_time_unix_nano == 250_000_000
+    assert done.end_time_unix_nano - done.start_time_unix_nano == int(seconds * 1e9)
     for span, outcome, failed in (
         (done, "ok", False),
         (refused, "refused", False),
@@ -529,5 +529,5 @@ def test_a_ratio_needs_its_number(receiver: Receiver, environment: pytest.Monkey
 
 
 def test_an_app_that_is_not_started_starts_nothing(receiver: Receiver, app: FastAPI):
-    assert new_tracing("test")
+    assert new_telemetry("test")
     assert not [t for t in threading.enumerate() if t.name.startswith("Otel")]

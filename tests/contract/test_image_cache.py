@@ -14,7 +14,7 @@ from image_service.domain.errors import DependencyUnavailable, VersionMismatch
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.ports import ImageCache
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 
 @pytest.fixture(params=["null", "redis"])

@@ -23,7 +23,7 @@ from image_service.adapters.redis.link import RedisLink
 from image_service.domain.errors import DependencyUnavailable, OutcomeUnknown
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 _AT_ONCE = 40
 _LAPSE = """

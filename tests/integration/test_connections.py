@@ -23,7 +23,7 @@ from tests.integration.raw_http import (
 from tests.scraping import Samples
 
 from image_service.server.room import Room
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 
 @pytest.fixture

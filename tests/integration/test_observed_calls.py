@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -18,29 +19,40 @@ from tests.jwks_server import JwksServer
 from tests.redis_server import redis_proxy
 from tests.scraping import Samples
 
-from image_service.adapters.aws.observed import observe_calls
-from image_service.adapters.cognito.observed_http import ObservedClient
+from image_service.adapters.aws.clients import measure_calls
+from image_service.adapters.cognito.jwks import download_keys
 from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth, keys
 from image_service.adapters.redis import RedisWindows, open_redis
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.outbox import CachePurge, Lane, OutboxEntry
-from image_service.telemetry.metrics import Telemetry
-from image_service.telemetry.observers import CallOutcome
+from image_service.telemetry.metrics import CallOutcome
+from image_service.telemetry.telemetry import Telemetry
 
 WINDOW = [("requests", 10, 60)]
 
 
 class Calls:
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str, CallOutcome, int]] = []
-        self.seconds: list[float] = []
+    """Reads what was counted, as a scraper does."""
 
-    def __call__(
-        self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int = 0
-    ) -> None:
-        self.told.append((service, operation, outcome, retries))
-        self.seconds.append(seconds)
+    def __init__(self) -> None:
+        self.telemetry = Telemetry()
+
+    @property
+    def counted(self) -> dict[tuple[str, str, str], float]:
+        """By service, operation and outcome."""
+        name = "image_service_dependency_call_seconds_count"
+        return {
+            (labels["service"], labels["operation"], labels["outcome"]): value
+            for (series, given), value in Samples.of(self.telemetry).values.items()
+            if series == name and (labels := dict(given))
+        }
+
+    @property
+    def retries(self) -> float:
+        values = Samples.of(self.telemetry).values
+        name = "image_service_dependency_retries_total"
+        return sum(value for (series, _), value in values.items() if series == name)
 
 
 @pytest.fixture
@@ -61,7 +73,7 @@ async def health(
         await create_table(patient, "ImageMetadata-observed")
         await DynamoHealth(patient, "ImageMetadata-observed").ping()
     async with server.running() as url, engines.dynamodb_client(url, 1) as client:
-        observe_calls(client, "dynamodb", calls)
+        measure_calls(client, "dynamodb", calls.telemetry)
         yield DynamoHealth(client, "ImageMetadata-observed")
 
 
@@ -70,7 +82,7 @@ async def test_a_call_that_succeeds_at_the_second_try(
 ):
     server.script = [faults.refusal("InternalServerError", status=500)]
     await health.ping()
-    assert calls.told == [("dynamodb", "GetItem", "ok", 1)]
+    assert (calls.counted, calls.retries) == ({("dynamodb", "GetItem", "ok"): 1}, 1)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +101,16 @@ async def test_a_call_that_fails_for_good(
     server.script = list(script)
     with pytest.raises(DependencyUnavailable):
         await health.ping()
-    assert calls.told == [("dynamodb", "GetItem", outcome, retries)]
+    assert (calls.counted, calls.retries) == ({("dynamodb", "GetItem", outcome): 1}, retries)
 
 
 async def test_a_call_that_is_given_up(server: FaultyServer, health: DynamoHealth, calls: Calls):
     server.script = [faults.silence]
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(health.ping(), 0.2)
-    assert calls.told == [("dynamodb", "GetItem", "cancelled", 0)]
-    assert 0.15 < calls.seconds[0] < 5
+    called = {"service": "dynamodb", "operation": "GetItem", "outcome": "cancelled"}
+    assert calls.counted == {tuple(called.values()): 1}
+    assert Samples.of(calls.telemetry)("dependency_call_seconds_sum", **called) > 0.15
 
 
 CANCELLED = "TransactionCanceledException"
@@ -117,31 +130,27 @@ async def test_a_transaction_is_throttled_where_one_of_its_items_is(
 ):
     server.script = [faults.refusal(CANCELLED, reasons=reasons)]
     async with server.running() as url, engines.dynamodb_client(url) as client:
-        observe_calls(client, "dynamodb", calls)
+        measure_calls(client, "dynamodb", calls.telemetry)
         put: Any = {"Put": {"TableName": "any", "Item": {"PK": {"S": "A"}}}}
         with pytest.raises(client.exceptions.TransactionCanceledException):
             await client.transact_write_items(TransactItems=[put])
-    assert calls.told == [("dynamodb", "TransactWriteItems", outcome, 0)]
+    assert calls.counted == {("dynamodb", "TransactWriteItems", outcome): 1}
 
 
-async def test_all_retries_show(server: FaultyServer):
-    telemetry = Telemetry()
+async def test_all_retries_show(server: FaultyServer, calls: Calls):
     async with server.running() as url, engines.dynamodb_client(url) as client:
         await create_table(client, "ImageMetadata-retried")
-        observe_calls(client, "dynamodb", telemetry.observers.calls)
+        measure_calls(client, "dynamodb", calls.telemetry)
         for failures in (2, 1):
             server.script = [faults.refusal("InternalServerError", status=500)] * failures
             await DynamoHealth(client, "ImageMetadata-retried").ping()
-    samples = Samples.of(telemetry)
-    called = {"service": "dynamodb", "operation": "GetItem"}
-    assert samples("dependency_retries_total", **called) == 3
-    assert samples("dependency_call_seconds_count", **called, outcome="ok") == 2
+    assert (calls.counted, calls.retries) == ({("dynamodb", "GetItem", "ok"): 2}, 3)
 
 
 async def test_redis(redis_url: str, unique: str, calls: Calls):
     async with (
         redis_proxy(redis_url) as proxy,
-        open_redis(proxy.own_url, within=0.5, observer=calls) as link,
+        open_redis(proxy.own_url, within=0.5, telemetry=calls.telemetry) as link,
     ):
         windows = RedisWindows(link)
         await windows.hit(unique, WINDOW)
@@ -149,19 +158,25 @@ async def test_redis(redis_url: str, unique: str, calls: Calls):
         for _ in range(8):  # the breaker keeps the last three from it
             with pytest.raises(DependencyUnavailable):
                 await windows.hit(unique, WINDOW)
-    assert calls.told == [("redis", "count", "ok", 0)] + [("redis", "count", "unanswered", 0)] * 5
+    assert calls.counted == {
+        ("redis", "count", "ok"): 1,
+        ("redis", "count", "unanswered"): 5,
+    }
 
 
 async def test_fetching_keys(calls: Calls):
-    async with JwksServer({"keys": []}) as server, ObservedClient("jwks", calls) as client:
-        async with client.stream("GET", server.url) as response:
-            await response.aread()
+    fetch = partial(download_keys, within=5, telemetry=calls.telemetry)
+    async with JwksServer({"keys": []}) as server, httpx.AsyncClient() as client:
+        await fetch(client, server.url)
         server.status = 500
-        await client.get(server.url)
+        with pytest.raises(ValueError, match="500"):
+            await fetch(client, server.url)
         await server.stop()
         with pytest.raises(httpx.ConnectError):
-            await client.get(server.url)
-    assert calls.told == [("jwks", "GET", outcome, 0) for outcome in ("ok", "failed", "unanswered")]
+            await fetch(client, server.url)
+    assert calls.counted == {
+        ("jwks", "GET", outcome): 1 for outcome in ("ok", "failed", "unanswered")
+    }
 
 
 async def test_the_backlog_is_counted_and_aged(world: World):
@@ -229,10 +244,10 @@ async def test_a_measurement_that_fails_leaves_no_call_behind(server: FaultyServ
     """It would go on after the client is closed."""
     server.script = [faults.refusal("AccessDeniedException")] + [faults.silence] * 100
     async with server.running() as url, engines.dynamodb_client(url, 0.2) as client:
-        observe_calls(client, "dynamodb", calls)
+        measure_calls(client, "dynamodb", calls.telemetry)
         with pytest.raises(DependencyUnavailable):
             await DynamoBacklog(client, "any").measure(datetime.now(UTC))
-        assert len(calls.told) == len(Lane) * keys.SHARDS + 1
+        assert sum(calls.counted.values()) == len(Lane) * keys.SHARDS + 1
 
 
 async def test_measuring_a_long_backlog_is_bounded(world: World):

@@ -28,7 +28,7 @@ from image_service.adapters.redis.rate_limit import LimitsRateLimiter
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 REST = 0.3
 THRESHOLD = 5

@@ -26,7 +26,7 @@ from image_service.services.outbox import OutboxProcessor
 from image_service.services.storing import ImageWriter
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
 from image_service.tools.reconcile.stores import Stores

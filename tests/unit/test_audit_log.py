@@ -32,7 +32,7 @@ from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 ALICE = caller("alice")
 ANY = ExpectedVersion(if_match="*")

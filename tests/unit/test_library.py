@@ -29,7 +29,7 @@ from image_service.domain.listing import ListQuery
 from image_service.domain.outbox import Clearing, Step
 from image_service.services.deletions import DeletionService
 from image_service.services.library import Library
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 ALICE, BOB = caller("alice"), caller("bob")
 ANY = ExpectedVersion(if_match="*")

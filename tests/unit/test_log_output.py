@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from image_service.telemetry.log_output import MAX_BACKLOG_BYTES, LogOutput
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from tests.unit.builders import make_image
 
 from image_service.adapters.redis.counting import NullCache
 from image_service.domain.listing import Listing, ListQuery, Page
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 
 class Clock:

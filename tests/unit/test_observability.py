@@ -14,8 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from image_service.api.error_table import CODES
 from image_service.domain.errors import TooManyUnknownKeys
-from image_service.telemetry.metrics import CachePart, CacheResult, Telemetry
-from image_service.telemetry.observers import CallOutcome, Stage
+from image_service.telemetry.metrics import CachePart, CacheResult, CallOutcome, Metrics, Stage
 
 ROOT = Path(__file__).parents[2]
 OBSERVABILITY = ROOT / "docker/observability"
@@ -59,15 +58,15 @@ class Selector(NamedTuple):
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, Metric]:
     """What a service shows of which everything has happened once."""
-    made = Telemetry({"version": "1", "python": "3"})
-    seen = made.observers
-    seen.requests.ended("GET", "/images", 200, 0.1)
-    seen.requests.refused("OVERLOADED")
-    seen.requests.upload("stored")
+    made = Metrics({"version": "1", "python": "3"})
+    made.request_seconds("GET", "/images", 200)
+    made.rejected("OVERLOADED")
+    made.uploads("stored")
     made.connections_refused("OVERLOADED")
-    seen.calls("s3", "PutObject", "ok", 0.1, 1)
+    made.call_seconds("s3", "PutObject", "ok")
+    made.call_retries("s3", "PutObject")
     made.cache_requests("image", "hit")
-    seen.pictures.processed("header", 0.1)
+    made.processing_seconds("header")
     found: dict[str, Metric] = {"up": Metric(set(), set())}
     for family in text_string_to_metric_families(made.render("")[0].decode()):
         for sample in family.samples:

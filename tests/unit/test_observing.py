@@ -1,4 +1,4 @@
-"""Reports of the worker and the loop to their observers."""
+"""Measurements of the worker, the loop and the work on pictures."""
 
 from __future__ import annotations
 
@@ -16,25 +16,15 @@ from tests.fakes import (
     FakeUploadIntents,
 )
 from tests.scraping import Samples
-from tests.unit.builders import NOW, FakeProcessor, make_image
+from tests.unit.builders import NOW, make_image
 
 from image_service.domain.errors import DependencyUnavailable, InvalidImage
 from image_service.domain.outbox import Backlog
 from image_service.domain.uploads import UploadIntent
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.pictures import TimedProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
-from image_service.telemetry.metrics import Telemetry
-from image_service.telemetry.observers import Nobody
-
-
-class Notes(Nobody):
-    def __init__(self) -> None:
-        self.stages: list[str] = []
-
-    def processed(self, stage: str, seconds: float) -> None:
-        self.stages.append(stage)
+from image_service.telemetry.telemetry import Telemetry
 
 
 class Probe:
@@ -151,13 +141,23 @@ async def test_a_loop_that_is_held_up_shows():
     assert lags() == measured
 
 
-async def test_both_stages_are_timed_where_they_succeed():
-    inner, notes = FakeProcessor(), Notes()
-    timed = TimedProcessor(inner, notes)
-    source = await timed.inspect(b"picture")
-    await timed.process(b"picture", source)
-    assert notes.stages == ["header", "pixels"]
-    inner.failure = InvalidImage()
+@pytest.mark.parametrize("part", ["queue", "header", "pixels"])
+def test_what_fails_is_not_counted_among_what_took_so_long(part: str):
+    telemetry = Telemetry()
+
+    def counted() -> float:
+        samples = Samples.of(telemetry)
+        if part == "queue":
+            return samples("queue_wait_seconds_count")
+        return samples("processing_seconds_count", stage=part)
+
+    def passes(failure: Exception | None = None) -> None:
+        with telemetry.queue() if part == "queue" else telemetry.stage(part):
+            if failure:
+                raise failure
+
     with pytest.raises(InvalidImage):
-        await timed.inspect(b"no picture")
-    assert notes.stages == ["header", "pixels"]
+        passes(InvalidImage())
+    assert counted() == 0
+    passes()
+    assert counted() == 1

@@ -37,7 +37,7 @@ from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
 from image_service.settings import Settings
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 ALICE, BOB = caller("alice"), caller("bob")
 

@@ -33,7 +33,7 @@ from image_service.pictures.worker_child import (
     WorkerChild,
 )
 from image_service.ports import Spent, spent_by_nobody
-from image_service.telemetry.observers import Nobody, StepObserver
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -67,10 +67,10 @@ class VipsProcessor:
         limits: PictureLimits,
         renditions: Sequence[RenditionSpec],
         worker_threads: int,
-        observer: StepObserver | None = None,
+        telemetry: Telemetry | None = None,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
-        self._observer = observer or Nobody()
+        self._telemetry = telemetry or Telemetry()
         self._limits = limits
         self._renditions = renditions
         self._command = command
@@ -103,9 +103,10 @@ class VipsProcessor:
         return self._failed_starts < _FAILED_STARTS
 
     async def inspect(self, data: bytes) -> SourceInfo:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._header_reader, probe, data, self._limits
-        )
+        with self._telemetry.stage("header"):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._header_reader, probe, data, self._limits
+            )
 
     async def process(
         self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
@@ -113,16 +114,17 @@ class VipsProcessor:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
         picture = _Picture(data, source)
         answer = self._submit(picture)
-        try:
-            made, steps = await asyncio.shield(answer)
-        except asyncio.CancelledError:
-            picture.stop()
-            answer.add_done_callback(_of_no_interest)
-            await asyncio.wait([answer])
-            raise
-        finally:
-            spent(picture.cpu_seconds)
-        self._tell(steps)
+        with self._telemetry.stage("pixels"):
+            try:
+                made, steps = await asyncio.shield(answer)
+            except asyncio.CancelledError:
+                picture.stop()
+                answer.add_done_callback(_of_no_interest)
+                await asyncio.wait([answer])
+                raise
+            finally:
+                spent(picture.cpu_seconds)
+            self._trace(steps)
         return made
 
     def close(self) -> None:
@@ -284,12 +286,12 @@ class VipsProcessor:
             dominant_color=head["dominantColor"],
         )
 
-    def _tell(self, steps: _Steps) -> None:
-        """The observer, of each step, when it ended: the last one just now."""
+    def _trace(self, steps: _Steps) -> None:
+        """Add each step to the trace, by when it ended: the last one just now."""
         ago = sum(seconds for _, seconds in steps)
         for name, seconds in steps:
             ago -= seconds
-            self._observer.stepped(name, seconds, ago)
+            self._telemetry.step(name, seconds, ago)
 
 
 class _Picture:

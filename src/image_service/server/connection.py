@@ -21,7 +21,7 @@ from image_service.domain.errors import ImageServiceError, MalformedBody, Overlo
 from image_service.server.refusals import Refusal, refusal_of
 from image_service.server.request_bounds import RequestBounds
 from image_service.server.room import Room
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 # Clients don't send ahead any more, but the next request may overtake a response's last step.
 _MAX_AHEAD: Final = 1

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from image_service.api.routes.operations import operations_app
 from image_service.server.connection import Connection
 from image_service.server.room import Room
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 _KEEP_ALIVE_SECONDS: Final = 75  # scrapers come again after 15 to 60
 

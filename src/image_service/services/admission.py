@@ -20,12 +20,11 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Final
 from weakref import WeakValueDictionary
 
 from image_service.domain.errors import Overloaded, TooManyInFlight
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 # A page of a hundred fully described images takes 30 ms of the event loop, 180 ms of another
 # thread, and up to 5 MB while it is being sent.
@@ -115,9 +114,8 @@ class Admission:
         `decode_bytes` is at most the limit of that name. Raises Overloaded where too much
         waits already, or it has waited too long.
         """
-        asked_at = perf_counter()
-        await self._turn(user_id, decode_bytes)
-        self._telemetry.observers.pictures.queued(perf_counter() - asked_at)
+        with self._telemetry.queue():
+            await self._turn(user_id, decode_bytes)
         try:
             yield
         finally:

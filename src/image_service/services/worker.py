@@ -14,7 +14,7 @@ from image_service.domain.outbox import Backlog
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER, IntentSweeper
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -1,16 +1,13 @@
-"""The telemetry of one app: every metric (`docs/metrics.md` lists them), and who measures what.
+"""Every metric of the service, an attribute each. `docs/metrics.md` lists them.
 
 Everything that becomes a label comes from a small fixed set: never an id, a path or what a
-caller wrote. Nothing here raises or waits.
+caller wrote.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from time import perf_counter
 from typing import Final, Literal, TypeVar
 
 from prometheus_client import (
@@ -27,10 +24,12 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from image_service.domain.outbox import Backlog
 from image_service.telemetry.log_output import LogOutput
-from image_service.telemetry.observers import CallOutcome, Observers, Stage
 
+CallOutcome = Literal["ok", "refused", "throttled", "failed", "unanswered", "cancelled"]
+"""`refused`: a failed condition, or a fault of ours. `cancelled`: by a deadline of ours."""
+
+Stage = Literal["header", "pixels"]
 CachePart = Literal["image", "page"]
 CacheResult = Literal["hit", "miss", "unavailable", "would_hit", "would_miss"]
 """`would_…`: without Redis, as it would be."""
@@ -42,19 +41,16 @@ _PICTURE: Final = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5,
 _QUEUE: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
 _LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
-_METHODS: Final = frozenset({"GET", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
-_LAG_EVERY: Final = 0.25  # seconds; 4 wake-ups a second cost nothing
-
 _M = TypeVar("_M", Counter, Gauge, Histogram)
 
 
-class Telemetry:
-    """Every metric, in a registry of its own: an attribute each, or a method for several.
+class Metrics:
+    """All metrics, in a registry of their own. Those with labels are called with them.
 
     `build` is shown as labels.
     """
 
-    def __init__(self, build: Mapping[str, str] | None = None) -> None:
+    def __init__(self, build: Mapping[str, str]) -> None:
         # One more series for each counter, of no use here. Known to the whole process only.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own
         self._registry = registry = CollectorRegistry()
@@ -62,17 +58,38 @@ class Telemetry:
         gauge = partial(Gauge, registry=registry)
         histogram = partial(Histogram, registry=registry)
 
+        # The process
         ProcessCollector(registry=registry)
-        Info("image_service_build", "What runs here.", registry=registry).info(dict(build or {}))
-        self._lag = histogram(
+        Info("image_service_build", "What runs here.", registry=registry).info(dict(build))
+        self.event_loop_lag = histogram(
             "image_service_event_loop_lag_seconds",
             "How late the event loop came back to a timer.",
             buckets=_LAG,
         )
         registry.register(_DroppedLines())
 
-        self.observers = Observers(
-            requests=_Requests(registry), calls=_Calls(registry), pictures=_Pictures(registry)
+        # Requests
+        self.requests_in_progress = gauge(
+            "image_service_http_requests_in_progress",
+            "Requests that have not been answered yet.",
+        )
+        self.request_seconds: Callable[[str, str, int], Histogram] = _by_label(
+            histogram(
+                "image_service_http_request_duration_seconds",
+                "From the request's headers to the last byte of the answer.",
+                ("method", "route", "status"),
+                buckets=_ANSWER,
+            )
+        )
+        self.rejected: Callable[[str], Counter] = _by_label(
+            counter(
+                "image_service_rejected",
+                "Requests answered with an error, by its code.",
+                ("reason",),
+            )
+        )
+        self.uploads: Callable[[str], Counter] = _by_label(
+            counter("image_service_uploads", "Uploads by what became of them.", ("outcome",))
         )
         self.connections_refused: Callable[[str], Counter] = _by_label(
             counter(
@@ -82,6 +99,20 @@ class Telemetry:
             )
         )
 
+        # Pictures
+        self.queue_wait = histogram(
+            "image_service_queue_wait_seconds",
+            "How long pictures waited for a worker.",
+            buckets=_QUEUE,
+        )
+        self.processing_seconds: Callable[[Stage], Histogram] = _by_label(
+            histogram(
+                "image_service_processing_seconds",
+                "Work on pictures: reading the header; decoding, scaling and encoding.",
+                ("stage",),
+                buckets=_PICTURE,
+            )
+        )
         self.uploads_in_flight = gauge(
             "image_service_uploads_in_flight", "Uploads being received or worked on."
         )
@@ -95,6 +126,24 @@ class Telemetry:
             "image_service_pictures_processing", "Pictures being worked on."
         )
 
+        # Outside systems
+        self.call_seconds: Callable[[str, str, CallOutcome], Histogram] = _by_label(
+            histogram(
+                "image_service_dependency_call_seconds",
+                "Calls of outside systems, their retries included.",
+                ("service", "operation", "outcome"),
+                buckets=_CALL,
+            )
+        )
+        self.call_retries: Callable[[str, str], Counter] = _by_label(
+            counter(
+                "image_service_dependency_retries",
+                "Tries after the first.",
+                ("service", "operation"),
+            )
+        )
+
+        # The cache
         self.cache_requests: Callable[[CachePart, CacheResult], Counter] = _by_label(
             counter(
                 "image_service_cache_requests",
@@ -107,16 +156,17 @@ class Telemetry:
             "Writes that Redis could not be told of; the outbox makes up for them.",
         )
 
-        self._outbox_depth = gauge(
+        # Work after a commit
+        self.outbox_depth = gauge(
             "image_service_outbox_depth", "Entries in the outbox, of all tasks."
         )
-        self._outbox_oldest_age = gauge(
+        self.outbox_oldest_age = gauge(
             "image_service_outbox_oldest_age_seconds", "Age of the oldest entry; 0 without any."
         )
-        self._outbox_set_aside = gauge(
+        self.outbox_set_aside = gauge(
             "image_service_outbox_set_aside", "Entries given up, for a person to look at."
         )
-        self._outbox_measured = gauge(
+        self.outbox_measured = gauge(
             "image_service_outbox_measured_timestamp_seconds",
             "When depth, age and set aside were last found out.",
         )
@@ -133,29 +183,6 @@ class Telemetry:
         )
         self.orphans_found("upload")  # so that the series begins at 0
 
-    def outbox(self, backlog: Backlog) -> None:
-        """Show what lies in the outbox, as of now."""
-        self._outbox_depth.set(backlog.waiting)
-        self._outbox_oldest_age.set(backlog.oldest_age)
-        self._outbox_set_aside.set(backlog.set_aside)
-        self._outbox_measured.set_to_current_time()
-
-    @asynccontextmanager
-    async def watching_loop(self, every: float = _LAG_EVERY) -> AsyncIterator[None]:
-        """Measure meanwhile how much too late each short sleep ends."""
-        watching = asyncio.create_task(self._watch_loop(every))
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-
-    async def _watch_loop(self, every: float) -> None:
-        while True:
-            due = perf_counter() + every  # the loop's own clock stands still while it is held up
-            await asyncio.sleep(every)
-            self._lag.observe(max(0.0, perf_counter() - due))
-
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text for a scraper, and its content type, that suits an Accept header. May block."""
         encode, content_type = choose_encoder(accept)
@@ -165,106 +192,6 @@ class Telemetry:
 def _by_label(metric: _M) -> Callable[..., _M]:
     """Its children, each looked up once: the library's own lookup costs more than the counting."""
     return cache(metric.labels)
-
-
-class _Requests:
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._in_progress = Gauge(
-            "image_service_http_requests_in_progress",
-            "Requests that have not been answered yet.",
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "image_service_http_request_duration_seconds",
-            "From the request's headers to the last byte of the answer.",
-            ("method", "route", "status"),
-            buckets=_ANSWER,
-            registry=registry,
-        )
-        self._refused = Counter(
-            "image_service_rejected",
-            "Requests answered with an error, by its code.",
-            ("reason",),
-            registry=registry,
-        )
-        self._uploads = Counter(
-            "image_service_uploads",
-            "Uploads by what became of them.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, int], Histogram] = {}
-
-    def began(self) -> None:
-        self._in_progress.inc()
-
-    def ended(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._in_progress.dec()
-        if method not in _METHODS:
-            method = "other"  # anything can be sent for one
-        key = (method, route, status)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._seconds.labels(*key)
-        child.observe(seconds)
-
-    def refused(self, code: str) -> None:
-        self._refused.labels(code).inc()
-
-    def upload(self, outcome: str) -> None:
-        self._uploads.labels(outcome).inc()
-
-
-class _Calls:
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
-            "image_service_dependency_call_seconds",
-            "Calls of outside systems, their retries included.",
-            ("service", "operation", "outcome"),
-            buckets=_CALL,
-            registry=registry,
-        )
-        self._retries = Counter(
-            "image_service_dependency_retries",
-            "Tries after the first.",
-            ("service", "operation"),
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, CallOutcome], Histogram] = {}
-
-    def __call__(
-        self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int = 0
-    ) -> None:
-        key = (service, operation, outcome)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._seconds.labels(*key)
-        child.observe(seconds)
-        if retries:
-            self._retries.labels(service, operation).inc(retries)
-
-
-class _Pictures:
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._queued = Histogram(
-            "image_service_queue_wait_seconds",
-            "How long pictures waited for a worker.",
-            buckets=_QUEUE,
-            registry=registry,
-        )
-        self._processed = Histogram(
-            "image_service_processing_seconds",
-            "Work on pictures: reading the header; decoding, scaling and encoding.",
-            ("stage",),
-            buckets=_PICTURE,
-            registry=registry,
-        )
-
-    def queued(self, seconds: float) -> None:
-        self._queued.observe(seconds)
-
-    def processed(self, stage: Stage, seconds: float) -> None:
-        self._processed.labels(stage).observe(seconds)
 
 
 class _DroppedLines(Collector):

@@ -8,10 +8,13 @@ from typing import Any, Final
 
 import aiobotocore
 from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
 
 from image_service import __version__
+from image_service.adapters.aws.errors import outcome_of
 from image_service.adapters.aws.shortcuts import parse_plainly, resolve_once
 from image_service.adapters.aws.signing import POST_SIGNATURE
+from image_service.telemetry.telemetry import Telemetry
 
 CONNECT_TIMEOUT: Final = 1.0  # seconds; within a region a connection takes milliseconds
 POOL_CONNECTIONS: Final = 50
@@ -35,6 +38,33 @@ async def aws_client(
         if service == "dynamodb":
             parse_plainly(client)
         yield client
+
+
+def measure_calls(client: Any, service: str, telemetry: Telemetry) -> None:
+    """Measure each call of `client`, retries and waiting included.
+
+    botocore's own events would miss the calls a deadline cuts short. The method replaced
+    here is the one all others go through, and what AWS X-Ray and OpenTelemetry wrap, too.
+    """
+    make_call = client._make_api_call  # noqa: SLF001 - see above
+
+    async def measured(operation: str, parameters: Any) -> Any:
+        with telemetry.call(service, operation) as call:
+            try:
+                response = await make_call(operation, parameters)
+            except ClientError as error:
+                call.outcome = outcome_of(error)
+                call.retries = _retries(error.response)
+                raise
+            call.retries = _retries(response)
+            return response
+
+    client._make_api_call = measured  # noqa: SLF001 - see above
+
+
+def _retries(response: Any) -> int:
+    retries: int = response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    return retries
 
 
 def _config(service: str, read_timeout: float) -> AioConfig:

@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 
 from image_service.domain.errors import DependencyUnavailable
+from image_service.telemetry.metrics import CallOutcome
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -37,6 +38,21 @@ _NEVER_SENT: Final = (
     SSLError,
 )
 _SERVER_ERROR: Final = 500
+_TOO_MANY: Final = 429
+_THROTTLED: Final = frozenset(
+    {
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingError",
+        "ThrottlingException",
+        "TooManyInvalidationsInProgress",
+        "TooManyRequestsException",
+    }
+)
 
 
 @contextmanager
@@ -85,17 +101,30 @@ def cancellation_reasons(error: BotoCoreError | ClientError) -> list[str]:
     return [code for code in codes if code != "None"]
 
 
+def outcome_of(error: ClientError) -> CallOutcome:
+    """What AWS answered, as it is counted."""
+    # A transaction that is throttled is cancelled, for reasons with names of their own.
+    codes = {error_code(error), *cancellation_reasons(error)}
+    status = _status(error)
+    if status == _TOO_MANY or codes & _THROTTLED:
+        return "throttled"
+    return "failed" if status >= _SERVER_ERROR else "refused"
+
+
 def may_have_happened(error: BaseException) -> bool:
     """Whether a write that failed like this may have been carried out all the same.
 
     False only where it never left this process, or the server refused it.
     """
     if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)
-        return status >= _SERVER_ERROR
+        return _status(error) >= _SERVER_ERROR
     if isinstance(error, EndpointConnectionError):
         # aiobotocore also uses this one for a connection that broke after the request
         # was sent; only its cause tells a refused connection from a broken one.
         cause = error.__context__
         return not isinstance(cause, aiohttp.ClientConnectorError | socket.gaierror)
     return not isinstance(error, _NEVER_SENT)
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _SERVER_ERROR)

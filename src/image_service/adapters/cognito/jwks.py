@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import httpx
@@ -15,6 +16,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.domain.errors import AuthUnavailable, TooManyUnknownKeys
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -47,8 +49,10 @@ class KeySet:
         within: float,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        telemetry: Telemetry,
     ) -> None:
         self._http = http
+        self._telemetry = telemetry
         self._url = url
         self._within = within
         self._monotonic = monotonic
@@ -140,7 +144,9 @@ class KeySet:
 
     async def _fetch(self, number: int) -> None:
         try:
-            body = await download_keys(self._http, self._url, within=self._within)
+            body = await download_keys(
+                self._http, self._url, within=self._within, telemetry=self._telemetry
+            )
             keys = usable_keys(json.loads(body))
         except Exception as error:  # noqa: BLE001  # whatever it was, the old set serves on
             log.warning("jwks_fetch_failed", cause=error, keys_kept=len(self._keys))
@@ -153,7 +159,11 @@ class KeySet:
 
 
 async def download_keys(
-    http: httpx.AsyncClient, url: str, *, within: float = FETCH_DEADLINE
+    http: httpx.AsyncClient,
+    url: str,
+    *,
+    within: float = FETCH_DEADLINE,
+    telemetry: Telemetry | None = None,
 ) -> bytes:
     """What lies at `url`, had in `within` seconds.
 
@@ -163,18 +173,19 @@ async def download_keys(
     body = bytearray()
     # Uncompressed: the limit then holds for what is kept in memory, too.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    async with (
-        asyncio.timeout(within),
-        http.stream(
-            "GET", url, headers=headers, timeout=_FETCH_TIMEOUT, follow_redirects=False
-        ) as response,
-    ):
-        if response.status_code != httpx.codes.OK:
-            raise ValueError(f"status {response.status_code}")
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > _MAX_JWKS_BYTES:
-                raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
+    request = http.build_request("GET", url, headers=headers, timeout=_FETCH_TIMEOUT)
+    async with asyncio.timeout(within):
+        with (telemetry or Telemetry()).call("jwks", "GET") as call:  # up to the headers
+            response = await http.send(request, stream=True, follow_redirects=False)
+            if not response.is_success:
+                call.outcome = "failed"
+        async with aclosing(response):
+            if response.status_code != httpx.codes.OK:
+                raise ValueError(f"status {response.status_code}")
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _MAX_JWKS_BYTES:
+                    raise ValueError(f"more than {_MAX_JWKS_BYTES} bytes")
     return bytes(body)
 
 

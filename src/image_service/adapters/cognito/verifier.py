@@ -25,6 +25,7 @@ from image_service.adapters.cognito.jwks import ALGORITHM, FETCH_DEADLINE, KeySe
 from image_service.domain.access import Caller
 from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
+from image_service.telemetry.telemetry import Telemetry
 
 _MAX_TOKEN_CHARS: Final = 16 * 1024  # a load balancer takes no longer header
 _MAX_CACHED_TOKENS: Final = 10_000
@@ -56,8 +57,11 @@ class CognitoVerifier:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        self._keys = KeySet(http, jwks_url, fetch_within, monotonic, sleep)
+        self._keys = KeySet(
+            http, jwks_url, fetch_within, monotonic, sleep, telemetry or Telemetry()
+        )
         self._issuer = issuer
         self._client_ids = client_ids
         self._leeway = leeway_seconds

@@ -19,7 +19,8 @@ from image_service.domain.errors import DependencyUnavailable, ImageServiceError
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery
 from image_service.domain.times import utc_now
-from image_service.telemetry.metrics import CachePart, CacheResult, Telemetry
+from image_service.telemetry.metrics import CachePart, CacheResult
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from cachetools import TTLCache
 
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 
 _IMAGE_LIFE: Final = 3600.0  # seconds, as in Redis
 _PAGE_LIFE: Final = 300.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from time import perf_counter
 from typing import Any, Final
 
 import structlog
@@ -18,7 +17,7 @@ from image_service.adapters.redis.batches import Argument, ScriptBatches, respon
 from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
-from image_service.telemetry.observers import CallObserver, CallOutcome, Nobody
+from image_service.telemetry.telemetry import Telemetry
 
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 # A key of another type, no number in a counter, or none where a script computes with it.
@@ -44,31 +43,28 @@ class RedisLink:
         breaker: CircuitBreaker,
         *,
         timeout: float,
-        observer: CallObserver | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._client = client
         self._batches = ScriptBatches(client, timeout)
         self._breaker = breaker
         self._timeout = timeout
-        self._observer = observer or Nobody()
+        self._telemetry = telemetry or Telemetry()
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         if not self._breaker.admits():
             raise DependencyUnavailable
-        started = perf_counter()
-        outcome: CallOutcome = "cancelled"
-        try:
-            answer = await self._run(script, keys, arguments)
-            outcome = "ok"
-        except Exception as error:  # whatever the client makes of a broken server
-            outcome = "failed" if isinstance(error, ResponseError) else "unanswered"
-            if not _is_of_data(error):  # else Redis is well
-                self._breaker.failed(error)
-            if isinstance(error, ReadOnlyError):
-                await self._reconnect()
-            raise DependencyUnavailable from error
-        finally:
-            self._observer("redis", NAMES[script], outcome, perf_counter() - started)
+        with self._telemetry.call("redis", NAMES[script]) as call:
+            try:
+                answer = await self._run(script, keys, arguments)
+            except Exception as error:  # whatever the client makes of a broken server
+                if isinstance(error, ResponseError):
+                    call.outcome = "failed"
+                if not _is_of_data(error):  # else Redis is well
+                    self._breaker.failed(error)
+                if isinstance(error, ReadOnlyError):
+                    await self._reconnect()
+                raise DependencyUnavailable from error
         self._breaker.succeeded()
         return answer
 
@@ -104,7 +100,7 @@ async def open_redis(
     *,
     within: float = TIMEOUT,
     breaker: CircuitBreaker | None = None,
-    observer: CallObserver | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[RedisLink]:
     """A link to `url` (redis://, rediss://) whose calls take at most `within` seconds.
 
@@ -122,7 +118,9 @@ async def open_redis(
         protocol=2,  # no greeting, no push messages: nothing here needs the third
     )
     client = Redis.from_pool(pool)
-    link = RedisLink(client, breaker or CircuitBreaker("redis"), timeout=within, observer=observer)
+    link = RedisLink(
+        client, breaker or CircuitBreaker("redis"), timeout=within, telemetry=telemetry
+    )
     try:
         yield link
     finally:

@@ -14,7 +14,7 @@ from starlette.types import Message, Scope
 
 from image_service.domain.images import is_image_id
 from image_service.telemetry import audit_log
-from image_service.telemetry.observers import RequestObserver, StepObserver
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger("image_service.access")
 
@@ -72,22 +72,19 @@ class Exchange:
 class Recorder:
     """Writes down what became of each request."""
 
-    def __init__(
-        self, routes: Sequence[BaseRoute], observer: RequestObserver, steps: StepObserver
-    ) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], telemetry: Telemetry) -> None:
         self._routes = routes
-        self._observer = observer
-        self._steps = steps
+        self._telemetry = telemetry
 
     def began(self, scope: Scope) -> Exchange:
-        self._observer.began()
+        self._telemetry.requests_in_progress.inc()
         return Exchange(scope)
 
     def received(self, exchange: Exchange, message: Message) -> None:
         exchange.bytes_in += len(message.get("body", b""))
         if message["type"] == "http.request" and not message.get("more_body", False):
             # What is parsed is parsed as it comes.
-            self._steps.stepped("parse", time.perf_counter() - exchange.reading_since)
+            self._telemetry.step("parse", time.perf_counter() - exchange.reading_since)
 
     def ended(self, exchange: Exchange) -> None:
         scope, state = exchange.scope, exchange.scope["state"]
@@ -98,7 +95,14 @@ class Recorder:
         user_id = caller.user_id if caller else None
         reason = state.get("error_reason") or code
         more = {} if reason == code else {"reason": reason}
-        self._count(exchange, route, code, reason)
+        self._telemetry.request_ended(
+            method=method,
+            route=route or _NO_ROUTE,
+            status=exchange.status,
+            seconds=exchange.seconds,
+            reason=reason,
+            upload=_upload_outcome(exchange, code) if (method, route) == _UPLOAD else None,
+        )
         log.info(
             "request",
             method=method,
@@ -115,16 +119,6 @@ class Recorder:
         if exchange.status in _REFUSED and action:
             image_id = _image_id(found, scope["path"])
             audit_log.refused(action, user_id=user_id, image_id=image_id, code=code)
-
-    def _count(
-        self, exchange: Exchange, route: str | None, code: str | None, reason: str | None
-    ) -> None:
-        method = exchange.scope["method"]
-        if reason is not None:
-            self._observer.refused(reason)
-        if (method, route) == _UPLOAD:
-            self._observer.upload(_upload_outcome(exchange, code))
-        self._observer.ended(method, route or _NO_ROUTE, exchange.status, exchange.seconds)
 
     def _route(self, scope: Scope) -> Any:
         """Returns the route, whose template is logged; never the path, which a caller chooses.

@@ -35,7 +35,7 @@ from image_service.domain.errors import (
     TooManyUnknownKeys,
 )
 from image_service.services import Services
-from image_service.telemetry.observers import RequestObserver, StepObserver
+from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger("image_service.access")
 
@@ -133,11 +133,13 @@ class RequestContext:
         app: ASGIApp,
         *,
         routes: Sequence[BaseRoute],
-        observer: RequestObserver,
-        steps: StepObserver,
+        telemetry: Telemetry,
+        untraced: Collection[str],
     ) -> None:
         self._app = app
-        self._recorder = Recorder(routes, observer, steps)
+        self._recorder = Recorder(routes, telemetry)
+        self._telemetry = telemetry
+        self._untraced = frozenset(untraced)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -159,7 +161,11 @@ class RequestContext:
             exchange.sent(message)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        traced = scope["path"] not in self._untraced
+        with (
+            self._telemetry.request(scope["headers"], traced=traced) as ids,
+            structlog.contextvars.bound_contextvars(request_id=request_id, **ids),
+        ):
             try:
                 await self._app(scope, counting_receive, decorating_send)
             except Exception:

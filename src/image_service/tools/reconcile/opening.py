@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from image_service.bootstrap import open_cache, open_redis_link, open_stores
 from image_service.settings import Settings
-from image_service.telemetry.metrics import Telemetry
+from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Care, Reconciler
 from image_service.tools.reconcile.stores import Stores
@@ -19,8 +19,8 @@ async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Recon
     """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
     async with AsyncExitStack() as stack:
         telemetry = Telemetry()  # which nobody scrapes
-        stores = await open_stores(settings, stack, telemetry.observers.calls)
-        redis = await open_redis_link(settings, stack, telemetry.observers.calls)
+        stores = await open_stores(settings, stack, telemetry)
+        redis = await open_redis_link(settings, stack, telemetry)
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
         compared = Stores(
             audit=DynamoTableAudit(stores.dynamodb, settings.table_name),

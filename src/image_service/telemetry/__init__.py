@@ -1,1 +1,1 @@
-"""Logs, metrics and traces: the signals of the running service, and their redaction."""
+"""Logs, metrics and traces of the running service, their redaction, and the audit log."""

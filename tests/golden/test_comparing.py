@@ -10,6 +10,7 @@ from tests import pictures
 from tests.golden.comparing import assert_looks_like
 
 from image_service.domain.pictures import EncodedPicture
+from image_service.domain.renditions import RENDITIONS
 
 SCENE = pictures.scene()
 
@@ -22,8 +23,9 @@ def half_grey(picture: Image.Image) -> Image.Image:
 
 
 def as_stored(picture: Image.Image) -> EncodedPicture:
-    data = pictures.encode(picture, "WEBP", quality=85)
-    return EncodedPicture(data=data, width=picture.width, height=picture.height)
+    spec = RENDITIONS[0]
+    data = pictures.encode(picture, "WEBP", quality=spec.quality)
+    return EncodedPicture(spec, data, picture.width, picture.height)
 
 
 def test_a_faithful_picture_passes() -> None:

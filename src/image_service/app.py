@@ -6,36 +6,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.telemetry import TelemetryConfig
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Match
+from starlette.types import ASGIApp
 
 from image_service import __version__
 from image_service.api import openapi
-from image_service.api.bodies.pace import Pace
-from image_service.api.errors import (
-    error_response,
-    from_http_exception,
-    from_request_validation,
-)
+from image_service.api.middleware.boundary import Boundary
 from image_service.api.middleware.compression import Compression
 from image_service.api.middleware.cors import Cors
-from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
-from image_service.api.middleware.in_flight import InFlight
-from image_service.api.middleware.request import (
-    Authentication,
-    EarlyAnswer,
-    ErrorBoundary,
-    HeadAsGet,
-    RequestContext,
-)
+from image_service.api.middleware.exchange import Limits, Pace
+from image_service.api.middleware.gate import Gate
+from image_service.api.middleware.request import Requests
 from image_service.api.routes import docs, health, images, usage
 from image_service.bootstrap import new_telemetry, open_services
-from image_service.domain.errors import ImageServiceError
 from image_service.services import Services
 from image_service.settings import Settings
 from image_service.telemetry.telemetry import Telemetry
@@ -52,6 +37,19 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 OPEN_PATHS = docs.OPEN_PATHS | health.PATHS
+
+
+class Application(FastAPI):
+    """FastAPI without the layers for errors, bodies and telemetry that `Boundary` replaces.
+
+    They are five around every request, each with a `send` of its own.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        for cls, args, kwargs in reversed(self.user_middleware):
+            app = cls(app, *args, **kwargs)
+        return app
 
 
 def create_app(
@@ -72,7 +70,7 @@ def create_app(
             yield
             app.state.ready = False
 
-    app = FastAPI(
+    app = Application(
         title="Image Service",
         summary="Pictures in; WebP, thumbnails and metadata out.",
         description=openapi.DESCRIPTION,
@@ -93,18 +91,9 @@ def create_app(
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
         middleware=_middleware(settings, telemetry),
-        exception_handlers={
-            HTTPException: _on_http_exception,
-            RequestValidationError: _on_request_validation,
-        },
     )
     app.state.settings = settings
     app.state.telemetry = telemetry
-    app.state.pace = Pace(
-        stall=settings.upload_stall_timeout,
-        least_rate=settings.upload_min_rate,
-        total=settings.upload_timeout,
-    )
     app.state.limits = openapi.limits(
         requests=settings.rate_limit_requests,
         uploads=settings.rate_limit_uploads,
@@ -123,22 +112,24 @@ def create_app(
 
 
 def _middleware(settings: Settings, telemetry: Telemetry) -> list[Middleware]:
-    """From the outside in; see `api.middleware` for why each stands where it does."""
+    """From the outside in; see `api.middleware.request` for why each stands where it does."""
+    gate = Gate(
+        open_paths=OPEN_PATHS,
+        upload_path=images.COLLECTION,
+        limit=_requests_of_one(settings),
+        uncounted=health.PROBES,
+    )
     return [
-        Middleware(HeadAsGet),
-        Middleware(EarlyAnswer),
         Middleware(
-            RequestContext,
+            Requests,
+            limits=_limits(settings),
             routes=_ROUTES,
             telemetry=telemetry,
             untraced=health.PATHS,
         ),
         Middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers),
         Middleware(Compression),
-        Middleware(ErrorBoundary),
-        Middleware(Deadlines, upload_path=images.COLLECTION, times=_answer_times(settings)),
-        Middleware(Authentication, open_paths=OPEN_PATHS, upload_path=images.COLLECTION),
-        Middleware(InFlight, limit=_requests_of_one(settings), but=health.PROBES),
+        Middleware(Boundary, gate=gate, routes=_ROUTES),
     ]
 
 
@@ -148,35 +139,15 @@ def _requests_of_one(settings: Settings) -> int:
     return max(1, min(settings.max_user_requests, share))
 
 
-def _answer_times(settings: Settings) -> AnswerTimes:
-    return AnswerTimes(
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        upload_path=images.COLLECTION,
+        pace=Pace(
+            stall=settings.upload_stall_timeout,
+            least_rate=settings.upload_min_rate,
+            total=settings.upload_timeout,
+        ),
         upload=settings.upload_deadline,
         delete=settings.delete_deadline,
         other=settings.request_deadline,
     )
-
-
-async def _on_http_exception(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, HTTPException)  # noqa: S101 - for the type checker
-    return _answer(request, from_http_exception(raised, _allowed_methods(request)))
-
-
-async def _on_request_validation(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, RequestValidationError)  # noqa: S101 - for the type checker
-    return _answer(request, from_request_validation(raised))
-
-
-def _answer(request: Request, error: ImageServiceError) -> Response:
-    request.state.error_code = error.code
-    return error_response(error, request.state.request_id)
-
-
-def _allowed_methods(request: Request) -> set[str]:
-    """Over all routes of the path: Starlette itself names only the first one's."""
-    methods = {
-        method
-        for route in _ROUTES
-        if route.matches(request.scope)[0] is not Match.NONE
-        for method in getattr(route, "methods", None) or ()
-    }
-    return methods | {"HEAD"} if "GET" in methods else methods

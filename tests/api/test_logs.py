@@ -180,6 +180,7 @@ async def test_an_answer_that_breaks_off_is_logged_under_its_request(
 ):
     async def half(self: Response, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half of it", "more_body": True})
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Response, "__call__", half)

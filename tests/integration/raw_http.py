@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from image_service.api.middleware.exchange import Exchange, Limits
 from image_service.server.connection import Connection
 from image_service.server.room import Room
 
@@ -60,6 +61,16 @@ async def answer(send: Any, body: bytes, status: int = 200) -> None:
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def exchanging(app: App, **limits: float) -> App:
+    """`app`, held to the bounds of an exchange, and nothing else around it."""
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        exchange = Exchange(scope, receive, send, "an-id", Limits(**limits))  # type: ignore[arg-type]
+        await exchange.within_time(app(scope, exchange.receive, exchange.send))
+
+    return asgi
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from tests.integration.raw_http import (
     Serving,
     answer,
     answers,
+    exchanging,
     get,
     refusal,
     serving,
 )
 
-from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
-from image_service.api.middleware.request import EarlyAnswer
 from image_service.server.room import Room
 
 GARBAGE = b"GARBAGE\r\n\r\n"
@@ -210,7 +209,7 @@ async def test_where_no_connection_waits_no_other_is_taken():
 
 
 async def test_an_early_answer_reaches_who_sends_more_than_is_drained(echo: Echo):
-    app = EarlyAnswer(echo, seconds=1, max_bytes=1000)
+    app = exchanging(echo, drain_seconds=1, drain_bytes=1000)
     async with serving(app) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(POST.replace(b"/", b"/deaf", 1) + b"Content-Length: 50000000\r\n\r\n")
@@ -223,7 +222,7 @@ async def test_an_early_answer_reaches_who_sends_more_than_is_drained(echo: Echo
 
 
 async def test_no_deadline_runs_while_a_body_comes(echo: Echo):
-    app = Deadlines(echo, upload_path="/images", times=AnswerTimes(other=0.3))
+    app = exchanging(echo, other=0.3)
     async with serving(app) as server:
         received = await server.talk(
             POST + b"Content-Length: 20\r\n\r\n", *[bytes(10)] * 2, pause=0.6
@@ -232,7 +231,7 @@ async def test_no_deadline_runs_while_a_body_comes(echo: Echo):
 
 
 async def test_no_deadline_runs_while_an_answer_is_read(caplog: pytest.LogCaptureFixture):
-    app = Deadlines(Library(), upload_path="/images", times=AnswerTimes(other=0.1))
+    app = exchanging(Library(), other=0.1)
     async with serving(app, send_buffer=4096) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=4096)
         writer.write(get("/100000"))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.integration.raw_http import POST, Serving, answer, get, refusal, serving
+from tests.integration.raw_http import POST, Serving, answer, exchanging, get, refusal, serving
 
-from image_service.api.middleware.request import EarlyAnswer
 from image_service.api.routes import health
 from image_service.server.connection import Connection
 from image_service.server.room import Room
@@ -49,7 +48,7 @@ async def hold(server: Serving, said: bytes, number: int) -> list[asyncio.Stream
 
 @pytest.mark.parametrize(("said", "gives_way"), KINDS.values(), ids=KINDS)
 async def test_what_can_be_spared_gives_way(said: bytes, *, gives_way: bool):
-    app = EarlyAnswer(Places(), seconds=10)
+    app = exchanging(Places(), drain_seconds=10)
     async with serving(app, Connection, room=Room(3, extra=1), send_buffer=4096) as server:
         writers = await hold(server, said, 6)
         asking = get("/").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -66,7 +65,7 @@ async def test_what_can_be_spared_gives_way(said: bytes, *, gives_way: bool):
 @pytest.mark.parametrize("path", sorted(health.PROBES))
 @pytest.mark.parametrize("said", [said for said, _ in KINDS.values()], ids=KINDS)
 async def test_a_health_check_always_has_a_place(path: str, said: bytes):
-    app = EarlyAnswer(Places(), seconds=10)
+    app = exchanging(Places(), drain_seconds=10)
     async with serving(app, Connection, room=Room(3, extra=1), send_buffer=4096) as server:
         writers = await hold(server, said, 6)
         asking = get(f"{path}?by=lb").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")

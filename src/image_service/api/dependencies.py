@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from image_service.api.bodies.faults import collected_faults
+from image_service.api.middleware.exchange import exchange_of
 from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import (
@@ -57,8 +58,9 @@ def services_of(request: Request) -> Services:
 
 
 def caller_of(request: Request) -> Caller:
-    """Returns whom the token names; the authentication middleware has seen to it."""
-    caller: Caller = request.state.caller
+    """Returns whom the token names; the gate has seen to it."""
+    caller = exchange_of(request.scope).caller
+    assert caller is not None  # noqa: S101 - for the type checker
     return caller
 
 

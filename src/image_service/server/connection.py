@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from image_service.api.middleware.request import DRAINING
+from image_service.api.middleware.exchange import EXCHANGE, Exchange
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
 from image_service.server.refusals import Refusal, refusal_of
 from image_service.server.request_bounds import RequestBounds
@@ -166,7 +166,8 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_answered(self) -> bool:
-        return bool(self.cycle and self.cycle.scope["state"].get(DRAINING))
+        exchange = _exchange_of(self.cycle)
+        return exchange is not None and exchange.is_draining
 
     @property
     def is_unread(self) -> bool:
@@ -201,9 +202,10 @@ class Connection(HttpToolsProtocol):
                 self._telemetry.connections_refused(error.code).inc()
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         elif not withdrawn.response_started:
-            state = withdrawn.scope["state"]
-            state["error_code"] = error.code  # the application is about to log its request
-            refusal = Refusal(error, state.get("request_id"))
+            exchange = _exchange_of(withdrawn)
+            if exchange is not None:
+                exchange.error = error  # the application is about to log its request
+            refusal = Refusal(error, exchange.request_id if exchange else None)
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         self._linger()
 
@@ -218,3 +220,8 @@ class Connection(HttpToolsProtocol):
             self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         return self.cycle
+
+
+def _exchange_of(cycle: RequestResponseCycle | None) -> Exchange | None:
+    """None where the application has not begun with it yet."""
+    return cycle.scope["state"].get(EXCHANGE) if cycle else None

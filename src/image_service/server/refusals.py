@@ -11,7 +11,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from image_service.api.errors import error_response
-from image_service.api.middleware.request import decorate
+from image_service.api.middleware.exchange import common_headers
 from image_service.domain.errors import ImageServiceError, MalformedBody
 
 access = structlog.stdlib.get_logger("image_service.access")
@@ -44,11 +44,14 @@ class Refusal:
         self._code = error.code
         self._request_id = request_id or str(uuid.uuid4())
         self._response = error_response(error, self._request_id)
-        decorate(self._response.headers, self._request_id)
-        self._response.headers["Connection"] = "close"
 
     def to_bytes(self, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        headers = [*default_headers, *self._response.raw_headers]
+        headers = [
+            *default_headers,
+            *self._response.raw_headers,
+            *common_headers(self._request_id),
+            (b"connection", b"close"),
+        ]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         return b"%s%s\r\n%s" % (STATUS_LINE[self._response.status_code], lines, self._response.body)
 

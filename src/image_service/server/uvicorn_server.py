@@ -38,7 +38,7 @@ _CANNOT_START: Final = 3
 # connections that are let in to see what they want, and what Python itself has open.
 _OWN_DESCRIPTORS: Final = 300
 _FEWEST_CONNECTIONS: Final = 16
-# For those who are then told to come again: longer than `EarlyAnswer` lingers.
+# For those who are then told to come again: longer than an `Exchange` drains.
 _LAST_ANSWERS_SECONDS: Final = 3
 
 

@@ -16,7 +16,6 @@ from image_service.api.bodies.multipart import (
     read_form,
     tags_from,
 )
-from image_service.api.bodies.pace import JSON_PACE, paced
 from image_service.api.schemas import ImagePatch
 from image_service.domain.errors import (
     FileRequired,
@@ -54,7 +53,7 @@ async def read_upload(request: Request) -> NewImage:
     """Raises the errors of `read_form`, FileRequired, ValidationFailed for all bad fields."""
     form = await read_form(
         request.headers.get("content-type"),
-        paced(request.stream(), request.app.state.pace),
+        request.stream(),
         _form_limits(request),
     )
     if form.file is None:
@@ -127,7 +126,7 @@ def json_too_large(measured: int) -> FileTooLarge:
 
 async def _read_bounded(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in paced(request.stream(), JSON_PACE):
+    async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise json_too_large(len(body))

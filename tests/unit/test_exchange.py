@@ -1,24 +1,52 @@
+"""The clocks of an exchange: the pace of a body, the time of a response, and their errors."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from image_service.api.bodies.pace import Pace, paced
-from image_service.api.middleware.deadlines import AnswerTimes, Deadlines
+from image_service.api.middleware.exchange import Exchange, Limits, Pace
 from image_service.domain.errors import DependencyUnavailable, UploadTimeout
 
 
-async def trickle(*pieces: tuple[float, int]) -> AsyncIterator[bytes]:
-    """Pieces of a body: the pause before each in seconds, its size in bytes."""
-    for pause, size in pieces:
-        await asyncio.sleep(pause)
-        yield bytes(size)
+class Client:
+    """Sends a body in pieces of (pause in seconds before it, size in bytes)."""
+
+    def __init__(self, handle: Any, **limits: Any) -> None:
+        self._handle = handle
+        self._limits = Limits(**limits)
+        self.sent: list[dict[str, Any]] = []
+
+    async def request(self, method: str, path: str, *pieces: tuple[float, int]) -> Exchange:
+        left = list(pieces)
+
+        async def receive() -> dict[str, Any]:
+            if not left:
+                return {"type": "http.disconnect"}
+            pause, size = left.pop(0)
+            await asyncio.sleep(pause)
+            return {"type": "http.request", "body": bytes(size), "more_body": bool(left)}
+
+        async def send(message: Any) -> None:
+            self.sent.append(message)
+
+        headers = [(b"transfer-encoding", b"chunked")] if pieces else []
+        scope = {"type": "http", "method": method, "path": path, "headers": headers}
+        exchange = Exchange(scope, receive, send, "an-id", self._limits)
+        await exchange.within_time(self._handle(scope, exchange.receive, exchange.send))
+        return exchange
+
+
+async def reading(_scope: Any, receive: Any, send: Any) -> None:
+    while (await receive())["more_body"]:
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
 async def received(pace: Pace, *pieces: tuple[float, int]) -> int:
-    return sum([len(chunk) async for chunk in paced(trickle(*pieces), pace)])
+    return (await Client(reading, pace=pace).request("POST", "/images", *pieces)).bytes_in
 
 
 async def test_a_steady_body_passes_whole():
@@ -52,37 +80,14 @@ async def test_the_largest_file_passes_on_a_poor_mobile_line():
     assert 8192 / rate < pace.stall
 
 
-# Answers ---------------------------------------------------------------------------------
-
-
-class Client:
-    """Sends a body in pieces, with pauses, to a `Deadlines` around `handle`."""
-
-    def __init__(self, handle, **times: float) -> None:
-        times = dict.fromkeys(("upload", "delete", "other"), times.pop("rest", 60)) | times
-        self._app = Deadlines(handle, upload_path="/images", times=AnswerTimes(**times))
-        self.sent: list[dict] = []
-
-    async def request(self, method: str, path: str, *pauses: float) -> None:
-        left = list(pauses)
-
-        async def receive():
-            if not left:
-                return {"type": "http.disconnect"}
-            await asyncio.sleep(left.pop(0))
-            return {"type": "http.request", "body": b"x", "more_body": bool(left)}
-
-        async def send(message):
-            self.sent.append(message)
-
-        await self._app({"type": "http", "method": method, "path": path}, receive, send)
+# Responses -------------------------------------------------------------------------------
 
 
 def answering_after(seconds: float, ended: list[str]):
     """An app that reads the body, works, and answers."""
 
     async def app(scope, receive, send):
-        while scope["method"] == "POST" and (await receive())["more_body"]:
+        while scope["headers"] and (await receive())["more_body"]:
             pass
         try:
             await asyncio.sleep(seconds)
@@ -104,10 +109,11 @@ def answering_after(seconds: float, ended: list[str]):
 )
 async def test_each_kind_of_request_has_its_time(method: str, path: str, kind: str):
     ended: list[str] = []
-    await Client(answering_after(0.1, ended), rest=0.01, **{kind: 60}).request(method, path, 0)
-    late = Client(answering_after(50, ended), **{kind: 0.1})
+    times = dict.fromkeys(("upload", "delete", "other"), 0.01) | {kind: 60}
+    await Client(answering_after(0.1, ended), **times).request(method, path)
+    late = Client(answering_after(50, ended), **dict.fromkeys(times, 60) | {kind: 0.1})
     with pytest.raises(DependencyUnavailable):
-        await late.request(method, path, 0)
+        await late.request(method, path)
     assert late.sent == []
     assert ended == [method, method]  # the work was told to end, not left behind
 
@@ -115,7 +121,7 @@ async def test_each_kind_of_request_has_its_time(method: str, path: str, kind: s
 async def test_the_time_counts_from_the_last_byte():
     ended: list[str] = []
     client = Client(answering_after(0.05, ended), other=1)
-    await client.request("POST", "/elsewhere", 0.4, 0.4, 0.4)
+    await client.request("POST", "/elsewhere", *[(0.4, 1)] * 3)
     assert client.sent[0]["status"] == 200
 
 

@@ -1,0 +1,99 @@
+"""The boundary around the routes: who may enter, for how long, and how errors leave.
+
+Starlette's and FastAPI's own layers for that are left out (`app.Application`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from image_service.api.errors import (
+    error_response,
+    from_http_exception,
+    from_request_validation,
+)
+from image_service.api.middleware.exchange import exchange_of
+from image_service.api.middleware.gate import Gate
+from image_service.domain.errors import ImageServiceError, Overloaded, TooManyUnknownKeys
+
+log = structlog.stdlib.get_logger("image_service.access")
+
+_SERVER_ERROR = 500
+_SHED = (Overloaded, TooManyUnknownKeys)
+
+
+class Boundary:
+    """Turns whatever is raised inside into the error envelope."""
+
+    def __init__(self, app: ASGIApp, *, gate: Gate, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._gate = gate
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        try:
+            await exchange.within_time(self._enter(scope, receive, send))
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:
+            # By the server that can wait no longer; whoever else cancels wants no response.
+            task = asyncio.current_task()
+            if exchange.has_response or scope["app"].state.ready or not task:
+                raise
+            task.uncancel()
+            error: Exception = Overloaded("The service is being stopped; send the request again.")
+        except Exception as raised:
+            if exchange.has_response:  # too late; the server closes the connection
+                log.exception("answer_broken_off")
+                raise
+            error = raised
+        else:
+            return
+        known = self._translated(error, scope)
+        exchange.error = known
+        response = error_response(known, exchange.request_id)
+        ours = response.status_code >= _SERVER_ERROR and not isinstance(known, _SHED)
+        if ours and known is error:
+            # So with its cause. Overload has none, and is no time to log one.
+            log.warning("request_failed", code=known.code, exc_info=error)
+        await response(scope, receive, send)
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await self._gate.enter(exchange_of(scope))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._gate.leave(caller)
+
+    def _translated(self, raised: Exception, scope: Scope) -> ImageServiceError:
+        match raised:
+            case ImageServiceError():
+                return raised
+            case RequestValidationError():
+                return from_request_validation(raised)
+            case HTTPException():
+                return from_http_exception(raised, self._allowed_methods(scope))
+        log.error("unhandled_error", exc_info=raised)
+        return ImageServiceError()
+
+    def _allowed_methods(self, scope: Scope) -> set[str]:
+        """Over all routes of the path: Starlette itself names only the first one's."""
+        methods = {
+            method
+            for route in self._routes
+            if route.matches(scope)[0] is not Match.NONE
+            for method in getattr(route, "methods", None) or ()
+        }
+        return methods | {"HEAD"} if "GET" in methods else methods

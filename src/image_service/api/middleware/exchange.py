@@ -1,0 +1,232 @@
+"""A request and its response on their way: what is known of them, and the bounds of the body.
+
+A body has a pace, below which its sender holds a place for too long. From its last byte on the
+service has its own time to respond. A response that comes before the body has been read must
+reach a client that is still sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from image_service.domain.access import Caller, RateLimit
+from image_service.domain.errors import DependencyUnavailable, ImageServiceError, UploadTimeout
+
+EXCHANGE: Final = "exchange"  # in the state of a request
+CLIENT_GONE: Final = 499  # the client went away before a response, as nginx has it
+_CREATED: Final = 201
+_FAILED: Final = 500
+_REPLAYED: Final = b"idempotency-replayed"
+_SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The slowest a body may come: seconds, and bytes per second.
+
+    It may pause for `stall`, has to have come at `least_rate` on the whole, `stall` apart,
+    and be complete after `total`. The defaults let 10 MiB pass at 300 kbit/s, a poor 3G.
+    """
+
+    stall: float = 20.0
+    least_rate: float = 8 * 1024
+    total: float = 300.0
+
+
+# At most 128 KiB, and as a rule 200 bytes: a body that takes longer is holding a place.
+JSON_PACE: Final = Pace(stall=5.0, least_rate=8 * 1024, total=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The pace of an upload's body, and seconds from the last byte of a request to its response.
+
+    Of a body that nobody reads, what comes is dropped for `drain_seconds` and `drain_bytes` at
+    most. Past that nothing more is read, but the connection stays for those seconds.
+    """
+
+    upload_path: str = "/images"
+    pace: Pace = Pace()
+    upload: float = 30.0
+    delete: float = 15.0
+    other: float = 10.0
+    drain_seconds: float = 2.0
+    drain_bytes: int = 16 << 20
+
+
+class Exchange:
+    """One request, and its response as far as it has come; times by `perf_counter`.
+
+    `receive` and `send` take the place of those it is given. A body that comes too slowly, and a
+    response that takes too long, cancel what runs in `within_time`.
+    """
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, limits: Limits
+    ) -> None:
+        scope.setdefault("state", {})[EXCHANGE] = self
+        self.scope = scope
+        self.request_id = request_id
+        self.caller: Caller | None = None
+        self.rate_limit: RateLimit | None = None
+        self.error: ImageServiceError | None = None
+        self.started = time.perf_counter()
+        self.ended = 0.0
+        self.read_from = self.read_until = 0.0
+        self.status = CLIENT_GONE
+        self.replayed = False
+        self.has_response = False
+        # It has its whole response, and only its connection waits for the rest of the body.
+        self.is_draining = False
+        self.bytes_in = self.bytes_out = 0
+        upload = scope["method"] == "POST" and scope["path"] == limits.upload_path
+        self._limits = limits
+        self._pace = limits.pace if upload else JSON_PACE
+        self._seconds = limits.upload if upload else limits.other
+        if scope["method"] == "DELETE":
+            self._seconds = limits.delete
+        self._receive = receive
+        self._send = send
+        self._complete = not _has_body(Headers(scope=scope))
+        self._receiving = False
+        self._closing = False
+        self._clock: asyncio.Timeout | None = None
+
+    async def within_time(self, handling: Awaitable[None]) -> None:
+        """Raises UploadTimeout, DependencyUnavailable.
+
+        The services are written for it: what may not stop half-way goes on without the request.
+        How slowly the response may be read is the connection's to say.
+        """
+        try:
+            async with asyncio.timeout(self._seconds) as clock:
+                self._clock = clock
+                await handling
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            if self._receiving:
+                raise UploadTimeout(self._too_slow()) from None
+            cause = TimeoutError(f"not answered within {self._seconds:g} s")
+            raise DependencyUnavailable from cause
+        finally:
+            self._clock = None
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        self.read_from = self.read_from or time.perf_counter()
+        self._receiving = True
+        self._due_in(self._patience())
+        message = await self._receive()
+        self._receiving = False
+        self.bytes_in += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._complete:
+            self.read_until = time.perf_counter()
+        self._due_in(self._seconds)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begin_response(message)
+        else:
+            self.bytes_out += len(message.get("body", b""))
+            self.ended = time.perf_counter()  # what may follow is the draining of the request
+            if self._closing and not message.get("more_body", False):
+                # uvicorn stops handing out the body once the response is complete.
+                await self._send({**message, "more_body": True})
+                self.is_draining = True
+                await self._drain()
+                message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    def break_off(self) -> None:
+        """Count it as failed, whatever the client has seen of the response."""
+        self.status = _FAILED
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.perf_counter()) - self.started
+
+    def _begin_response(self, message: Message) -> None:
+        self.has_response = True
+        self.status = message["status"]
+        headers = [*message["headers"], *common_headers(self.request_id)]
+        if self.rate_limit is not None:
+            headers += _rate_headers(self.rate_limit)
+        self.replayed = self.status == _CREATED and any(name == _REPLAYED for name, _ in headers)
+        # Closing a connection on which data still arrives makes the kernel reset it: a proxy
+        # then turns the response into a 502, and a browser loses it.
+        self._closing = not self._complete
+        if self._closing:
+            headers.append((b"connection", b"close"))
+        message["headers"] = headers
+        self._due_in(None)
+
+    async def _drain(self) -> None:
+        dropped = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.drain_seconds):
+                while not self._complete and dropped < self._limits.drain_bytes:
+                    message = await self._receive()
+                    dropped += len(message.get("body", b""))
+                    self._complete = not message.get("more_body", False)
+                if not self._complete:
+                    await asyncio.sleep(self._limits.drain_seconds)
+
+    def _due_in(self, seconds: float | None) -> None:
+        if self._clock is not None and not self._clock.expired():
+            now = asyncio.get_running_loop().time()
+            self._clock.reschedule(None if seconds is None else now + seconds)
+
+    def _patience(self) -> float:
+        """Seconds in which the next piece of the body has to come."""
+        passed = time.perf_counter() - self.read_from
+        in_all = min(self._pace.total, self._pace.stall + self.bytes_in / self._pace.least_rate)
+        return min(self._pace.stall, in_all - passed)
+
+    def _too_slow(self) -> str:
+        pace = self._pace
+        return (
+            f"The body came too slowly: {self.bytes_in:,} bytes in "
+            f"{time.perf_counter() - self.read_from:.0f} s. It may pause for {pace.stall:g} s, "
+            f"needs {pace.least_rate:,.0f} bytes per second, and must be complete within "
+            f"{pace.total:g} s; send it again, on a better connection."
+        )
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def common_headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    """What every response carries."""
+    return [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
+
+
+def _rate_headers(rate: RateLimit) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % rate.limit),
+        (b"x-ratelimit-remaining", b"%d" % rate.remaining),
+        (b"x-ratelimit-reset", b"%d" % rate.reset_at),
+    ]
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """To be called inside of `Requests`, which began it."""
+    exchange: Exchange = scope["state"][EXCHANGE]
+    return exchange

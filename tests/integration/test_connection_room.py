@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from tests.integration.raw_http import POST, Serving, answer, exchanging, get, r
 
 from image_service.api.routes import health
 from image_service.server.connection import Connection
-from image_service.server.room import Room
+from image_service.server.room import Room, _open_files
+from image_service.telemetry.telemetry import Telemetry
 
 BODY_TO_COME = POST + b"Content-Length: 1000\r\n\r\n"
 
@@ -73,6 +76,48 @@ async def test_a_health_check_always_has_a_place(path: str, said: bytes):
             assert (await server.talk(asking)).startswith(b"HTTP/1.1 200")
         for writer in writers:
             writer.transport.abort()
+
+
+async def test_where_none_can_be_accepted_the_log_says_so_and_idle_ones_go():
+    telemetry = Telemetry()
+    async with serving(Places(), Connection, room=(room := Room(100))) as server:
+        writers = await hold(server, b"", 5)
+        few = Room(descriptors=_open_files(0) + 3, telemetry=telemetry)
+        few._open = room._open
+        with capture_logs() as lines:
+            few.look()
+            few.look()
+        assert len(room._open) == 0
+        [line] = [line for line in lines if line["event"] == "descriptors_scarce"]
+        assert line["log_level"] == "error"
+        assert b"descriptors_scarce_total 2.0" in telemetry.render("")[0]
+        for writer in writers:
+            writer.transport.abort()
+
+
+@pytest.mark.parametrize(("spare", "levels"), [(1.5, []), (1.05, ["warning"]), (1, ["error"])])
+def test_a_tenth_of_the_descriptors_is_warned_of(spare: float, levels: list[str]):
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(400)]
+    try:
+        limit = int(_open_files(0) * spare)
+        with capture_logs() as lines:
+            Room(descriptors=limit).look()
+        assert [line["log_level"] for line in lines] == levels
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_a_process_with_no_descriptor_left_can_be_looked_at():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    telemetry = Telemetry()
+    room = Room(descriptors=1_000_000, telemetry=telemetry)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        room.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert b"descriptors_scarce_total 1.0" in telemetry.render("")[0]
 
 
 async def test_where_descriptors_run_out_idle_connections_go_and_the_log_says_so():

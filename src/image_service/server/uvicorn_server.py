@@ -38,6 +38,7 @@ _CANNOT_START: Final = 3
 # connections that are let in to see what they want, and what Python itself has open.
 _OWN_DESCRIPTORS: Final = 300
 _FEWEST_CONNECTIONS: Final = 16
+_TICKS_BETWEEN_LOOKS: Final = 20  # at the open files; uvicorn ticks ten times a second
 # For those who are then told to come again: longer than an `Exchange` drains.
 _LAST_ANSWERS_SECONDS: Final = 3
 
@@ -57,15 +58,16 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         app: FastAPI,
         *,
-        drain_seconds: float,
-        shutdown_seconds: float,
+        room: Room,
+        settings: Settings,
         on_listening: Callable[[str], None],
         operations_listener: socket.socket | None = None,
     ) -> None:
         super().__init__(config)
         self._application = app
-        self._drain_seconds = drain_seconds
-        self._shutdown_seconds = shutdown_seconds
+        self._room = room
+        self._drain_seconds = settings.drain_seconds
+        self._shutdown_seconds = settings.shutdown_seconds
         self._drained_at: float | None = None
         self._on_listening = on_listening
         self._operations_listener = operations_listener
@@ -100,6 +102,8 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._drained_at is not None and time.monotonic() >= self._drained_at:
             self.should_exit = True
+        if counter % _TICKS_BETWEEN_LOOKS == 0:
+            self._room.look()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -150,6 +154,7 @@ def serve(
     except SettingsError as error:
         log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
         sys.exit(_CANNOT_START)
+    room = Room(connections, descriptors=descriptors, telemetry=app.state.telemetry)
     config = uvicorn.Config(
         around(app),
         host=settings.host,
@@ -157,7 +162,7 @@ def serve(
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http=partial(  # type: ignore[arg-type]  # it is only called
             Connection,
-            room=Room(connections, descriptors=descriptors),
+            room=room,
             telemetry=app.state.telemetry,
         ),
         ws="none",
@@ -172,8 +177,8 @@ def serve(
     server = _Server(
         config,
         app,
-        drain_seconds=settings.drain_seconds,
-        shutdown_seconds=settings.shutdown_seconds,
+        room=room,
+        settings=settings,
         on_listening=on_listening,
         operations_listener=operations_listener,
     )

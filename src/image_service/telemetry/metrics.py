@@ -67,6 +67,10 @@ class Metrics:
             buckets=_LAG,
         )
         registry.register(_DroppedLines())
+        self.descriptors_scarce = counter(
+            "image_service_descriptors_scarce",
+            "How often the process was found to have hardly a file descriptor left.",
+        )
 
         # Requests
         self.requests_in_progress = gauge(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests import pictures
+from tests.unit.test_upload_service import Parts
 
 from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
 from image_service.domain.renditions import RENDITIONS
@@ -26,7 +27,7 @@ SMALL = pictures.jpeg(300, 200)
 
 
 def new_processor(
-    command: tuple[str, ...] = COMMAND, threads: int = 1, **limits: int
+    command: tuple[str, ...] = COMMAND, threads: int = 1, **limits: float
 ) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(**limits),
@@ -195,6 +196,68 @@ async def test_a_picture_cancelled_as_it_is_answered_costs_its_own_child(
     monkeypatch.undo()
     assert await process(processor) == 300
     assert only_child(processor) != child
+
+
+async def test_a_picture_that_took_its_time_is_refused_at_the_deadline(tmp_path: Path) -> None:
+    """Of CPU it had half of what it may have, which says that the machine had it to give."""
+    busy = "end = time.process_time() + 1.1\n        while time.process_time() < end: pass"
+    slow = acting(tmp_path, busy + "\n        time.sleep(60)")
+    processor = new_processor(slow, cpu_seconds=2, timeout=6)
+    data, spent = pictures.jpeg(500, 300), []
+    source = await processor.inspect(data)
+    with pytest.raises(ImageTooComplex, match=r"s to process, 1\.\d s of them processor") as e:
+        await processor.process(data, source, spent.append)
+    assert e.value.details["limit"] == {"seconds": 6}
+    assert e.value.details["measured"]["seconds"] >= 6
+    assert spent[0] >= 2
+    processor.close()
+
+
+async def test_a_picture_that_got_no_cpu_is_not_blamed_at_the_deadline() -> None:
+    """Its child is stopped, as on a machine that has no time for it."""
+    processor = new_processor(timeout=0.5)
+    await processor.start()
+    os.kill(only_child(processor), signal.SIGSTOP)
+    spent: list[float] = []
+    source = await processor.inspect(SMALL)
+    with pytest.raises(Overloaded) as e:
+        await processor.process(SMALL, source, spent.append)
+    assert e.value.retry_after > 0
+    assert 0 < sum(spent) < 1  # counts as one upload, as any does
+    processor.close()
+
+
+async def test_however_often_it_is_cancelled_a_picture_waits_for_its_child(
+    processor: VipsProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory counts until the child that holds it is gone."""
+    await process(processor)
+    parts = Parts()
+    parts.service._processor = processor
+    [child] = processor._children
+    os.kill(child.pid, signal.SIGSTOP)
+    ask, kill, asked = WorkerChild.ask, WorkerChild.kill, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(child: WorkerChild, head: Any, body: bytes) -> Any:
+        loop.call_soon_threadsafe(asked.set)
+        return ask(child, head, body)
+
+    def late(child: WorkerChild) -> None:
+        threading.Timer(0.3, kill, [child]).start()
+
+    monkeypatch.setattr(WorkerChild, "ask", told)
+    monkeypatch.setattr(WorkerChild, "kill", late)
+    task = asyncio.create_task(parts.upload("key", data=SMALL))
+    await asyncio.wait_for(asked.wait(), 20)
+    while parts.service._admission._workers.total:
+        task.cancel()
+        await asyncio.sleep(0.01)
+    assert child.has_ended()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await parts.service.aclose()
+    assert (parts.table.intents, parts.table.answers) == ({}, {})
 
 
 async def test_without_a_thread_for_a_child_the_start_ends(monkeypatch: pytest.MonkeyPatch) -> None:

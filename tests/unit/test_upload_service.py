@@ -308,6 +308,16 @@ async def test_an_upload_refused_for_load_announces_nothing_and_frees_its_key(pa
     assert (parts.table.intents, parts.table.answers) == ({}, {})
 
 
+async def test_an_upload_that_loses_its_turn_takes_back_what_it_announced(parts: Parts):
+    async def starved(data: bytes, source: object, spent: object) -> ProcessedImage:
+        raise Overloaded
+
+    parts.processor.process = starved  # type: ignore[method-assign] # as a busy machine makes it
+    with pytest.raises(Overloaded):
+        await parts.upload("key")
+    assert (parts.table.intents, parts.table.answers) == ({}, {})
+
+
 async def test_without_an_intent_no_file_is_put(parts: Parts):
     parts.intents.failure = DependencyUnavailable()
     with pytest.raises(DependencyUnavailable):

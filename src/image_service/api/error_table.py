@@ -271,7 +271,7 @@ _ROWS: Final = (
     ),
     _unavailable(
         errors.Overloaded(),
-        "Too many pictures are being processed.",
+        "Too many pictures are being processed, or the machine had no processor time for this one.",
         "Repeat the upload with the same `Idempotency-Key`.",
     ),
     _unavailable(

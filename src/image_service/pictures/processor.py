@@ -8,7 +8,6 @@ costs that one picture.
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,13 @@ from image_service.domain.pictures import EncodedPicture, ProcessedImage, Source
 from image_service.domain.renditions import RenditionSpec
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.probe import probe
+from image_service.pictures.verdicts import (
+    OUT_OF_MEMORY,
+    Loss,
+    address_limit,
+    of_loss,
+    of_response,
+)
 from image_service.pictures.worker_child import (
     COMMAND,
     START_SECONDS,
@@ -37,18 +43,11 @@ from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
 
-# What of its address space a child takes besides the picture's memory: stacks, arenas; and
-# libvips sets RGBA of a whole WebP aside whenever it opens one, twice at a time, unused.
-_ADDRESS_SLACK: Final = 128 * 2**20
-_WEBP_ADDRESSES: Final = 8  # a pixel
 # Failures in a row, over all workers, after which the process is not live any more.
 _FAILED_STARTS: Final = 5
 # CPU that a new child takes; and the least that a picture which loses one counts as, or
 # cancelled pictures would hold workers up at no cost.
 _CHILD_SECONDS, _LEAST_SECONDS = 0.5, 2.0
-_OUT_OF_MEMORY: Final = "OutOfMemory"
-_FROM_CHILD: Final = {kind.__name__: kind for kind in (errors.InvalidImage, errors.ImageTooComplex)}
-
 
 _Steps = list[tuple[str, float]]
 _Answer = tuple[ProcessedImage, _Steps]
@@ -120,7 +119,9 @@ class VipsProcessor:
             except asyncio.CancelledError:
                 picture.stop()
                 answer.add_done_callback(_of_no_interest)
-                await asyncio.wait([answer])
+                while not answer.done():  # cancelled again, it still has its child and its memory
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([answer])
                 raise
             finally:
                 spent(picture.cpu_seconds)
@@ -196,20 +197,27 @@ class VipsProcessor:
             with picture.within(self._limits.timeout, child):
                 head, body = child.ask(self._request(picture.source), picture.data)
         except ChildGone as gone:
-            seconds = monotonic() - began
-            # Counted by the clock, for want of the child's word; a new child costs as well.
-            counted = min(seconds, self._limits.cpu_seconds) + _CHILD_SECONDS
-            picture.cpu_seconds = max(counted, _LEAST_SECONDS)
             self._lose(child)
-            raise self._why(gone, picture, seconds) from None
+            raise self._lost(gone, picture, monotonic() - began) from None
         if picture.stopped:  # just as it answered; or the kill would be the next picture's
             self._lose(child)
         picture.cpu_seconds = float(head["cpuSeconds"])
         if "error" in head:
-            if head["error"] == _OUT_OF_MEMORY:  # who knows in what state it is
+            if head["error"] == OUT_OF_MEMORY:  # who knows in what state it is
                 self._lose(child)
-            raise self._refusal(head, picture.source)
+            raise of_response(head, picture.source)
         return self._result(head, body), [(str(name), float(took)) for name, took in head["steps"]]
+
+    def _lost(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageServiceError:
+        """The error of a picture whose child ended after `seconds`; and counts what it cost."""
+        used = gone.cpu_seconds
+        if used is None:  # by the clock, for want of the system's word
+            used = min(seconds, self._limits.cpu_seconds)
+        loss = Loss(gone.returncode, seconds, used, picture.late, picture.stopped)
+        error = of_loss(loss, picture.source, self._limits)
+        least = 0.0 if isinstance(error, errors.Overloaded) else _LEAST_SECONDS
+        picture.cpu_seconds = max(used + _CHILD_SECONDS, least)
+        return error
 
     def _lose(self, child: WorkerChild) -> int:
         """End the thread's child; its exit code."""
@@ -232,47 +240,8 @@ class VipsProcessor:
             "source": asdict(source),
             "renditions": [asdict(spec) for spec in self._renditions],
             "cpuSeconds": self._limits.cpu_seconds,
-            "memoryBytes": _address_limit(source),
+            "memoryBytes": address_limit(source),
         }
-
-    def _why(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageTooComplex:
-        """What became of a picture whose child ended."""
-        if picture.late:
-            limit = self._limits.timeout
-            return errors.ImageTooComplex.because(
-                f"The picture took {seconds:.0f} s to process, and may take {limit:g} s.",
-                seconds=(round(seconds, 1), limit),
-            )
-        if gone.returncode == -signal.SIGXCPU:
-            cpu = self._limits.cpu_seconds
-            return errors.ImageTooComplex.because(
-                f"The picture took more than {cpu} s of processor time.", cpuSeconds=(cpu, cpu)
-            )
-        if not picture.stopped:
-            log.error(
-                "picture_child_crashed",
-                exit=gone.returncode,
-                mime_type=picture.source.mime_type,
-                width=picture.source.width,
-                height=picture.source.height,
-            )
-        return errors.ImageTooComplex.because(
-            f"The picture made its decoder fail after {seconds:.1f} s."
-        )
-
-    def _refusal(self, head: dict[str, Any], source: SourceInfo) -> errors.ImageServiceError:
-        if head["error"] == _OUT_OF_MEMORY:
-            memory = _address_limit(source)
-            return errors.ImageTooComplex.because(
-                f"The picture took more than {memory / 2**20:.0f} MiB of memory, although "
-                f"its header tells of {source.decode_bytes / 2**20:.0f} MiB.",
-                memoryBytes=(memory, memory),
-            )
-        kind = _FROM_CHILD.get(head["error"])
-        if kind is not None:
-            return kind(head["message"], details=head["details"])
-        log.error("picture_failed", cause=head["message"])
-        return errors.ProcessingFailed()
 
     def _result(self, head: dict[str, Any], body: bytes) -> ProcessedImage:
         pictures, start = {}, 0
@@ -325,19 +294,13 @@ class _Picture:
 
     def stop(self) -> None:
         with self._lock:
-            self.stopped = True
-            if self._child is not None:
+            if self._child is not None and not self.stopped:
                 self._child.kill()
+            self.stopped = True
 
     def _expire(self) -> None:
         self.late = True
         self.stop()
-
-
-def _address_limit(source: SourceInfo) -> int:
-    """Bytes of addresses a child may take for a picture."""
-    unused = _WEBP_ADDRESSES if source.mime_type == "image/webp" else 0
-    return source.decode_bytes + _ADDRESS_SLACK + unused * source.width * source.height
 
 
 def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from image_service.pictures.messages import receive, send
@@ -20,10 +21,14 @@ _ENVIRONMENT: Final = ("LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_CONF")
 
 
 class ChildGone(Exception):
-    """The child ended, or sent what is no message, before it had answered."""
+    """The child ended, or sent what is no message, before it had answered.
 
-    def __init__(self, returncode: int) -> None:
+    `cpu_seconds` it took since it was asked; None where the system does not say.
+    """
+
+    def __init__(self, returncode: int, cpu_seconds: float | None = None) -> None:
         self.returncode = returncode
+        self.cpu_seconds = cpu_seconds
         super().__init__(f"the child ended with {returncode}")
 
 
@@ -51,6 +56,7 @@ class WorkerChild:
             )
         except OSError as error:
             raise ChildNotStarted(str(error)) from error
+        self._used: float | None = 0.0
         self._requests = cast("BinaryIO", self._process.stdin)
         self._responses = cast("BinaryIO", self._process.stdout)
         clock = threading.Timer(START_SECONDS, self.kill)
@@ -77,17 +83,32 @@ class WorkerChild:
 
     def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """The child's answer to one request. Raises ChildGone; then it is dead and reaped."""
+        self._used = self._cpu_seconds()
         try:
             send(self._requests, head, [body])
         except OSError:
-            raise ChildGone(self.close()) from None
+            raise self._gone() from None
         return self._receive()
 
     def _receive(self) -> tuple[dict[str, Any], bytes]:
         try:
             return receive(self._responses)
         except (OSError, EOFError, ValueError, RecursionError):  # the last of nested JSON
-            raise ChildGone(self.close()) from None
+            raise self._gone() from None
+
+    def _gone(self) -> ChildGone:
+        before, used = self._used, self._cpu_seconds()  # told until it is reaped
+        taken = None if before is None or used is None else used - before
+        return ChildGone(self.close(), taken)
+
+    def _cpu_seconds(self) -> float | None:
+        """What all its threads have run, in steps of 0.01 s; None if there is no /proc (macOS)."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return None
+        user, system = stat.rpartition(")")[2].split()[11:13]  # behind its name: proc(5)
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         self._process.kill()

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from image_service.domain.access import Caller
-from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused, Overloaded
+from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.renditions import Rendition, RenditionSpec
@@ -84,13 +84,15 @@ class UploadService:
         if earlier is not None:
             return Uploaded(earlier, replayed=True)
         intent = self._new_intent(user_id)
+        has_turn = False
         try:
-            processed = await self._process(new.data, source, intent)
-        except Overloaded:  # before anything was announced
-            await self._carried_through(self._writer.release(claim))
-            raise
+            async with self._admission.processing(user_id, source.decode_bytes):
+                has_turn = True
+                processed = await self._process(new.data, source, intent)
         except BaseException:
-            await self._carried_through(self._writer.abandon(intent, claim))
+            # Without a turn, nothing was announced.
+            undo = self._writer.abandon(intent, claim) if has_turn else self._writer.release(claim)
+            await self._carried_through(undo)
             raise
         image = _describe(intent, new, source, processed)
         store = self._writer.store(image, processed.pictures, intent, claim)
@@ -117,12 +119,11 @@ class UploadService:
         self, data: bytes, source: SourceInfo, intent: UploadIntent
     ) -> ProcessedImage:
         """Both are waited for, so that nothing is announced after it was taken back."""
-        async with self._admission.processing(intent.user_id, source.decode_bytes):
-            processed, announced = await asyncio.gather(
-                self._processor.process(data, source, partial(self._charge, intent.user_id)),
-                self._intents.announce(intent),
-                return_exceptions=True,
-            )
+        processed, announced = await asyncio.gather(
+            self._processor.process(data, source, partial(self._charge, intent.user_id)),
+            self._intents.announce(intent),
+            return_exceptions=True,
+        )
         if isinstance(processed, BaseException):
             raise processed
         if isinstance(announced, BaseException):

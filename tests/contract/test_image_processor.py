@@ -189,7 +189,7 @@ async def test_the_header_tells_what_decoding_costs(
 
 
 async def test_what_is_made_is_a_table() -> None:
-    main, thumbnail = RENDITIONS
+    main, thumbnail = RENDITIONS[:2]
     specs = [
         replace(main, side=200, quality=30, effort=0),
         replace(thumbnail, side=50, quality=30),

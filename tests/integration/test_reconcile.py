@@ -20,12 +20,14 @@ from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.outbox import Lane, Lease
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
 from image_service.tools.reconcile.findings import FaultKind
 from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler, TooManyOrphans
 from image_service.tools.reconcile.table import DynamoTableAudit
 
+FILES = len(RENDITIONS)  # of an image
 USER = "auth0|a.b@c:d"
 
 
@@ -125,7 +127,7 @@ async def plant_orphaned_pointers(world: World, image: Image) -> None:
 
 PLANTS = {
     plant_old_intent: {FaultKind.OLD_INTENT: 1},
-    plant_orphaned_file: {FaultKind.ORPHANED_FILE: 2},
+    plant_orphaned_file: {FaultKind.ORPHANED_FILE: FILES},
     plant_stuck_deletion: {FaultKind.STUCK_DELETION: 1},
     plant_entry_set_aside: {FaultKind.SET_ASIDE: 1},
     plant_wrong_counters: {FaultKind.WRONG_COUNTER: 2},
@@ -283,19 +285,20 @@ async def test_the_files_of_another_table_are_not_removed(world: World, unique: 
     for _ in range(5):
         await world.upload(USER)
     files = await world.files()
+    all_files = 5 * FILES
     await create_table(world.table.client, f"Other-{unique}")
     other = World(Table(world.table.client, f"Other-{unique}"), world.s3, world.bucket)
     other.ahead = DAY
 
-    for max_orphans in (None, 9):
+    for max_orphans in (None, all_files - 1):
         with pytest.raises(TooManyOrphans) as refused:
             await other.reconcile(fix=True, max_orphans=max_orphans)
-        assert (refused.value.orphans, refused.value.files) == (10, 10)
+        assert (refused.value.orphans, refused.value.files) == (all_files, all_files)
         assert await world.files() == files
-    assert counts(await other.reconcile()) == {FaultKind.ORPHANED_FILE: 10}
+    assert counts(await other.reconcile()) == {FaultKind.ORPHANED_FILE: all_files}
     assert counts(await world.reconcile()) == {}
 
-    await other.reconcile(fix=True, max_orphans=10)
+    await other.reconcile(fix=True, max_orphans=all_files)
     assert await world.files() == set()
 
 
@@ -319,7 +322,7 @@ async def test_what_was_removed_before_an_interruption_counts(world: World) -> N
     reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
     with pytest.raises(TooManyOrphans) as refused:
         await reconciler.run(state, lambda _: None)
-    assert refused.value.orphans == 11
+    assert refused.value.orphans == 9 + FILES
 
 
 @pytest.mark.parametrize("name", ["U" * 26, "7" + "Z" * 25, "cat"])

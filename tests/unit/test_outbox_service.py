@@ -30,6 +30,7 @@ from image_service.domain.outbox import (
     OutboxEntry,
     Step,
 )
+from image_service.domain.renditions import RENDITIONS
 from image_service.services.outbox import (
     BATCH,
     LEASE,
@@ -42,6 +43,7 @@ from image_service.services.sweeping import IntentSweeper
 from image_service.services.worker import Worker
 
 # Connecting and waiting for an answer, as often as botocore tries.
+FILES = len(RENDITIONS)  # of an image
 LONGEST_CALL = ATTEMPTS * (CONNECT_TIMEOUT + 10)
 
 
@@ -157,7 +159,7 @@ async def test_a_backlog_of_files_makes_few_calls_too(parts: Parts):
     for _ in range(2 * BATCH):
         await parts.deleted()
     await parts.processor.drain()
-    assert [len(purge.paths) for purge in parts.cdn.invalidations] == [2 * BATCH] * 2
+    assert [len(purge.paths) for purge in parts.cdn.invalidations] == [FILES * BATCH] * 2
     assert (parts.table.deletions, parts.table.outbox) == ({}, {})
 
 
@@ -429,7 +431,7 @@ async def test_two_processors_do_the_work_of_one(parts: Parts):
         await parts.outbox.add_cache_purge(f"user-{number}", "image", NOW)
     await asyncio.gather(parts.processor.drain(), parts.new_processor().drain())
     paths = [path for purge in parts.cdn.invalidations for path in purge.paths]
-    assert len(paths) == len(set(paths)) == 4 * BATCH
+    assert len(paths) == len(set(paths)) == FILES * 2 * BATCH
     assert len(parts.purged) == len(set(parts.purged)) == 20
 
 

@@ -12,14 +12,14 @@ from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, image_o
 
 ID = "01KG8YT2KV0123456789ABCDEF"
 TABLE = {spec.name: spec for spec in RENDITIONS}
-ANOTHER = replace(TABLE[MAIN], name="w800")
+ANOTHER = replace(TABLE[MAIN], name="another")
 user_ids = st.from_regex(r"[A-Za-z0-9_.:@|-]{1,128}", fullmatch=True)
 
 
 def test_where_files_lie() -> None:
     assert TABLE[MAIN].key("alice", ID) == f"images/alice/{ID}.webp"
     assert TABLE[THUMBNAIL].key("alice", ID) == f"images/alice/thumbnails/{ID}.webp"
-    assert ANOTHER.key("alice", ID) == f"images/alice/{ID}/w800.webp"
+    assert ANOTHER.key("alice", ID) == f"images/alice/{ID}/another.webp"
 
 
 @given(user_ids, user_ids)

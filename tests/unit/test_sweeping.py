@@ -19,6 +19,7 @@ from tests.unit.builders import NOW, make_image
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Deletion, Image
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.uploads import UploadIntent
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import WATCHED, IntentSweeper
@@ -86,7 +87,7 @@ async def test_what_a_dead_task_left_is_removed(parts: Parts):
 async def test_the_young_are_left_alone(parts: Parts):
     await parts.dead_upload()
     assert await parts.sweeper.sweep(NOW - HOUR) == 0
-    assert len(parts.objects.objects) == 2
+    assert len(parts.objects.objects) == len(RENDITIONS)
 
 
 async def test_the_worker_sweeps_what_is_an_hour_old_and_leaves_what_may_be_under_way(

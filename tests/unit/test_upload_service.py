@@ -89,12 +89,14 @@ def parts() -> Parts:
     return Parts()
 
 
-async def test_an_upload_stores_two_objects_and_one_image(parts: Parts):
+async def test_an_upload_stores_its_objects_and_one_image(parts: Parts):
     image = (await parts.upload()).image
     assert parts.repository.table.images == {image.id: image}
     assert {key: stored.data for key, stored in parts.objects.objects.items()} == {
-        f"images/alice/{image.id}.webp": b"main of picture",
-        f"images/alice/thumbnails/{image.id}.webp": b"thumbnail of picture",
+        spec.key("alice", image.id): spec.name.encode() + b" of picture" for spec in RENDITIONS
+    }
+    assert {name: file.key for name, file in image.renditions.items()} == {
+        spec.name: spec.key("alice", image.id) for spec in RENDITIONS
     }
     assert {stored.content_type for stored in parts.objects.objects.values()} == {"image/webp"}
     assert image.uploaded_at == image.created_at == image.updated_at == NOW
@@ -349,7 +351,7 @@ async def test_a_repeat_gets_the_first_answer_and_stores_nothing(parts: Parts):
     assert not first.replayed
     parts.processor.process = _unavailable  # type: ignore[method-assign] # it must not be called
     assert await parts.upload("key", filename="other-name.jpg") == Uploaded(first.image, True)
-    assert len(parts.objects.objects) == 2
+    assert len(parts.objects.objects) == len(RENDITIONS)
 
 
 async def test_a_repeat_after_the_image_has_gone_still_gets_the_first_answer(parts: Parts):
@@ -461,4 +463,4 @@ async def test_what_fails_after_its_request_has_gone_is_no_unheard_exception(par
 async def test_one_upload_never_takes_the_keys_of_another(parts: Parts):
     images = [(await parts.upload()).image for _ in range(20)]
     keys: Sequence[str] = [key for image in images for key in image.object_keys]
-    assert len(set(keys)) == 40
+    assert len(set(keys)) == 20 * len(RENDITIONS)

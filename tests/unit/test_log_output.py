@@ -141,7 +141,7 @@ def test_a_reader_that_stops_stops_nobody_and_finds_whole_lines_in_order():
     numbers = [line["number"] for line in lines]
     assert numbers == list(range(len(lines)))
     assert MANY / 3 < len(lines) < MANY
-    assert last == last | {"event": "log_lines_dropped", "level": "warning", "stage": "test"}
+    assert last == last | {"event": "log_lines_dropped", "level": "error", "stage": "test"}
     assert last["lines"] == MANY - len(lines)
     assert all(line["text"].startswith("Bearer [hidden]") for line in lines)
 

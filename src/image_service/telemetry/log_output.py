@@ -111,7 +111,7 @@ class LogOutput(logging.StreamHandler[TextIO]):
 
     def _told(self, dropped: int) -> bytes:
         """A line of our own, past `emit`, whose lock may be held by who waits in `flush`."""
-        level = logging.WARNING
+        level = logging.ERROR  # audit lines may be among them
         facts = {"name": __name__, "levelno": level, "levelname": logging.getLevelName(level)}
         record = logging.makeLogRecord(facts | {"msg": "log_lines_dropped", "lines": dropped})
         return (self.format(record) + self.terminator).encode(errors="backslashreplace")

@@ -38,11 +38,11 @@ class Telemetry(Metrics):
         self, build: Mapping[str, str] | None = None, tracing: Tracing | None = None
     ) -> None:
         super().__init__(build or {})
-        self._tracing = tracing
+        self.tracing = tracing
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Surrounds everything: spans are sent, the last ones on leaving, in bounded time."""
-        return nullcontext() if self._tracing is None else self._tracing.running()
+        return nullcontext() if self.tracing is None else self.tracing.running()
 
     @asynccontextmanager
     async def watching_loop(self, every: float = _LAG_EVERY) -> AsyncIterator[None]:
@@ -67,9 +67,9 @@ class Telemetry(Metrics):
 
         Yields what its log lines are found by. Names of `headers` are in lower case.
         """
-        if self._tracing is None or not traced:
+        if self.tracing is None or not traced:
             return _UNTRACED
-        return self._tracing.request(headers)
+        return self.tracing.request(headers)
 
     def request_ended(
         self,
@@ -93,21 +93,12 @@ class Telemetry(Metrics):
             self.uploads(upload).inc()
         counted = method if method in _METHODS else "other"  # anything can be sent for one
         self.request_seconds(counted, route, status).observe(seconds)
-        if self._tracing is not None:
-            self._tracing.request_ended(method, route, status, seconds, reason, upload)
+        if self.tracing is not None:
+            self.tracing.request_ended(method, route, status, seconds, reason, upload)
 
     def call(self, service: str, operation: str) -> Call:
         """Surrounds a call of an outside system, all its retries included."""
         return Call(self, service, operation)
-
-    def call_ended(
-        self, service: str, operation: str, outcome: CallOutcome, seconds: float, retries: int
-    ) -> None:
-        self.call_seconds(service, operation, outcome).observe(seconds)
-        if retries:
-            self.call_retries(service, operation).inc(retries)
-        if self._tracing is not None:
-            self._tracing.add_call(service, operation, outcome, seconds, retries)
 
     def queue(self) -> _Part:
         """Surrounds the wait for a worker; counted where it ends well."""
@@ -119,8 +110,8 @@ class Telemetry(Metrics):
 
     def step(self, step: str, seconds: float, ago: float = 0.0) -> None:
         """A part of a request, too fine to be counted, which ended `ago` seconds before now."""
-        if self._tracing is not None:
-            self._tracing.add(step, seconds, ago)
+        if self.tracing is not None:
+            self.tracing.add(step, seconds, ago)
 
     def outbox(self, backlog: Backlog) -> None:
         """Show what lies in the outbox, as of now."""
@@ -152,14 +143,16 @@ class Call:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         seconds = perf_counter() - self._started
-        outcome = self.outcome or _outcome(kind)
-        self._telemetry.call_ended(self._service, self._operation, outcome, seconds, self.retries)
-
-
-def _outcome(raised: type[BaseException] | None) -> CallOutcome:
-    if raised is None:
-        return "ok"
-    return "unanswered" if issubclass(raised, Exception) else "cancelled"
+        telemetry, service, operation = self._telemetry, self._service, self._operation
+        outcome, retries = self.outcome, self.retries
+        if outcome is None:
+            of_ours = kind is not None and not issubclass(kind, Exception)
+            outcome = "cancelled" if of_ours else "ok" if kind is None else "unanswered"
+        telemetry.call_seconds(service, operation, outcome).observe(seconds)
+        if retries:
+            telemetry.call_retries(service, operation).inc(retries)
+        if telemetry.tracing is not None:
+            telemetry.tracing.add_call(service, operation, outcome, seconds, retries)
 
 
 class _Part:

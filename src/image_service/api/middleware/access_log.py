@@ -51,12 +51,13 @@ class Recorder:
         method, route = scope["method"], getattr(found, "path", None)
         code = error.code if error else None
         reason = error.reason if error else ""
+        seconds = exchange.seconds
         user_id = exchange.caller.user_id if exchange.caller else None
         self._telemetry.request_ended(
             method=method,
             route=route or _NO_ROUTE,
             status=exchange.status,
-            seconds=exchange.seconds,
+            seconds=seconds,
             reason=reason or code,
             upload=_upload_outcome(exchange) if (method, route) == _UPLOAD else None,
         )
@@ -66,7 +67,7 @@ class Recorder:
             route=route,
             status=exchange.status,
             code=code,
-            duration_ms=round(exchange.seconds * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             bytes_in=exchange.bytes_in,
             bytes_out=exchange.bytes_out,
             user_id=user_id,

@@ -57,10 +57,9 @@ class Requests:
         exchange = Exchange(scope, receive, send, request_id, self._limits)
         self._recorder.began()
         traced = scope["path"] not in self._untraced
-        with (
-            self._telemetry.request(scope["headers"], traced=traced) as ids,
-            structlog.contextvars.bound_contextvars(request_id=request_id, **ids),
-        ):
+        with self._telemetry.request(scope["headers"], traced=traced) as ids:
+            # `bound_contextvars` would take three times as long.
+            bound = structlog.contextvars.bind_contextvars(request_id=request_id, **ids)
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             except Exception:
@@ -68,6 +67,7 @@ class Requests:
                 raise
             finally:
                 self._recorder.ended(exchange)
+                structlog.contextvars.reset_contextvars(**bound)
 
 
 def _request_id(headers: Headers) -> str:

@@ -4,7 +4,7 @@
     python -m tools.docs --check    exits with 1 and names the files that are not current
 
 A page keeps its prose; only what stands between `<!-- made from SOURCE -->` and `<!-- end -->`
-is made anew.
+is made again.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def html(function: str) -> str:
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
-    """The page with its blocks made anew. Raises KeyError, OSError for an unknown source."""
+    """The page with its blocks made again. Raises KeyError, OSError for an unknown source."""
 
     def block(found: re.Match[str]) -> str:
         source = found[2]

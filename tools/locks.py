@@ -133,7 +133,7 @@ def roots_of(lock: Path) -> list[Requirement]:
 
 
 def check(locks: Iterable[str], site: list[str]) -> None:
-    """Ends the process with a line for each fault, if there is one."""
+    """Ends the process with a line for each error, if there is one."""
     faults = [
         f"{lock}: {fault}"
         for lock in locks

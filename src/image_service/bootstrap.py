@@ -61,15 +61,15 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_s3.client import S3Client
 
-# Seconds to wait for an answer: small items, whole pictures, a slow control plane.
+# Seconds to wait for a response: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 
-# One worker decodes about 200 MB a second: what waits is done in 20 s.
+# One worker decodes about 200 MB per second: what waits is done in 20 s.
 _WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
 def new_telemetry(stage: str) -> Telemetry:
-    """Nothing measured yet; traced where somebody is to get traces. Raises SettingsError."""
+    """Nothing measured yet; traced where an endpoint for traces is set. Raises SettingsError."""
     build = {"version": __version__, "python": platform.python_version()}
     settings = load_trace_settings()
     if settings is None:

@@ -34,7 +34,7 @@ class ImageRepository(Protocol):
     async def add(
         self, image: Image, *, intent: UploadIntent | None = None, claim: Claim | None = None
     ) -> None:
-        """Commit a new image; its `intent` goes, and `claim` becomes its stored answer.
+        """Commit a new image; its `intent` goes, and `claim` becomes its stored response.
 
         Raises DependencyUnavailable where the id is in use or the intent was withdrawn,
         IdempotencyInProgress where the claim has run out or is another's by now.
@@ -45,24 +45,24 @@ class ImageRepository(Protocol):
         """Replace `before` with `after`, the next version of it.
 
         What others are in the way of is tried again until then, by the event loop's clock.
-        Raises ImageNotFound if it is gone, VersionMismatch if it is no longer `before`.
+        Raises ImageNotFound if it is deleted, VersionMismatch if it is no longer `before`.
         """
         ...
 
     async def mark_deleted(
         self, image: Image, at: datetime, *, until: float | None = None
     ) -> OutboxEntry:
-        """From now on the image is gone for `get` and all lists; durable on return.
+        """From now on the image is deleted for `get` and all lists; durable on return.
 
         `until` as for `update`.
         The entry, `OutboxEntry.of` it, is in the outbox, for whoever clears away the rest.
-        Raises ImageNotFound if it is gone already, VersionMismatch if it is no longer
+        Raises ImageNotFound if it is deleted already, VersionMismatch if it is no longer
         `image`.
         """
         ...
 
     async def forget(self, deletion: Deletion) -> None:
-        """Drop the image's own record, once the objects are gone. Safe to repeat.
+        """Drop the image's own record, once the objects are deleted. Safe to repeat.
 
         The outbox entry stays. Raises DependencyUnavailable for an image that is live.
         """
@@ -98,7 +98,7 @@ class UploadIntents(Protocol):
 
 
 class IdempotencyRecords(Protocol):
-    """Answers by the key a user sent with the request; kept for 24 hours."""
+    """Responses by the key a user sent with the request; kept for 24 hours."""
 
     async def claim(self, claim: Claim) -> Image | None:
         """Hold the key for this request; or the image, where one stored it already.
@@ -110,7 +110,7 @@ class IdempotencyRecords(Protocol):
         ...
 
     async def release(self, claim: Claim) -> None:
-        """Give the key back. Does nothing where it is answered, or another's."""
+        """Give the key back. Does nothing where it has its response, or is another's."""
         ...
 
 
@@ -130,7 +130,7 @@ class Outbox(CachePurges, Protocol):
     async def take(
         self, lane: Lane, lease: Lease, now: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
-        """Up to `limit` entries of a lane that are due and free, held by `lease` from now on.
+        """Up to `limit` entries of a queue that are due and free, held by `lease` from now on.
 
         What a newer release wrote and this one can't read is left to others.
         """
@@ -139,7 +139,7 @@ class Outbox(CachePurges, Protocol):
     async def replace(self, old: Sequence[OutboxEntry], new: OutboxEntry | None) -> bool:
         """Swap up to 90 entries, as taken, for one, or for nothing; all of it, or none.
 
-        False where one of them is gone, or another's by now.
+        False where one of them is removed, or another's by now.
         """
         ...
 
@@ -148,7 +148,7 @@ class Outbox(CachePurges, Protocol):
         ...
 
     def aside(self) -> AsyncIterator[OutboxEntry]:
-        """Those that were set aside, and can be read."""
+        """Dead letters that can be read."""
         ...
 
     async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
@@ -233,7 +233,7 @@ class Cdn(Protocol):
     """The cache that browsers load pictures from."""
 
     async def invalidate(self, paths: Sequence[str], reference: str) -> None:
-        """Have the edges drop `paths` (as of `CdnUrls.path`); one `reference`, one purge.
+        """Invalidate `paths` (as of `CdnUrls.path`); one `reference`, one invalidation.
 
         Raises CdnBusy where too many are in progress already, CdnRefused where the paths, or
         one of them, will never be taken.
@@ -261,7 +261,7 @@ class ImageProcessor(Protocol):
     async def process(
         self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
     ) -> ProcessedImage:
-        """Decode once, make all renditions. `source` is `inspect`'s answer.
+        """Decode once, make all renditions. `source` is what `inspect` returned.
 
         `spent` is called once, whatever the outcome, with the seconds of CPU that it cost.
 
@@ -275,7 +275,7 @@ class ImageProcessor(Protocol):
 
 class TokenVerifier(Protocol):
     async def verify(self, token: str) -> Caller:
-        """Raises TokenInvalid, TokenExpired, or AuthUnavailable where no key can be had."""
+        """Raises TokenInvalid, TokenExpired, or AuthUnavailable where no key is available."""
         ...
 
 
@@ -295,5 +295,5 @@ class HealthProbe(Protocol):
     name: str
 
     async def ping(self) -> None:
-        """Return if it answers; raise anything if it does not."""
+        """Return if it responds; raise anything if it does not."""
         ...

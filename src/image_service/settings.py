@@ -44,7 +44,7 @@ FORM_BYTES = 128 * 1024  # what a form may have besides its file
 
 
 class SettingsError(Exception):
-    """The service can't start; one line for each fault."""
+    """The service can't start; one line for each error."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -320,7 +320,7 @@ class TraceSettings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Settings from the environment. Raises SettingsError with a line for each fault."""
+    """Settings from the environment. Raises SettingsError with a line for each error."""
     try:
         return Settings()
     except ValidationError as error:
@@ -328,7 +328,7 @@ def load_settings() -> Settings:
 
 
 def load_trace_settings() -> TraceSettings | None:
-    """None where nobody is to get traces. Raises SettingsError with a line for each fault."""
+    """None where no endpoint for traces is set. Raises SettingsError with a line for each error."""
     given = {name: os.environ.get(OTEL_PREFIX + name, "") for name in _TRACE_SWITCHES}
     endpoint = given["EXPORTER_OTLP_TRACES_ENDPOINT"] or given["EXPORTER_OTLP_ENDPOINT"]
     off = given["SDK_DISABLED"].lower() == "true" or given["TRACES_EXPORTER"] == "none"

@@ -219,14 +219,14 @@ class ListParameters(BaseModel):
 
 
 def _album_asked_for(given: str | None) -> str | None:
-    """A filter of nothing visible is a mistake, and not to be answered with all images."""
+    """A filter of nothing visible is a mistake, and must not return all images."""
     if given and is_blank(given):
         raise FieldError("has no visible character; leave it out")
     return clean_album_id(given)
 
 
 async def list_place(request: Request) -> AsyncIterator[None]:
-    """One of the user's places for lists, until the answer has been sent."""
+    """One of the user's places for lists, until the response has been sent."""
     async with services_of(request).admission.listing(caller_of(request).user_id):
         yield
 

@@ -35,7 +35,7 @@ _OPEN: Final = [
 
 
 class LocalCdn:
-    """Answers for pictures with what is at `origin`; hands everything else on to `app`."""
+    """Server of pictures from `origin`; everything else goes on to `app`."""
 
     def __init__(self, app: App, origin: str) -> None:
         self._app = app

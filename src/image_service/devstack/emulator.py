@@ -6,7 +6,7 @@ it watches a pipe that only the parent holds open.
 
 With a folder to keep its state in, files are written as they come, and items when it leaves,
 and while it runs within seconds of a change: so a killed parent loses nothing, and a killed
-emulator what it was told last.
+emulator the last change it took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from image_service.devstack.state import LocalStackError, StateDir, damaged
 
 _STARTUP_SECONDS: Final = 60
 _SHUTDOWN_SECONDS: Final = 30  # to save what is kept
-_SAVING_SHARE: Final = 0.05  # of its time, since nothing is answered meanwhile
+_SAVING_SHARE: Final = 0.05  # of its time, since it serves nothing meanwhile
 # Nothing but what the service uses, nothing said but errors.
 _SETTINGS: Final = {
     "SERVICES": "s3,dynamodb,cloudfront",
@@ -51,7 +51,7 @@ class Emulator:
         self._state = state
 
     def endpoint(self) -> str:
-        """Its URL, once it answers. Raises LocalStackError where it does not start."""
+        """Its URL, once it responds. Raises LocalStackError where it does not start."""
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         timer = threading.Timer(_STARTUP_SECONDS, self._process.kill)
         timer.start()
@@ -142,7 +142,7 @@ class _Keeper:
 
 
 def serve(host: str, port: int, state: Path | None, *, attached: bool) -> None:
-    """Print the endpoint URL once it answers, then serve until the process ends."""
+    """Print the endpoint URL once it responds, then serve until the process ends."""
     listener = socket.create_server((host, port))
     port = listener.getsockname()[1]
     os.environ.update(_SETTINGS, GATEWAY_PORT=str(port))
@@ -187,7 +187,7 @@ def serve(host: str, port: int, state: Path | None, *, attached: bool) -> None:
 def _restore(items: Path) -> str:
     """Load what was kept; why it can't be used, where it can't.
 
-    By itself MiniStack would begin anew, and save that over what there was.
+    By itself MiniStack would begin empty, and save that over what there was.
     """
     logging.disable()
     try:
@@ -212,7 +212,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _leave_with_parent(server: uvicorn.Server, state: Path | None) -> None:
-    sys.stdin.buffer.read()  # returns when the parent has gone
+    sys.stdin.buffer.read()  # returns when the parent has ended
     if state is not None:
         server.should_exit = True  # which saves what is kept
         time.sleep(_SHUTDOWN_SECONDS)

@@ -40,7 +40,7 @@ WITHOUT_PROXY: Final = {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 def local_stack(state: StateDir, emulator: Emulator) -> dict[str, str]:
-    """Make table, bucket and issuer, once the emulator answers; the environment to set.
+    """Make table, bucket and issuer, once the emulator responds; returns the environment to set.
 
     Raises LocalStackError.
     """

@@ -25,7 +25,7 @@ class Action(Enum):
 
 
 class Role(Enum):
-    """What a caller is to an image."""
+    """The relation of a caller to an image."""
 
     OWNER = auto()
     VISITOR = auto()

@@ -2,7 +2,7 @@
 
 `code` is stable and for programs; `message` is public and for people, and so never holds
 a secret, an internal name or a vendor's error text. Classes without a code of their own group
-others, or tell apart for the service what is one to clients. All else that clients are told of
+others, or distinguish for the service what is one to clients. All else that clients see of
 an error, its HTTP status for one, is its row in `api/error_table.py`.
 """
 
@@ -24,7 +24,7 @@ def _cut(text: str) -> str:
 
 
 class ImageServiceError(Exception):
-    """Any failure the service answers with one of its own codes."""
+    """Any failure that the service reports with one of its own codes."""
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     reason: ClassVar[str] = ""  # what logs and metrics call it, where the code is not enough
@@ -47,7 +47,7 @@ class ValidationFailed(InvalidRequest):
     code = "VALIDATION_FAILED"
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        # A body of thousands of faults must not make an answer larger than itself.
+        # A body of thousands of errors must not make a response larger than itself.
         self.faults = tuple((_cut(field), _cut(message)) for field, message in faults[:MAX_FAULTS])
         unnamed = len(faults) - len(self.faults)
         super().__init__(
@@ -242,7 +242,7 @@ class ProcessingFailed(ImageServiceError):
 
 
 class Unavailable(ImageServiceError):
-    """A passing fault: the same request may succeed after `retry_after` seconds."""
+    """A passing error: the same request may succeed after `retry_after` seconds."""
 
     default_retry_after: ClassVar[int] = 1
 
@@ -267,7 +267,7 @@ class CdnBusy(DependencyUnavailable):
 
 
 class CdnRefused(DependencyUnavailable):
-    """The CDN finds fault with some of the paths, or with their number; asking again is no use."""
+    """The CDN refuses some of the paths, or their number; asking again is no use."""
 
 
 class Contended(DependencyUnavailable):

@@ -123,7 +123,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """An image that is gone for its readers, and what is still to be cleared away."""
+    """An image that readers find deleted, and the files that remain to be removed."""
 
     image_id: str
     user_id: str

@@ -1,4 +1,4 @@
-"""A query for a user's images, a page of the answer, and the cursor between pages."""
+"""A query for a user's images, a page of its result, and the cursor between pages."""
 
 from __future__ import annotations
 

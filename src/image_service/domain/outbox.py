@@ -30,7 +30,7 @@ class Step(StrEnum):
     """What comes next for deleted images. Each is safe to repeat."""
 
     OBJECTS = "objects"  # delete the files
-    EDGES = "edges"  # the files are gone; wait to be put into a batch
+    EDGES = "edges"  # the files are deleted; wait to be put into a batch
     PURGE = "purge"  # one call for the batch, under the entry's id; then forget the images
     AGAIN = "again"  # look whether a write that was long on its way has brought a file back
 
@@ -68,7 +68,7 @@ class Clearing:
 
 @dataclass(frozen=True, slots=True)
 class CachePurge:
-    """What the cache holds of a user and of these images is to go; an earlier try failed."""
+    """Removal of a user and of these images from the cache; an earlier try failed."""
 
     user_id: str
     image_ids: frozenset[str]
@@ -147,7 +147,7 @@ class OutboxEntry:
 
     @property
     def route(self) -> str:
-        """What its place in the lane goes by."""
+        """The moment that its place in the queue goes by."""
         work = self.work
         return work.user_id if isinstance(work, CachePurge) else work.deletions[0].image_id
 

@@ -14,7 +14,7 @@ ANSWER_KEPT: Final = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadIntent:
-    """Files about to be written, and the image that is to own them.
+    """Files about to be written, and the image that will own them.
 
     `created_at` is the very moment in `image_id`, so that the intent of an id can be found.
     """
@@ -29,8 +29,8 @@ class UploadIntent:
 class Claim:
     """One request's hold on an idempotency key of a user, until `expires_at`.
 
-    `key` is what the client sent; `fingerprint` tells its content from another's; `owner`
-    is drawn anew for each request.
+    `key` is what the client sent; `fingerprint` distinguishes its content from another's; `owner`
+    is drawn for each request.
     """
 
     user_id: str
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What an upload is answered with; `replayed` if an earlier request stored it."""
+    """The result of an upload; `replayed` if an earlier request stored it."""
 
     image: Image
     replayed: bool = False

@@ -34,7 +34,7 @@ def confine(parent: int) -> None:
     _control(_PR_SET_NO_NEW_PRIVS, 1)
     _control(_PR_SET_DUMPABLE, 0)  # another child must not read a picture out of this one
     _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before it was asked to be told
+    if os.getppid() != parent:  # it died before the request to be notified
         raise SystemExit(1)
 
 

@@ -11,7 +11,7 @@ How strictly libvips (8.18) judges is its `fail_on`, chosen a format at a time:
 - PNG: "error". Refuses wrong checksums of header and pixels, and missing pixels; a bad
   colour profile or text chunk is passed over at every level.
 - WebP: the same at every level. Files that are cut short are refused; overwritten bytes
-  can't be told from others, for the format has no checksum.
+  can't be distinguished from others, for the format has no checksum.
 
 What libvips reports beside its loaders is no damage of the file, and is not called that.
 """

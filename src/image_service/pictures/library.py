@@ -50,7 +50,7 @@ def configure() -> None:
     pyvips.operation_block_set("VipsForeignLoad", True)
     for loader in _ALLOWED_LOADERS:
         pyvips.operation_block_set(loader, False)
-    # libvips warns of faults in uploaded files: nothing an operator could mend, and a way
+    # libvips warns of errors in uploaded files: nothing an operator could fix, and a way
     # for any user to fill the log.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
 

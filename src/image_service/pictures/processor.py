@@ -143,7 +143,7 @@ class VipsProcessor:
     def _child(self) -> WorkerChild:
         """The calling thread's own. Raises ChildNotStarted."""
         child: WorkerChild | None = getattr(self._of_thread, "child", None)
-        if child is not None and child.has_ended():  # since its last picture; no fault of the next
+        if child is not None and child.has_ended():  # since its last picture; no error of the next
             log.error("picture_child_ended", exit=self._lose(child))
             child = None
         if child is None:
@@ -159,7 +159,7 @@ class VipsProcessor:
         return child
 
     def _submit(self, picture: _Picture) -> asyncio.Future[_Answer]:
-        """Have a worker see to it. The answer is there before a lost child is replaced."""
+        """Have a worker see to it. The result is there before a lost child is replaced."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Answer] = loop.create_future()
 
@@ -187,7 +187,7 @@ class VipsProcessor:
         return answer
 
     def _run(self, picture: _Picture) -> _Answer:
-        """What the child answers. Raises the picture's error."""
+        """The child's response. Raises the picture's error."""
         try:
             child = self._child()
         except ChildNotStarted:
@@ -199,7 +199,7 @@ class VipsProcessor:
         except ChildGone as gone:
             self._lose(child)
             raise self._lost(gone, picture, monotonic() - began) from None
-        if picture.stopped:  # just as it answered; or the kill would be the next picture's
+        if picture.stopped:  # just as it responded; or the kill would be the next picture's
             self._lose(child)
         picture.cpu_seconds = float(head["cpuSeconds"])
         if "error" in head:

@@ -1,4 +1,4 @@
-"""Errors of pictures that a child did not finish: whose fault it is, and what was measured."""
+"""Errors of pictures that a child did not finish: who caused them, and what was measured."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def of_loss(loss: Loss, source: SourceInfo, limits: PictureLimits) -> errors.Ima
 
 
 def _of_late(loss: Loss, limits: PictureLimits) -> errors.ImageServiceError:
-    """Of a picture past its deadline: its own fault only where it had the CPU for itself."""
+    """Of a picture past its deadline: its own error only where it had the CPU for itself."""
     if loss.cpu_seconds < _BUSY * min(limits.cpu_seconds, limits.timeout):
         log.warning(
             "picture_starved",

@@ -21,7 +21,7 @@ _ENVIRONMENT: Final = ("LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_CONF")
 
 
 class ChildGone(Exception):
-    """The child ended, or sent what is no message, before it had answered.
+    """The child ended, or sent what is no message, before it had responded.
 
     `cpu_seconds` it took since it was asked; None where the system does not say.
     """
@@ -82,7 +82,7 @@ class WorkerChild:
         return self._process.poll() is not None
 
     def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """The child's answer to one request. Raises ChildGone; then it is dead and reaped."""
+        """The child's response to one request. Raises ChildGone; then it is dead and reaped."""
         self._used = self._cpu_seconds()
         try:
             send(self._requests, head, [body])
@@ -97,7 +97,7 @@ class WorkerChild:
             raise self._gone() from None
 
     def _gone(self) -> ChildGone:
-        before, used = self._used, self._cpu_seconds()  # told until it is reaped
+        before, used = self._used, self._cpu_seconds()  # known until it is reaped
         taken = None if before is None or used is None else used - before
         return ChildGone(self.close(), taken)
 

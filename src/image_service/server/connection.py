@@ -2,7 +2,7 @@
 
 uvicorn bounds neither the time a request line and its headers take nor their size, nor how
 many requests are sent ahead of their responses, nor how long a client leaves a response unread.
-It takes trailers for headers, answers what is not HTTP in plain text, and lets an `Upgrade`
+It takes trailers for headers, responds to what is not HTTP in plain text, and lets an `Upgrade`
 header hide the body from the parser. Bodies are the application's to bound.
 """
 
@@ -30,8 +30,8 @@ _MAX_AHEAD: Final = 1
 class Connection(HttpToolsProtocol):
     """One client's connection, which has or asks for a place in `room`.
 
-    uvicorn's clock of idle connections is the one for the client that is to send: it runs from
-    the start, and for heads and lingering, too. The other is for the client that is to read.
+    uvicorn's clock of idle connections is the one for the client that must send: it runs from
+    the start, and for heads and lingering, too. The other is for the client that must read.
     """
 
     header_seconds: float = 20.0
@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
         self._bounds = RequestBounds()
         self._stage: Literal["between", "head", "body"] = "between"  # of the request that comes
         self._deaf = False  # nothing more is parsed
-        self._unanswered = 0  # requests that the application has, or is to have
+        self._unanswered = 0  # requests that the application has, or will have
         self._began = 0.0
         self._unread_clock: asyncio.TimerHandle | None = None
         self.waiting_since = 0.0
@@ -102,7 +102,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if self._unanswered > _MAX_AHEAD:
-            # Never sent: the close after those before it tells clients to ask again.
+            # Never sent: after the close clients send it again.
             raise Overloaded("Too many requests were sent ahead of their responses.")
         super().on_message_begin()
         self._bounds.begin()

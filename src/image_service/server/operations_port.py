@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def serving(telemetry: Telemetry, listener: socket.socket) -> AsyncIterator[None]:
-    """Answer on `listener` until left; then it is closed.
+    """Serve on `listener` until left; then it is closed.
 
     uvicorn's protocol without its server: that one takes the process' signals, and has a
     way of its own to end.

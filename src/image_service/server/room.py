@@ -29,7 +29,7 @@ class Occupant(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has no request that is to be answered."""
+        """Whether it has no request that waits for a response."""
         ...
 
     @property

@@ -38,17 +38,17 @@ _CANNOT_START: Final = 3
 # connections that are let in to see what they want, and what Python itself has open.
 _OWN_DESCRIPTORS: Final = 300
 _FEWEST_CONNECTIONS: Final = 16
-_TICKS_BETWEEN_LOOKS: Final = 20  # at the open files; uvicorn ticks ten times a second
-# For those who are then told to come again: longer than an `Exchange` drains.
+_TICKS_BETWEEN_LOOKS: Final = 20  # at the open files; uvicorn ticks ten times per second
+# For those who must then come again: longer than an `Exchange` drains.
 _LAST_ANSWERS_SECONDS: Final = 3
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and where; and goes in steps, so that no request is lost.
+    """Reports when it listens, and where; and stops in steps, so that no request is lost.
 
     At the first SIGTERM or SIGINT it is no longer ready, but serves on until the load
     balancer has noticed; then it takes no more requests and finishes those it has. What it
-    can't finish in `shutdown_seconds` is cancelled, and answered so by the application. A second
+    can't finish in `shutdown_seconds` is cancelled, and the application responds so. A second
     signal cuts the serving short, a further SIGINT the finishing. Metrics are served from
     before the start to the end.
     """
@@ -142,7 +142,7 @@ def serve(
     """Serve until SIGTERM or SIGINT. Exits with 3 where it can't start.
 
     Listens at the settings' host and port, unless it is given a `listener`; `around` may
-    answer before the application does. Logging is expected to be configured.
+    respond before the application does. Logging is expected to be configured.
     """
     log_what_python_prints()
     hide_from_children()
@@ -212,7 +212,7 @@ def _make_room_for(connections: int) -> tuple[int, int]:
 
 
 def _operations_listener(settings: Settings) -> socket.socket | None:
-    """None where there is to be none, or where nobody asked for the port and it is taken."""
+    """None where none is wanted, or where nobody asked for the port and it is taken."""
     host, port = settings.ops_host, settings.ops_port
     if port == 0:
         return None

@@ -1,7 +1,7 @@
 """Admission of uploads: the memory and processor time they hold, bounded and shared fairly.
 
 Two gates. `receiving` stands before the body is read and never waits: it counts uploads
-and the bytes of their bodies, from the first byte to the answer. `processing` stands
+and the bytes of their bodies, from the first byte to the response. `processing` stands
 between header and pixels: pictures wait there for a worker and for the memory their
 decoding takes. Both refuse at once with Overloaded what is over a bound.
 

@@ -1,6 +1,6 @@
 """The first steps of a deletion, by the request that asked for it.
 
-Files first, the edges after: the other way round an edge would fetch and cache them again.
+Files first, the CDN after: the other way round an edge would fetch and cache them again.
 The rest is for the worker, which puts the paths of many deletions into one invalidation.
 Each step is safe to repeat, so that whoever finds the outbox entry can carry on.
 """
@@ -21,12 +21,12 @@ from image_service.ports import ObjectStore, Outbox
 
 log = structlog.stdlib.get_logger(__name__)
 
-_AT_ONCE: Final = 20  # of the connections to S3; uploads are to have the most
+_AT_ONCE: Final = 20  # of the connections to S3; most are for uploads
 _PATIENCE: Final = 1.0  # seconds that what is under way is given at the end
 
 
 class DeletionService:
-    """`nudge` tells a worker nearby that there is something to do."""
+    """`nudge` wakes a worker nearby."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class DeletionService:
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, entry: OutboxEntry) -> None:
-        """Have `finish` done behind the answer, which need not wait for S3.
+        """Have `finish` done behind the response, which need not wait for S3.
 
         With much of it under way already, the worker does it: the entry is there.
         """

@@ -20,7 +20,7 @@ OverallStatus = Literal["healthy", "degraded", "unhealthy"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One system's answer; `latency_ms` is None where it was not asked."""
+    """The state of one system; `latency_ms` is None where it was not asked."""
 
     status: CheckStatus
     latency_ms: float | None = None
@@ -33,7 +33,7 @@ class Report:
 
 
 class HealthService:
-    """Asks every probe at once; answers are kept for a second, so that callers can't add load.
+    """Caller of every probe at once; results are kept for a second, so that callers can't add load.
 
     A required system that is down makes the whole unhealthy, an optional one degraded; an
     optional one that is not configured has no probe and reads `disabled`.

@@ -105,7 +105,7 @@ class Library:
                 return await self._repository.mark_deleted(image, self._now(), until=until)
 
         entry = await self._write(caller, Action.DELETE, image_id, expected, write)
-        # The deletion is durable: from here on the answer is yes, whatever fails.
+        # The deletion is durable: from here on it succeeds, whatever fails.
         self._deletions.begin(entry)
 
     async def _write(

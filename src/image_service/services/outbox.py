@@ -83,7 +83,7 @@ class OutboxProcessor:
     async def round(self, due: datetime | None = None) -> int:
         """Do what is due, now or at `due`; how many entries were taken.
 
-        The lanes in turn, each for half a lease at most, and S3's last: it has most of the
+        The queues in turn, each for half a lease at most, and S3's last: it has most of the
         work, and may take half a minute to fail. Raises DependencyUnavailable.
         """
         due = due or self._now()
@@ -124,7 +124,7 @@ class OutboxProcessor:
         return len(notes)
 
     async def _delete_files(self, due: datetime) -> int:
-        """Taken as they are worked on: what S3 keeps waiting is not to be held for long."""
+        """Taken as they are worked on: what S3 keeps waiting must not be held for long."""
         first, taken = self._new_lease(), 0
         while taken < BATCH and not self._is_late(first):
             lease = self._new_lease()
@@ -203,7 +203,7 @@ class OutboxProcessor:
             await self._outbox.replace([batch], again)
 
     async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:
-        """Those at fault, after one call for each: they are not to keep the others back."""
+        """Those that are refused, after one call for each: they must not keep the others back."""
         refused = []
         for gone in batch.deletions:
             try:
@@ -283,7 +283,7 @@ class OutboxProcessor:
 
 
 class _Rest:
-    """How long an outside system is left alone that takes no more, or does not answer."""
+    """How long an outside system is left alone that takes no more, or does not respond."""
 
     def __init__(self, seconds: float, now: Callable[[], datetime]) -> None:
         self._seconds = seconds

@@ -94,7 +94,7 @@ class ImageWriter:
         """Settles what became of the commit. Where that fails too, the sweeper will.
 
         An intent that can't be withdrawn went with the commit, or a sweeper had it; so only
-        the image itself tells. Without its intent none can come any more.
+        the image itself shows it. Without its intent none can come any more.
         """
         try:
             if await self._intents.withdraw(intent):
@@ -113,7 +113,7 @@ class ImageWriter:
 
 
 async def _tried(event: str, step: Awaitable[None]) -> None:
-    """The first failure is the one to tell; what remains undone, others will find."""
+    """The first failure is the one to report; what remains undone, others will find."""
     try:
         await step
     except ImageServiceError:

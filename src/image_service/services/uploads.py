@@ -179,7 +179,7 @@ class UploadService:
 
 
 def fingerprint(new: NewImage) -> str:
-    """Tells an upload from another: the file and the fields, both as the service took them.
+    """Equal for equal uploads: of the file and the fields, both as the service took them.
 
     The file's name is left out, because phones make up a new one for each try.
     """

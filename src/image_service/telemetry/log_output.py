@@ -3,7 +3,7 @@
 A pipe whose reader stops fills up, and the next write would hold the event loop for good. So a
 line is written where there is room for it, at the price of asking first; else it waits in a
 bounded backlog for a thread, and past the bound it is dropped and counted. Lines come here as
-they are to be read: what waits has no secrets any more.
+they will be read: what waits has no secrets any more.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Tracing:
     def request(self, headers: Headers) -> Iterator[Mapping[str, str | bool]]:
         """Surrounds a request: what is added meanwhile is part of its trace.
 
-        It goes on with the trace that `headers` tell of, if they do. Yields `trace_id`, `span_id`
+        It goes on with the trace that `headers` name, if they do. Yields `trace_id`, `span_id`
         (hexadecimal), `trace_sampled`.
         """
         context, self._ids.given = _caller(headers)

@@ -56,7 +56,7 @@ class CloudFrontCdn:
 
 
 class NullCdn:
-    """A `Cdn` for where there is none: nothing is cached, so nothing is to be dropped."""
+    """A `Cdn` for where there is none: nothing is cached, so there is nothing to drop."""
 
     async def invalidate(self, paths: Sequence[str], reference: str) -> None:
         """Do nothing."""

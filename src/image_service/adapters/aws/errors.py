@@ -70,7 +70,7 @@ def translated(operation: str) -> Iterator[None]:
 
 
 def describe(error: BotoCoreError | ClientError) -> dict[str, Any]:
-    """What a log line says about it: the kind, the cause, and what AWS itself tells."""
+    """The fields of a log line: the kind, the cause, and the message of AWS itself."""
     facts: dict[str, Any] = {"kind": error_code(error), "cause": error}
     if isinstance(error, ClientError):
         facts["aws_request_id"] = error.response.get("ResponseMetadata", {}).get("RequestId")
@@ -102,7 +102,7 @@ def cancellation_reasons(error: BotoCoreError | ClientError) -> list[str]:
 
 
 def outcome_of(error: ClientError) -> CallOutcome:
-    """What AWS answered, as it is counted."""
+    """The outcome of a call to AWS, as it is counted."""
     # A transaction that is throttled is cancelled, for reasons with names of their own.
     codes = {error_code(error), *cancellation_reasons(error)}
     status = _status(error)
@@ -120,7 +120,7 @@ def may_have_happened(error: BaseException) -> bool:
         return _status(error) >= _SERVER_ERROR
     if isinstance(error, EndpointConnectionError):
         # aiobotocore also uses this one for a connection that broke after the request
-        # was sent; only its cause tells a refused connection from a broken one.
+        # was sent; only its cause distinguishes a refused connection from a broken one.
         cause = error.__context__
         return not isinstance(cause, aiohttp.ClientConnectorError | socket.gaierror)
     return not isinstance(error, _NEVER_SENT)

@@ -55,7 +55,7 @@ class S3ObjectStore:
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
-            # It answers 200 even where it could not delete some of them.
+            # The status is 200 even where it could not delete some of them.
             if errors := answer.get("Errors"):
                 log.warning("objects_not_deleted", errors=errors)
                 raise ClientError({"Error": errors[0]}, "DeleteObjects")

@@ -22,9 +22,9 @@ class UnreadableAnswer(BotoCoreError):
 
 
 def parse_plainly(client: Any) -> None:
-    """Have a DynamoDB `client` take the answers to its reads as the JSON they are.
+    """Have a DynamoDB `client` take the responses to its reads as the JSON they are.
 
-    botocore walks through an answer value by value along the service's model, to arrive at
+    botocore walks through a response value by value along the service's model, to arrive at
     what `json.loads` gives. (Binary values alone differ, and none are stored.) Its own parser
     is left an empty body, and still reads errors.
     """

@@ -2,7 +2,7 @@
 
 The steps are those of "Create a signed AWS API request" in the AWS IAM user guide. botocore's
 signer is made for every service: it takes the URL apart five times, goes through the headers
-four times, and derives the day's key anew for each request.
+four times, and derives the day's key again for each request.
 """
 
 from __future__ import annotations

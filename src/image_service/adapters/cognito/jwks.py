@@ -27,7 +27,7 @@ _FETCH_TIMEOUT: Final = httpx.Timeout(2.0)
 FETCH_DEADLINE: Final = 5.0  # httpx's own is per read: a slow drip would never meet it
 _RETRY_SECONDS: Final = 1.0  # with no set at all
 _UNKNOWN_KID_SECONDS: Final = 5.0
-_WAIT_SECONDS: Final = 8.0  # for the key of one request; less than any answer may take
+_WAIT_SECONDS: Final = 8.0  # for the key of one request; less than any response may take
 _MAX_WAITING: Final = 100
 _REFRESH_SECONDS: Final = 3600.0
 _REFRESH_RETRY_SECONDS: Final = 60.0
@@ -38,7 +38,7 @@ class KeySet:
 
     A set once fetched is kept until a newer one arrives. Garbage from the endpoint
     replaces nothing. An unknown `kid` is a new key or an invented one, which only a set that
-    was asked for later can tell: the request waits for it. Such a fetch begins every 5 s at
+    was asked for later has it: the request waits for it. Such a fetch begins every 5 s at
     most, however many invented ones come, and at most 100 requests wait, for the first set too.
     """
 
@@ -59,7 +59,7 @@ class KeySet:
         self._sleep = sleep
         self._keys: Mapping[str, Key] = {}
         self._retry_at = self._unknown_kid_at = self._refresh_at = monotonic()
-        # Fetches are numbered, so that a request can tell those that began after it came.
+        # Fetches are numbered, so that a request knows those that began after it came.
         self._begun = self._ended = self._succeeded = 0
         self._fetching: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None  # waits to begin one
@@ -167,7 +167,7 @@ async def download_keys(
 ) -> bytes:
     """What lies at `url`, had in `within` seconds.
 
-    Raises httpx.HTTPError or TimeoutError; ValueError, in words of our own, where the answer
+    Raises httpx.HTTPError or TimeoutError; ValueError, in words of our own, where the response
     can be no JWKS.
     """
     body = bytearray()

@@ -115,7 +115,7 @@ class CognitoVerifier:
             moment = _moment(claims, name)
             if moment is not None and moment > now + self._leeway:
                 raise TokenInvalid
-        # Last, because "expired" tells the caller that a newer one of the kind will do.
+        # Last, because "expired" says that a newer one of the kind will do.
         if expires_at <= now - self._leeway:
             raise TokenExpired
         return Caller(user_id=subject, expires_at=int(expires_at))

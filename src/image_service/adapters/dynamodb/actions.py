@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Condition:
     """An expression, the values it names with `:`, and reserved words it names with `#`.
 
-    A failed one tells what the item was instead.
+    A failed one returns the item as it was instead.
     """
 
     expression: str

@@ -25,7 +25,7 @@ _LOOKED_AT: Final = 250
 
 
 class DynamoBacklog:
-    """Looks at the head of each shard, and of those that were set aside; never scans."""
+    """Reader of the head of each shard, and of the dead letters; never scans."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._table = Table(client, table_name)

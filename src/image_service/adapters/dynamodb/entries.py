@@ -15,7 +15,7 @@ _CLEAR = "clear"
 
 
 class UnreadableEntry(Exception):
-    """A newer release wrote it, or a fault: what it asks for is not known here."""
+    """An entry of a newer release, or a broken one: the work it asks for is not known here."""
 
 
 def entry_key(entry: OutboxEntry) -> keys.Key:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class DynamoHealth:
     """A `HealthProbe`. Reads a key that is never there.
 
-    DescribeTable would say less: it answers from the control plane, and is rate-limited.
+    DescribeTable would say less: it is served by the control plane, and is rate-limited.
     """
 
     name = "dynamodb"

@@ -1,4 +1,4 @@
-"""Idempotency keys: who works on them, and what was answered.
+"""Idempotency keys: the claims on them, and the stored responses.
 
 DynamoDB removes expired items hours late, so every condition looks at the times itself.
 """
@@ -105,7 +105,7 @@ def _item(claim: Claim) -> Item:
 def _answer(held: Item, claim: Claim) -> Image | None:
     """What a claim that met a record comes to."""
     if held.get("owner") == claim.owner and held["state"] == _IN_PROGRESS:
-        return None  # it is this one: the answer to a first try was lost
+        return None  # it is this one: the response to a first try was lost
     if held and held["fingerprint"] != claim.fingerprint:
         raise IdempotencyKeyReused
     if held and held["state"] == _COMPLETED:

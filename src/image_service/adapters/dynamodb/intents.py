@@ -3,7 +3,7 @@
 An intent is there from before the first file is put until the transaction that commits
 the image. Who withdraws it marks it, and the commit requires it unmarked: so either the
 image is committed or its files may be removed, never both. The mark stays until the files
-are gone, and bars a delayed announcement that would undo it.
+are deleted, and bars a delayed announcement that would undo it.
 """
 
 from __future__ import annotations

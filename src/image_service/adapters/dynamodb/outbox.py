@@ -86,7 +86,7 @@ class DynamoOutbox:
     async def _free(self, partition: str, now: datetime, limit: int) -> list[OutboxEntry]:
         free: list[OutboxEntry] = []
         async for item in self._table.query(older(partition, now)):
-            # Read before it is held: what can't be done here is not to be kept from others.
+            # Read before it is held: what can't be done here must not be kept from others.
             entry = self._readable(item)
             if entry is not None and int(item.get("leaseUntil", 0)) <= _milliseconds(now):
                 free.append(entry)
@@ -102,7 +102,7 @@ class DynamoOutbox:
             if place not in self.unreadable and len(self.unreadable) < _TOLD:
                 self.unreadable.add(place)
                 cause = repr(fault.__cause__ or fault)
-                log.error(  # noqa: TRY400 # the data's fault: a trace says nothing
+                log.error(  # noqa: TRY400 # the data's error: a trace says nothing
                     "outbox_entry_unreadable", entry=place, cause=cause, count=len(self.unreadable)
                 )
         return None

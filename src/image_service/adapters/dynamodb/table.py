@@ -40,7 +40,7 @@ class WriteConflict(DependencyUnavailable):
 class Query:
     """One partition, read in the order of its sort keys.
 
-    `limit` is the most items there are to be, `page` the most that one request asks for.
+    `limit` is the most items returned, `page` the most that one request asks for.
     """
 
     where: Condition

@@ -25,7 +25,7 @@ class TaggedPages:
         position, looked, step = query.start, 0, query.limit + 1
         while True:
             step = min(step, self._look_bound - looked)
-            # One more than is looked at tells whether there is more to look at.
+            # One more than is looked at shows whether there is more to look at.
             wanted = along(partition, query, start=position, limit=step + 1)
             pointers = [pointer async for pointer in self._table.query(wanted)]
             found += await self._take(pointers[:step], query, query.limit + 1 - len(found))
@@ -52,7 +52,7 @@ class TaggedPages:
             batch, image_ids = image_ids[:size], image_ids[size:]
             read = await self._table.batch_get([keys.image_key(image_id) for image_id in batch])
             items = {keys.image_id_of(item["PK"]): item for item in read}
-            # Since its pointer was read, an image may have gone or have been edited.
+            # Since its pointer was read, an image may have been deleted or edited.
             live = [to_image(items[i]) for i in batch if i in items and is_live(items[i])]
             taken += [image for image in live if query.matches(image)]
         return taken

@@ -1,4 +1,4 @@
-"""Write transactions: retried while others are in the way, definite in their answer."""
+"""Write transactions: retried while others are in the way, definite in their outcome."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ConditionFailed(Exception):
 
     `items` has, for each action of the transaction, None where its condition held, else
     the item as it is: empty where there is none. With `in_doubt`, an earlier try was not
-    answered; should that one have been carried out after all, the conditions that failed
+    without a response; should that one have been carried out after all, the conditions that failed
     have met what it wrote, and what held has not.
     """
 
@@ -138,7 +138,7 @@ class Transactions:
 def _note_attempt(
     *, response: tuple[Any, Any] | None, caught_exception: Exception | None, **_: Any
 ) -> None:
-    """Told by botocore of each attempt; from outside, its retries show only the last."""
+    """Called by botocore for each attempt; from outside, its retries show only the last."""
     attempts = _attempts.get()
     error = caught_exception
     if response is not None and response[0].status_code >= _FIRST_FAILURE:

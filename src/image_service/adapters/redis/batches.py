@@ -44,7 +44,7 @@ class _Call:
 async def responsive_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after so many seconds in which the event loop was responsive.
 
-    While the loop is held up, answers lie unread: that is no failure of who gave them, and an
+    While the loop is held up, responses lie unread: that is no failure of Redis, and an
     outage made of it would lift the rate limits of everybody. So time is counted in ticks.
     """
     loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ class ScriptBatches:
     def run(
         self, script: str, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:
-        """What the script answers.
+        """Returns the script's result.
 
         Raises what redis-py does, of this call or of its batch, and TimeoutError.
         """
@@ -117,7 +117,7 @@ class ScriptBatches:
                 _settle(call.answer, error)
 
     async def _ask(self, command: str, batch: list[_Call]) -> list[_Call]:
-        """Settle what Redis answers; what is left are the scripts it does not know."""
+        """Settle the results of Redis; returns the scripts it does not know."""
         pipeline = self._client.pipeline(transaction=False)
         for call in batch:
             script = _HASHES[call.script] if command == "EVALSHA" else call.script

@@ -40,7 +40,7 @@ _TOKEN_BYTES: Final = 16
 
 
 class RedisImageCache:
-    """An `ImageCache`. Falls back on the store whenever Redis does not answer.
+    """An `ImageCache`. Falls back on the store whenever Redis does not respond.
 
     An invalidation that did not get through goes to the outbox, and this task makes up for
     it before it uses the cache again.

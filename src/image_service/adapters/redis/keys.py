@@ -35,7 +35,7 @@ def counter(user_id: str, kind: str, seconds: int) -> str:
 
 
 def hash_of(query: ListQuery) -> str:
-    """Equal for queries with equal answers; 32 hexadecimal digits."""
+    """Equal for queries with equal results; 32 hexadecimal digits."""
     start = query.start
     asked = [
         query.limit,

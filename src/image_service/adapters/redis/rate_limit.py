@@ -63,7 +63,7 @@ class LimitsRateLimiter:
     async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
         """An upload counts as a request, too.
 
-        The answer is the limit that refuses, else the one with the smaller share left. A
+        Returns the limit that refuses, else the one with the smaller share left. A
         request over the limit of requests isn't counted as an upload, for it won't be one.
         """
         limits = [("requests", self._requests)]
@@ -110,7 +110,7 @@ class LimitsRateLimiter:
 class MemoryWindows:
     """Counters in memory; past `max_windows`, the one longest unused starts over.
 
-    Windows last by a clock that is never set; the wall's only tells when they end.
+    Windows last by a clock that is never set; the wall's clock only dates their end.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 # KEYS: entry, state. ARGV: a fresh token, 'page' or 'image', fence, life of the state.
-# Answers {entry or nil, token to fill with or nil}.
+# Returns {entry or nil, token to fill with or nil}.
 READ: Final = (
     _NOW
     + """
@@ -60,7 +60,7 @@ return {entry, token}
 )
 
 # KEYS: entry, state, page set. ARGV: token, value, life of the entry, 'page' or 'image',
-# most pages, life of the state. Answers 1 if the entry was put.
+# most pages, life of the state. Returns 1 if the entry was put.
 FILL: Final = """
 local token, value, life, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('HGET', KEYS[2], 'token') ~= token then
@@ -106,7 +106,7 @@ return 1
 
 # KEYS: counters, the one that decides first. ARGV: for each its limit and its milliseconds;
 # last, how many to count.
-# Answers {count, milliseconds left} for each; what the one before refuses isn't counted.
+# Returns {count, milliseconds left} for each; what the one before refuses isn't counted.
 COUNT: Final = """
 local answer = {}
 for i, key in ipairs(KEYS) do

@@ -34,7 +34,7 @@ class Faults:
 
 @contextmanager
 def collected_faults() -> Iterator[Faults]:
-    """Raises ValidationFailed at the end of the block where any fault was found."""
+    """Raises ValidationFailed at the end of the block where any error was found."""
     faults = Faults()
     yield faults
     faults.raise_if_any()

@@ -225,6 +225,6 @@ def size_text(count: int) -> str:
 
 
 def shown(raw: bytes) -> str:
-    """Safe to repeat in an answer and a log line, and short."""
+    """Safe to repeat in a response and a log line, and short."""
     text = raw[: 4 * _SHOWN_CHARS].decode(errors="replace")[:_SHOWN_CHARS]
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -179,7 +179,7 @@ class _Reader:
                 "on_part_end": parts.end,
                 "on_end": parts.all_ended,
             },
-            # Bounded here instead, where the answer can say what was measured.
+            # Bounded here instead, where the response can say what was measured.
             max_header_count=limits.max_part_header_bytes,
             max_header_size=limits.max_framing_bytes + _PIECE_BYTES,
         )

@@ -81,7 +81,7 @@ class Recorder:
     def _route(self, scope: Scope) -> Any:
         """Returns the route, whose template is logged; never the path, which a caller chooses.
 
-        What is answered before it gets to a route is counted for the one it was meant for.
+        A response given before the route is reached is counted for the route that was meant.
         """
         found: Any = scope.get("route")
         if found is None:

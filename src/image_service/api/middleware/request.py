@@ -1,7 +1,7 @@
 """The outermost middleware: begins and ends the exchange, in pure ASGI. Nothing buffers a body.
 
 From the outside in: `Requests`, CORS, gzip, `Boundary`, the routes. Headers and log line are on
-everything that is answered, preflights and errors too; the boundary is inside of CORS and gzip,
+every response, preflights and errors too; the boundary is inside of CORS and gzip,
 which errors pass like any response.
 """
 
@@ -26,7 +26,7 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class Requests:
     """Names the request, adds the headers that every response carries, records how it went.
 
-    HEAD is answered wherever GET is; the server itself leaves the body out.
+    HEAD works wherever GET does; the server itself leaves the body out.
     """
 
     def __init__(

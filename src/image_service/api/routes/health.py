@@ -13,7 +13,7 @@ from image_service.domain.errors import MalformedBody, TooManyInFlight
 
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
-# What load balancers and orchestrators ask. Answered from memory, so there is always room.
+# For load balancers and orchestrators. Served from memory, so there is always room.
 PROBES: Final = frozenset({LIVE, READY})
 PATHS: Final = PROBES | {"/health"}
 
@@ -59,7 +59,7 @@ async def health(request: Request, response: Response) -> Health:
     | {503: {"model": Probe, "description": "It can't start decoders any more."}},
 )
 async def live(request: Request, response: Response) -> Probe:
-    """That it answers, and has not failed to start the processes that decode pictures."""
+    """That it responds, and has not failed to start the processes that decode pictures."""
     response.headers.update(_NO_STORE)
     if not request.app.state.ready or services_of(request).is_live():
         return Probe(status="live")

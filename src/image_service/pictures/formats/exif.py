@@ -20,7 +20,7 @@ _MAX_ENTRIES: Final = 512  # cameras write about twenty
 
 
 def orientation(block: bytes) -> int:
-    """1 to 8, from the first directory of an EXIF block; 1 (upright) where it tells nothing."""
+    """1 to 8, from the first directory of an EXIF block; 1 (upright) where it says nothing."""
     tiff = block.removeprefix(_PREFIX)
     order = _BYTE_ORDERS.get(tiff[:4])
     if order is None or len(tiff) < 8:  # noqa: PLR2004 - the TIFF header

@@ -46,7 +46,7 @@ _BRANDS: Final = {
     b"crx ": "image/x-canon-cr3",
     b"qt  ": "video/quicktime",
 }
-# The brands that say no more than that pictures are kept as HEIF does: the others tell of what.
+# The brands that say no more than that pictures are kept as HEIF does: the others say of what kind.
 _ANY_HEIF: Final = frozenset({b"mif1", b"mif2", b"mif3", b"msf1", b"miaf"})
 _MAX_BRANDS: Final = 64
 _BOXES_OF_MOVIES: Final = frozenset({b"moov", b"mdat", b"wide", b"pnot"})  # QuickTime before `ftyp`

@@ -57,7 +57,7 @@ _GET_CREDENTIALS: Final = (
 
 
 class AwsFault(Exception):
-    """Carries what there is to say about the failed call."""
+    """A failed call, and what there is to say about it."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         self.diagnosis = diagnosis
@@ -83,9 +83,9 @@ def diagnosed(check: str, operation: str, endpoint: str, *, needed: bool = True)
 
 @asynccontextmanager
 async def cleared_away(clear: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Await `clear` at the end, whatever happened within; that it failed hides no other fault.
+    """Await `clear` at the end, whatever happened within; its failure hides no other error.
 
-    A write that was not answered may have been carried out, so the write belongs within.
+    A write without a response may have been carried out, so the write belongs within.
     """
     try:
         yield

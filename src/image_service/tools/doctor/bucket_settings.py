@@ -15,7 +15,7 @@ _ALL_OBJECTS: Final = re.compile(r"\*|[^/]+(/)?\*")  # an ARN of S3 has one slas
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """One setting of a bucket. `fault` judges the answer; where nothing is set, `{}`."""
+    """One setting of a bucket. `error` judges the response; where nothing is set, `{}`."""
 
     check: str
     operation: str  # as in a policy

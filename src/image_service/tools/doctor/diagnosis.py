@@ -10,7 +10,7 @@ class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"  # the service runs, but not as it should
     ONLY_AWS = "only_aws"  # missing, and of no use where there is no AWS
-    FAILED = "failed"  # something the service needs, or was told to use, does not work
+    FAILED = "failed"  # something the service needs, or was configured to use, does not work
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from image_service.adapters.redis import keys
 from image_service.adapters.redis.scripts import COUNT, FILL, INVALIDATE, READ
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
-_TIMEOUT: Final = 5.0  # seconds; to tell a slow Redis from a dead one
+_TIMEOUT: Final = 5.0  # seconds; to distinguish a slow Redis from a dead one
 _LIFE: Final = 5_000  # milliseconds; should the deletion fail
 
 _URL: Final = "IMAGE_SERVICE_REDIS_URL"
@@ -116,7 +116,7 @@ class RedisWriteCheck:
         return well(self.name, "an entry was put, read, dropped; a request was counted")
 
     async def _kept(self, client: Redis, names: _Names) -> bool:
-        """Whether a page came back, and was gone once it was invalidated."""
+        """Whether a page came back, and was a miss once it was invalidated."""
         read = (READ, [names.page, names.state], "first", "page", 0, _LIFE)
         _, token = await _run(client, *read)
         token = token or b""  # where none is given, the page isn't kept

@@ -46,7 +46,7 @@ class Unreadable(Exception):
 
 
 async def examine(*, write: bool) -> list[Diagnosis]:
-    """All findings, in a fixed order. Raises Unreadable, with all faults of the settings."""
+    """All findings, in a fixed order. Raises Unreadable, with all errors of the settings."""
     settings = _settings()
     try:
         async with open_doctor(settings, write=write) as doctor:
@@ -56,7 +56,7 @@ async def examine(*, write: bool) -> list[Diagnosis]:
 
 
 def _settings() -> Settings:
-    """All that `serve` reads: who mends one fault should not learn of the next only then."""
+    """All that `serve` reads: who fixes one error should not learn of the next only then."""
     faults: list[str] = []
     settings = _loaded(load_settings, faults)
     _loaded(aws_session, faults)

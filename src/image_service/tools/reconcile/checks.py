@@ -2,7 +2,7 @@
 
 Beside live traffic the stores are never seen at one moment. So what is young is left
 alone, what looks wrong is looked at again, and repairs hold only for what was read.
-A lost file can't be made again: it is told, and left to a person and the bucket's versions.
+A lost file can't be made again: it is reported, and left to a person and the bucket's versions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 class FileAudit:
     """Files that no image has.
 
-    Before those of a page are removed, `admit` is told how many they are, and of how many
+    Before those of a page are removed, `admit` is given how many they are, and of how many
     files; it raises where they are too many. Without it none is removed.
     """
 

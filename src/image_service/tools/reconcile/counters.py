@@ -34,7 +34,7 @@ class CounterAudit:
         self._before = before
         self._rate = rate
         self._fix = fix
-        self._missing: set[_Counter] = set()  # told once, not with every image they miss
+        self._missing: set[_Counter] = set()  # reported once, not with every image they miss
 
     async def check(self, usages: Iterable[Usage], settled: Sequence[Image]) -> list[Finding]:
         """`settled` are live images that nobody has changed for as long."""

@@ -33,7 +33,7 @@ class UnreadableItem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault; `fixed` once it has been mended or handed to the outbox."""
+    """One error; `fixed` once it has been repaired or handed to the outbox."""
 
     kind: FaultKind
     subject: str
@@ -101,7 +101,7 @@ class TagPointer:
 class TablePage:
     """Some of all items, in no order.
 
-    `aside` are outbox entries that were set aside; `unreadable` are the keys of what lacks
+    `aside` are dead letters of the outbox; `unreadable` are the keys of what lacks
     something. `looked_at` counts items of other kinds too.
     """
 

@@ -2,7 +2,7 @@
 
 It goes through all files, then all items, page by page, and says after each page where it is,
 so that an interrupted run can go on from there. A repair that met something newer than it
-read did nothing, and counts as found, not fixed: another run will tell.
+read did nothing, and counts as found, not fixed: another run will show.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from image_service.tools.reconcile.counters import CounterAudit
 from image_service.tools.reconcile.findings import FaultKind, FilePage, Finding, TablePage
 from image_service.tools.reconcile.stores import Stores
 
-_KEPT: Final = 1_000  # findings of each kind that are told one by one; all are counted
+_KEPT: Final = 1_000  # findings of each kind that are reported one by one; all are counted
 _ORPHANS_A_FILE: Final = 0.2
 
 
@@ -120,7 +120,7 @@ class Reconciler:
         return await self._stores.audit.size()
 
     async def run(self, state: Audit, progress: Progress) -> None:
-        """Go on from `state` to the end; `progress` is told after each page.
+        """Go on from `state` to the end; `progress` is called after each page.
 
         Raises DependencyUnavailable, and TooManyOrphans before it removes them; `state` is
         then where to go on.

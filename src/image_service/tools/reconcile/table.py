@@ -42,7 +42,7 @@ _STILL: Final = "attribute_not_exists(deletedAt) AND version = :seen"
 _NOT_REQUEUED: Final = (
     "attribute_exists(deletedAt) AND (attribute_not_exists(requeuedAt) OR requeuedAt < :lately)"
 )
-_REQUEUE_AFTER: Final = timedelta(days=1)  # an entry is done or set aside after 16 hours
+_REQUEUE_AFTER: Final = timedelta(days=1)  # an entry is done or a dead letter after 16 hours
 
 
 class DynamoTableAudit:
@@ -82,7 +82,7 @@ class DynamoTableAudit:
 
     async def requeue(self, image: Image, at: datetime) -> bool:
         entry = OutboxEntry.new(Clearing(Step.OBJECTS, (Deletion.of(image),)), at)
-        # The entry moves as it is worked on, so its key can't tell whether there is one.
+        # The entry moves as it is worked on, so its key can't show whether there is one.
         mark = self._actions.update(
             keys.image_key(image.id),
             set_to={"requeuedAt": format_timestamp(at)},

@@ -39,7 +39,7 @@ class NotFinished(Exception):
 
 
 def begun(checkpoint: Path | None, *, fix: bool) -> Audit:
-    """The run that `checkpoint` tells of, or a new one. Raises NotFinished."""
+    """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
     try:
         audit = read_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
     except ValueError as error:
@@ -70,7 +70,7 @@ def run(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -
 
 
 async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:
-    """Run `audit` from where it is to its end; `checkpoint` is kept up to date meanwhile.
+    """Run `audit` from where it stands to its end; `checkpoint` is kept up to date meanwhile.
 
     Raises DependencyUnavailable and TooManyOrphans.
     """

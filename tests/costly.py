@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from PIL import Image
-from tests import pictures
+from tests import pictures, webp_codes
 
 _LARGEST: Final = 8000
 
@@ -165,4 +165,6 @@ FILES: Final[dict[str, Callable[[], bytes]]] = {
     "webp, largest of nothing": lambda: pictures.webp_claiming(_LARGEST, _LARGEST, lossless=True),
     "webp, largest of one colour": lambda: flat_webp("RGB", lossless=True, quality=0),
     "webp, largest with alpha": lambda: flat_webp("RGBA"),
+    "webp, groups of codes": lambda: webp_codes.lossless(1000, 1000, groups=65_536),
+    "webp, groups of codes of alpha": lambda: webp_codes.with_alpha(1000, 1000, groups=65_536),
 }

@@ -69,7 +69,7 @@ READERS: Final[dict[str, list[Read]]] = {
     "webp": [
         *ANY_FILE,
         *of(webp, "declared_size", "held_bytes_a_pixel", "code_bytes", "has_alpha", "frames"),
-        *of(webp, "extent", "orientation", "without_metadata"),
+        *of(webp, "extent", "orientation", "without_metadata", "lossless_part"),
         partial(damage.refusal, mime_type="image/webp"),
     ],
     "other": ANY_FILE,

@@ -31,6 +31,7 @@ from image_service.pictures.formats import exif, icc, jpeg, png, png_colour, web
 from image_service.pictures.formats.damage import refusal
 from image_service.pictures.plan import Size
 from image_service.pictures.raster import Raster
+from image_service.pictures.webp_status import is_out_of_memory
 
 _FAIL_ON: Final[dict[MimeType, str]] = {
     "image/jpeg": "warning",
@@ -59,19 +60,28 @@ def decode(data: bytes, source: SourceInfo, size: Size) -> Raster:
     """The picture at `size`, upright, its colours brought to sRGB.
 
     `size` is after orientation, and not larger than the picture. Raises InvalidImage for
-    truncated or corrupt data or where the picture is not what its header said, pyvips.Error
-    where it is not the file that fails.
+    truncated or corrupt data or where the picture is not what its header said, MemoryError for
+    a WebP that lacks memory, pyvips.Error where it is not the file that fails.
     """
     if source.mime_type == "image/jpeg":
         jpeg.check_work(data)
+    began = process_time()
     try:
         return _decode_or_repair(_WITHOUT_METADATA[source.mime_type](data), source, size)
     except pyvips.Error as error:
-        if _is_the_loaders(error):
-            raise refusal(data, source.mime_type) from error
-        raise
+        if not _is_the_loaders(error):
+            raise
+        if source.mime_type == "image/webp" and process_time() - began < _COSTLY_SECONDS:
+            _check_memory(data)
+        raise refusal(data, source.mime_type) from error
     except InvalidImage:
         raise refusal(data, source.mime_type) from None
+
+
+def _check_memory(data: bytes) -> None:
+    """Raises MemoryError where libwebp has too little: it says so before it decodes a pixel."""
+    if is_out_of_memory(data):
+        raise MemoryError
 
 
 def _decode_or_repair(data: bytes, source: SourceInfo, size: Size) -> Raster:

@@ -2,7 +2,7 @@
 
 libvips computes the pixels and Pillow's libwebp encodes them, to the same bytes: libvips'
 wheel carries a libwebp built for size (-Os), which takes 10 % more CPU (docs/benchmarks.md).
-Pillow sees nothing of an upload but these pixels.
+Pillow sees nothing of an upload but these pixels (its libwebp does, see `webp_status`).
 """
 
 from __future__ import annotations

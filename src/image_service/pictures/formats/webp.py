@@ -16,6 +16,8 @@ _ALPHA: Final = 0x10  # of the same
 _LOSSLESS_ALPHA: Final = 1 << 28  # behind the sizes of a VP8L chunk
 _FLAGS: Final = 20  # where that chunk has them, unless it is cut or empty
 _METADATA_FLAGS: Final = 0x0C  # EXIF and XMP, of the same
+_ALPHA_CODING, _CODED_LOSSLESS = 0x03, 1  # of the first byte of an ALPH chunk
+_LOSSLESS_SIGNATURE: Final = b"\x2f"
 _SEEN: Final = frozenset({b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF"})
 _CODES: Final = 16 * 2**20
 _MAX_CHUNKS: Final = 1_000  # real files have up to ten
@@ -96,6 +98,24 @@ def without_metadata(data: bytes) -> bytes:
     if rest[12:16] == b"VP8X" and len(rest) > _FLAGS:
         rest[_FLAGS] &= ~_METADATA_FLAGS
     return bytes(rest)
+
+
+def lossless_part(data: bytes) -> bytes | None:
+    """What of `data` is coded without loss, as a file of its own: the picture, or its alpha."""
+    for chunk in _chunks(data):
+        body = data[chunk.start + 8 : chunk.end]
+        if chunk.kind == b"VP8L":
+            return _lossless_file(body)
+        size = declared_size(data)
+        if chunk.kind == b"ALPH" and size and _little(body[:1]) & _ALPHA_CODING == _CODED_LOSSLESS:
+            bits = (size.width - 1 & _MASK) | (size.height - 1 & _MASK) << 14
+            return _lossless_file(_LOSSLESS_SIGNATURE + bits.to_bytes(4, "little") + body[1:])
+    return None
+
+
+def _lossless_file(body: bytes) -> bytes:
+    chunk = b"VP8L" + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+    return b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
 
 
 class _Chunk(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import socket
 import time
 from collections import Counter
@@ -135,3 +136,14 @@ def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(state_dir: Path)
         limits = Path(f"/proc/{server.process.pid}/limits").read_text()
         [soft] = re.findall(r"Max open files +(\d+)", limits)
         assert int(soft) >= 1_300
+
+
+def test_a_server_that_can_accept_nothing_says_so_and_recovers(tmp_path: Path):
+    with started("dev", "--port", "0", "--state-dir", str(tmp_path)) as server:
+        server.wait_for("Stop with Ctrl-C")
+        host, files = host_of(server), resource.RLIMIT_NOFILE
+        limits = resource.prlimit(server.process.pid, files)
+        resource.prlimit(server.process.pid, files, (8, limits[1]))
+        assert server.wait_for('"event": "descriptors_scarce", "level": "error"')
+        resource.prlimit(server.process.pid, files, limits)
+        assert exchange(host, request_head("GET", "/health/ready", CLOSE)).status == 200

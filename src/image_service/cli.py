@@ -236,16 +236,16 @@ def reconcile(
     configure_logging("warning", settings.log_format, settings.stage)
     care = Care(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
-        audit = reconciling.begun(resume, fix=fix)
-        reconciling.run(settings, care, audit, resume)
+        state = reconciling.begun(resume, fix=fix)
+        reconciling.run(settings, care, state, resume)
     except reconciling.NotFinished as error:
         _fail(*error.lines, status=2)
-    reconciling.print_summary(audit, Console())
+    reconciling.print_summary(state, Console())
     if not local:  # alarms are made of it
-        reconciling.log_finished(audit)
+        reconciling.log_finished(state)
     if report is not None:
-        reconciling.write_report(report, audit)
-    raise typer.Exit(0 if audit.clean else 1)
+        reconciling.write_report(report, state)
+    raise typer.Exit(0 if state.clean else 1)
 
 
 @cli.command()

@@ -23,9 +23,9 @@ from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.tools.reconcile.bucket import S3Inventory
-from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
+from image_service.tools.reconcile.reconciler import Care, Reconciler, Reconciliation
 from image_service.tools.reconcile.stores import Stores
-from image_service.tools.reconcile.table import DynamoTableAudit
+from image_service.tools.reconcile.table import DynamoTableInventory
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -196,9 +196,9 @@ async def left_wrong(place: Place, user: str | None = None) -> list[str]:
     return found
 
 
-async def reconcile(place: Place) -> Audit:
+async def reconcile(place: Place) -> Reconciliation:
     """What `image-service reconcile --fix` would, in two days; as above."""
-    stores, found = _stores(place), Audit(fix=True)
+    stores, found = _stores(place), Reconciliation(fix=True)
     care = Care(max_orphans=1_000)
     await Reconciler(stores, _processor(place, stores), care, _later).run(found, lambda _: None)
     return found
@@ -210,7 +210,7 @@ def _later() -> datetime:
 
 def _stores(place: Place) -> Stores:
     return Stores(
-        audit=DynamoTableAudit(place.dynamodb, place.table),
+        table=DynamoTableInventory(place.dynamodb, place.table),
         inventory=S3Inventory(place.s3, bucket=place.bucket),
         objects=S3ObjectStore(
             place.s3, bucket=place.bucket, cache_control="no-cache", storage_class="STANDARD"

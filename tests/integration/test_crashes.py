@@ -73,7 +73,7 @@ async def assert_sound(world: World, *live: Image) -> None:
 
 
 async def images_of(world: World) -> list[Image]:
-    page = await world.audit.page(None)
+    page = await world.table_inventory.page(None)
     return [record.image for record in page.records if record.deleted_at is None]
 
 

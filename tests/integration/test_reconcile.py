@@ -24,8 +24,12 @@ from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
 from image_service.tools.reconcile.findings import FaultKind
-from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler, TooManyOrphans
-from image_service.tools.reconcile.table import DynamoTableAudit
+from image_service.tools.reconcile.reconciler import (
+    Care,
+    Reconciler,
+    Reconciliation,
+    TooManyOrphans,
+)
 
 FILES = len(RENDITIONS)  # of an image
 USER = "auth0|a.b@c:d"
@@ -147,8 +151,8 @@ async def two_images(world: World) -> tuple[Image, Image]:
     )
 
 
-def counts(audit: Audit) -> dict[FaultKind, int]:
-    return dict(+audit.found)
+def counts(state: Reconciliation) -> dict[FaultKind, int]:
+    return dict(+state.found)
 
 
 async def test_a_sound_world_is_clean(world: World) -> None:
@@ -157,9 +161,9 @@ async def test_a_sound_world_is_clean(world: World) -> None:
     world.ahead = DAY
     await world.processor.drain()
 
-    audit = await world.reconcile()
+    state = await world.reconcile()
 
-    assert (counts(audit), audit.clean, audit.done) == ({}, True, True)
+    assert (counts(state), state.clean, state.done) == ({}, True, True)
     assert await world.files() == set(kept.object_keys)
 
 
@@ -195,11 +199,11 @@ async def test_a_lost_file_is_told_and_nothing_thrown_away(world: World) -> None
     image, _ = await two_images(world)
     await plant_missing_file(world, image)
 
-    audit = await world.reconcile(fix=True)
+    state = await world.reconcile(fix=True)
 
-    assert counts(audit) == {FaultKind.MISSING_FILE: 1}
-    assert audit.findings[0].detail == image.thumbnail.key
-    assert not audit.clean
+    assert counts(state) == {FaultKind.MISSING_FILE: 1}
+    assert state.findings[0].detail == image.thumbnail.key
+    assert not state.clean
     assert await world.repository.get(image.id) == image
 
 
@@ -212,9 +216,9 @@ async def test_what_is_younger_than_an_hour_is_left_alone(world: World) -> None:
         await plant(world, image)
     before = await world.items(), await world.files()
 
-    audit = await world.reconcile(fix=True, min_age=timedelta(hours=1))
+    state = await world.reconcile(fix=True, min_age=timedelta(hours=1))
 
-    assert counts(audit) == {}
+    assert counts(state) == {}
     assert (await world.items(), await world.files()) == before
 
 
@@ -226,17 +230,17 @@ async def test_all_at_once_and_interrupted_after_every_page(world: World) -> Non
             await plant(world, next(victims))
     await plant_wrong_counters(world, images[0])
     wanted = sum((Counter(PLANTS[p]) for p in PLANTS if p is not plant_missing_counters), Counter())
-    world.audit = DynamoTableAudit(world.table.client, world.table.name, page_items=5)
+    world.list_pages_of(5)
 
     class Interrupted(Exception):
         pass
 
-    state = Audit(fix=True)
+    state = Reconciliation(fix=True)
     runs = 0
     while not state.done:
         seen = 0
 
-        def progress(_: Audit) -> None:
+        def progress(_: Reconciliation) -> None:
             nonlocal seen
             seen += 1
             if seen == 3:
@@ -268,11 +272,11 @@ async def test_an_interruption_counts_nothing_twice(world: World) -> None:
         image = await world.upload(USER, tags=("Castle",))
     await plant_missing_pointer(world, image)
     await plant_orphaned_file(world, image)
-    world.audit = DynamoTableAudit(world.table.client, world.table.name, page_items=5)
-    checkpoints: list[Audit] = []
+    world.list_pages_of(5)
+    checkpoints: list[Reconciliation] = []
     care = Care(min_age=timedelta(0), rate=1e9)
     reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
-    whole = Audit(fix=False)
+    whole = Reconciliation(fix=False)
     await reconciler.run(whole, lambda state: checkpoints.append(deepcopy(state)))
 
     assert len(checkpoints) > 4
@@ -316,7 +320,7 @@ async def test_up_to_a_fifth_of_the_files_may_be_removed(world: World) -> None:
 async def test_what_was_removed_before_an_interruption_counts(world: World) -> None:
     image = await world.upload(USER)
     await plant_orphaned_file(world, image)
-    state = Audit(fix=True)
+    state = Reconciliation(fix=True)
     state.fixed[FaultKind.ORPHANED_FILE] = 9
     care = Care(min_age=timedelta(0), rate=1e9, max_orphans=10)
     reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
@@ -330,9 +334,9 @@ async def test_a_file_with_another_name_is_told_and_kept(world: World, name: str
     key = f"images/{USER}/{name}.webp"
     await world.objects.put(key, b"picture", "image/webp")
 
-    audit = await world.reconcile(fix=True)
+    state = await world.reconcile(fix=True)
 
-    assert (counts(audit), audit.clean) == ({FaultKind.ORPHANED_FILE: 1}, False)
+    assert (counts(state), state.clean) == ({FaultKind.ORPHANED_FILE: 1}, False)
     assert await world.files() == {key}
 
 
@@ -385,9 +389,9 @@ async def test_beside_live_traffic(world: World, min_age: timedelta) -> None:
 
     users = [asyncio.create_task(traffic(f"user-{n}")) for n in range(3)]
     while len(live) < 12:
-        audit = await world.reconcile(fix=True, min_age=min_age)
+        state = await world.reconcile(fix=True, min_age=min_age)
         if min_age:
-            assert audit.findings == []
+            assert state.findings == []
     running = False
     await asyncio.gather(*users)
 
@@ -395,6 +399,6 @@ async def test_beside_live_traffic(world: World, min_age: timedelta) -> None:
     await world.sweeper.sweep(world.now())
     await world.processor.drain()
     assert await world.files() == {key for image in live.values() for key in image.object_keys}
-    records = await world.audit.records(list(live))
+    records = await world.table_inventory.records(list(live))
     assert {image_id: record.image for image_id, record in records.items()} == live
     assert counts(await world.reconcile()) == {}

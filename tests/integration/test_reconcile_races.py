@@ -99,7 +99,7 @@ EDITS = pytest.mark.parametrize("changes", [{"tags": ("b",)}, {"album_id": "b"}]
 @EDITS
 async def test_an_edit_after_the_items_were_read(world: World, changes: dict[str, Any]) -> None:
     image = await world.upload(USER, tags=("a",), album_id="a")
-    after(world.audit, "page", lambda: edit(world, image, **changes))
+    after(world.table_inventory, "page", lambda: edit(world, image, **changes))
     assert await look(world) == {}
     assert await is_clean(world)
 
@@ -109,14 +109,14 @@ async def test_an_edit_before_the_pointers_are_compared(
     world: World, changes: dict[str, Any]
 ) -> None:
     image = await world.upload(USER, tags=("a",), album_id="a")
-    before(world.audit, "wrong_pointers", lambda: edit(world, image, **changes))
+    before(world.table_inventory, "wrong_pointers", lambda: edit(world, image, **changes))
     assert await look(world) == {}
 
 
 async def test_an_edit_that_makes_a_suspected_pointer_right(world: World) -> None:
     image = await world.upload(USER, tags=("a",))
     await plant_pointer(world, image, "b")
-    before(world.audit, "has_pointer", lambda: edit(world, image, tags=("a", "b")))
+    before(world.table_inventory, "has_pointer", lambda: edit(world, image, tags=("a", "b")))
     assert await look(world) == {}
 
 
@@ -127,33 +127,33 @@ async def plant_pointer(world: World, image: Image, tag: str) -> None:
 
 async def test_an_image_deleted_after_its_items_were_read(world: World) -> None:
     image = await world.upload(USER, tags=("a",), album_id="a")
-    after(world.audit, "page", lambda: delete(world, image))
+    after(world.table_inventory, "page", lambda: delete(world, image))
     assert await look(world) == {}
 
 
 async def test_a_deletion_that_ends_after_it_was_read(world: World) -> None:
     image = await world.upload(USER)
     await world.repository.mark_deleted(image, utc_now())
-    after(world.audit, "page", world.processor.drain)
+    after(world.table_inventory, "page", world.processor.drain)
     assert await look(world) == {}
 
 
 async def test_an_intent_settled_after_it_was_read(world: World) -> None:
     await announce(world, make_image(USER, at=utc_now()))
-    after(world.audit, "page", lambda: world.sweeper.sweep(world.now()))
+    after(world.table_inventory, "page", lambda: world.sweeper.sweep(world.now()))
     assert await look(world) == {}
 
 
 async def test_an_image_counted_but_not_in_the_counter_that_was_read(world: World) -> None:
     await world.upload(USER)
-    after(world.audit, "page", lambda: world.upload(USER))
+    after(world.table_inventory, "page", lambda: world.upload(USER))
     assert await look(world) == {}
 
 
 async def test_an_album_emptied_after_it_was_read_with_an_index_that_lags(world: World) -> None:
     image = await world.upload(USER, album_id="a")
     lagging(world, Amount(1, image.stored_bytes))
-    after(world.audit, "page", lambda: edit(world, image, album_id=None))
+    after(world.table_inventory, "page", lambda: edit(world, image, album_id=None))
     assert await look(world) == {}
 
 
@@ -161,7 +161,7 @@ def lagging(world: World, amount: Amount) -> None:
     async def counted(user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
         yield amount
 
-    world.audit.counted = counted
+    world.table_inventory.counted = counted
 
 
 async def announce(world: World, image: Image) -> None:
@@ -203,7 +203,7 @@ async def test_a_counter_lately_touched_is_left_alone_however_the_index_lags(
     world.ahead = timedelta(0)
     lagging(world, Amount())
     assert counts(await world.reconcile(fix=True, min_age=HOUR)) == {}
-    usage = await world.audit.usage(USER, album_id)
+    usage = await world.table_inventory.usage(USER, album_id)
     assert usage.amount == Amount(1, image.stored_bytes)
 
 
@@ -213,37 +213,37 @@ async def test_a_counter_older_than_its_time_is_held_to_be_old(world: World) -> 
     del item["updatedAt"]
     await put(world, item | {"imageCount": 7})
     world.ahead = timedelta(0)
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(audit), audit.clean) == ({FaultKind.WRONG_COUNTER: 1}, True)
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert (counts(state), state.clean) == ({FaultKind.WRONG_COUNTER: 1}, True)
     assert "updatedAt" in await world.table.item(f"USER#{USER}", "USAGE")
 
 
 async def test_a_counter_that_moved_on_is_not_corrected(world: World) -> None:
     image = await world.upload(USER)
     await set_item(world, f"USER#{USER}", "USAGE", imageCount=7)
-    before(world.audit, "correct_usage", lambda: world.upload(USER))
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(audit), audit.clean) == ({FaultKind.WRONG_COUNTER: 1}, False)
+    before(world.table_inventory, "correct_usage", lambda: world.upload(USER))
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert (counts(state), state.clean) == ({FaultKind.WRONG_COUNTER: 1}, False)
     assert (await world.reconcile(fix=True, min_age=HOUR)).clean
-    usage = await world.audit.usage(USER, None)
+    usage = await world.table_inventory.usage(USER, None)
     assert usage.amount == Amount(2, 2 * image.stored_bytes)
 
 
 async def test_a_counter_that_came_back_is_not_written_over(world: World) -> None:
     await world.upload(USER)
-    assert not await world.audit.correct_usage(USER, None, None, Amount(5, 5))
+    assert not await world.table_inventory.correct_usage(USER, None, None, Amount(5, 5))
 
 
 async def test_a_counter_touched_since_is_not_corrected_though_it_says_the_same(
     world: World,
 ) -> None:
     await world.upload(USER)
-    seen = await world.audit.usage(USER, None)
+    seen = await world.table_inventory.usage(USER, None)
     for other in (seen.updated_at - timedelta(milliseconds=1), None):
         earlier = replace(seen, updated_at=other)
-        assert not await world.audit.correct_usage(USER, None, earlier, Amount(5, 5))
-    assert await world.audit.usage(USER, None) == seen
-    assert await world.audit.correct_usage(USER, None, seen, Amount(5, 5))
+        assert not await world.table_inventory.correct_usage(USER, None, earlier, Amount(5, 5))
+    assert await world.table_inventory.usage(USER, None) == seen
+    assert await world.table_inventory.correct_usage(USER, None, seen, Amount(5, 5))
 
 
 # Repairs that come too late.
@@ -252,18 +252,18 @@ async def test_a_counter_touched_since_is_not_corrected_though_it_says_the_same(
 async def test_a_pointer_that_became_right_is_not_removed(world: World) -> None:
     image = await world.upload(USER, tags=("a",))
     await plant_pointer(world, image, "b")
-    before(world.audit, "remove_pointer", lambda: edit(world, image, tags=("a", "b")))
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(audit), audit.clean) == ({FaultKind.ORPHANED_POINTER: 1}, False)
+    before(world.table_inventory, "remove_pointer", lambda: edit(world, image, tags=("a", "b")))
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert (counts(state), state.clean) == ({FaultKind.ORPHANED_POINTER: 1}, False)
     assert await is_clean(world)
 
 
 async def test_pointers_of_an_edited_image_are_not_written(world: World) -> None:
     image = await world.upload(USER, tags=("castle",))
     await plant_missing_pointer(world, image)
-    before(world.audit, "rewrite_pointers", lambda: edit(world, image, tags=("b",)))
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(audit), audit.clean) == ({FaultKind.MISSING_POINTER: 1}, False)
+    before(world.table_inventory, "rewrite_pointers", lambda: edit(world, image, tags=("b",)))
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert (counts(state), state.clean) == ({FaultKind.MISSING_POINTER: 1}, False)
     assert await world.table.partition(f"TAG#{USER}#castle") == []
     assert await is_clean(world)
 
@@ -272,16 +272,16 @@ async def test_an_entry_that_another_revived_is_not_claimed(world: World) -> Non
     await plant_entry_set_aside(world, await world.upload(USER))
     (entry,) = [entry async for entry in world.outbox.aside()]
     before(world.outbox, "revive", lambda: world.healed().outbox.revive(entry, utc_now()))
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(audit), audit.clean) == ({FaultKind.SET_ASIDE: 1}, False)
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert (counts(state), state.clean) == ({FaultKind.SET_ASIDE: 1}, False)
 
 
 async def test_an_image_committed_after_its_intent_was_read(world: World) -> None:
     image = make_image(USER, at=utc_now() - 2 * HOUR)
     await announce(world, image)
     before(world.intents, "withdraw", lambda: world.repository.add(image))
-    audit = await world.reconcile(fix=True, min_age=HOUR)
-    assert audit.fixed.total() == 0
+    state = await world.reconcile(fix=True, min_age=HOUR)
+    assert state.fixed.total() == 0
     assert await world.repository.get(image.id) == image
 
 
@@ -300,10 +300,10 @@ async def test_a_repair_that_fails_is_told_and_holds_nobody_up(world: World) -> 
         raise DependencyUnavailable
 
     before(world.objects, "delete", fail)
-    audit = await world.reconcile(fix=True, min_age=HOUR)
+    state = await world.reconcile(fix=True, min_age=HOUR)
 
-    assert counts(audit) == {FaultKind.OLD_INTENT: 2, FaultKind.MISSING_POINTER: 1}
-    assert (audit.fixed.total(), audit.done) == (2, True)
+    assert counts(state) == {FaultKind.OLD_INTENT: 2, FaultKind.MISSING_POINTER: 1}
+    assert (state.fixed.total(), state.done) == (2, True)
     assert (await world.reconcile(fix=True, min_age=HOUR)).clean
     assert await world.files() == set(image.object_keys)
 
@@ -313,8 +313,8 @@ async def test_a_stuck_deletion_gets_one_entry_a_day(world: World) -> None:
     world.cdn.failure = DependencyUnavailable()
     for hours in range(2, 6):
         world.ahead = timedelta(hours=hours)
-        audit = await world.reconcile(fix=True, min_age=HOUR)
-        assert (counts(audit), audit.clean) == ({FaultKind.STUCK_DELETION: 1}, hours == 2)
+        state = await world.reconcile(fix=True, min_age=HOUR)
+        assert (counts(state), state.clean) == ({FaultKind.STUCK_DELETION: 1}, hours == 2)
     assert len([item for item in await world.items() if item["type"] == "outbox"]) == 1
 
     world.ahead = timedelta(hours=27)
@@ -328,19 +328,21 @@ async def test_a_counter_missed_by_many_images_is_counted_and_told_once(world: W
         TableName=world.table.name,
         Key={"PK": {"S": f"USER#{USER}"}, "SK": {"S": "USAGE"}},
     )
-    world.audit = type(world.audit)(world.table.client, world.table.name, page_items=2)
-    real, counted = world.audit.counted, []
+    world.table_inventory = type(world.table_inventory)(
+        world.table.client, world.table.name, page_items=2
+    )
+    real, counted = world.table_inventory.counted, []
 
     def counting(*counter: Any) -> AsyncIterator[Amount]:
         counted.append(counter)
         answer: AsyncIterator[Amount] = real(*counter)
         return answer
 
-    world.audit.counted = counting
-    audit = await world.reconcile(min_age=HOUR)
-    assert counts(audit) == {FaultKind.WRONG_COUNTER: 1}
+    world.table_inventory.counted = counting
+    state = await world.reconcile(min_age=HOUR)
+    assert counts(state) == {FaultKind.WRONG_COUNTER: 1}
     assert counted == [(USER, None)]
-    assert audit.findings[0].detail == f"says nothing, is 8 images, {8 * image.stored_bytes} bytes"
+    assert state.findings[0].detail == f"says nothing, is 8 images, {8 * image.stored_bytes} bytes"
 
 
 # What can't be read.
@@ -359,18 +361,20 @@ async def test_an_item_that_lacks_something_is_told_and_left_alone(
     image = await world.upload(USER, tags=("a", "b"), album_id="a")
     await plant_entry_set_aside(world, image)
     await announce(world, make_image(USER, at=utc_now()))
-    world.audit = type(world.audit)(world.table.client, world.table.name, page_items=1)
+    world.table_inventory = type(world.table_inventory)(
+        world.table.client, world.table.name, page_items=1
+    )
     victim = next(item for item in await world.items() if item["type"] == kind)
     del victim[name]
     await put(world, victim)
     wrong = await world.items(), await world.files()
 
-    audit = await world.reconcile(min_age=HOUR)
+    state = await world.reconcile(min_age=HOUR)
 
-    assert audit.found[FaultKind.UNREADABLE_ITEM] == 1
+    assert state.found[FaultKind.UNREADABLE_ITEM] == 1
     others = {FaultKind.SET_ASIDE, FaultKind.OLD_INTENT, FaultKind.UNREADABLE_ITEM}
-    assert set(counts(audit)) <= others
-    told = next(f for f in audit.findings if f.kind is FaultKind.UNREADABLE_ITEM)
+    assert set(counts(state)) <= others
+    told = next(f for f in state.findings if f.kind is FaultKind.UNREADABLE_ITEM)
     assert told.subject == f"{victim['PK']} {victim['SK']}"
     mended = await world.reconcile(fix=True, min_age=HOUR)
     assert not mended.clean

@@ -28,9 +28,9 @@ from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
-from image_service.tools.reconcile.reconciler import Audit, Care, Reconciler
+from image_service.tools.reconcile.reconciler import Care, Reconciler, Reconciliation
 from image_service.tools.reconcile.stores import Stores
-from image_service.tools.reconcile.table import DynamoTableAudit
+from image_service.tools.reconcile.table import DynamoTableInventory
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -55,10 +55,16 @@ class World:
         self.intents: Any = DynamoUploadIntents(client, name)
         self.records: Any = DynamoIdempotencyRecords(client, name)
         self.outbox: Any = DynamoOutbox(client, name)
-        self.audit: Any = DynamoTableAudit(client, name)
+        self.table_inventory: Any = DynamoTableInventory(client, name)
         self.inventory: Any = S3Inventory(self.s3, bucket=self.bucket)
         self.objects: Any = S3ObjectStore(
             self.s3, bucket=self.bucket, cache_control="private", storage_class="STANDARD"
+        )
+
+    def list_pages_of(self, items: int) -> None:
+        """Have the table listed in pages of so many items."""
+        self.table_inventory = DynamoTableInventory(
+            self.table.client, self.table.name, page_items=items
         )
 
     def now(self) -> datetime:
@@ -108,7 +114,7 @@ class World:
     @property
     def stores(self) -> Stores:
         return Stores(
-            audit=self.audit,
+            table=self.table_inventory,
             inventory=self.inventory,
             objects=self.objects,
             intents=self.intents,
@@ -121,13 +127,13 @@ class World:
         fix: bool = False,
         min_age: timedelta = timedelta(0),
         max_orphans: int | None = 1_000,
-    ) -> Audit:
+    ) -> Reconciliation:
         """As if nothing were younger than an hour."""
-        audit = Audit(fix=fix)
+        state = Reconciliation(fix=fix)
         care = Care(min_age=min_age, rate=1e9, max_orphans=max_orphans)
         reconciler = Reconciler(self.stores, self.processor, care, now=self.now)
-        await reconciler.run(audit, lambda _: None)
-        return audit
+        await reconciler.run(state, lambda _: None)
+        return state
 
     async def upload(self, user_id: str, key: str | None = None, **fields: Any) -> Image:
         return (await self.uploads.upload(caller(user_id), replace(NEW, **fields), key)).image

@@ -11,7 +11,7 @@ from image_service.cli import cli
 from image_service.settings import Settings
 from image_service.telemetry import logging
 from image_service.tools.reconcile import terminal as reconciling
-from image_service.tools.reconcile.reconciler import Audit, Care, TooManyOrphans
+from image_service.tools.reconcile.reconciler import Care, Reconciliation, TooManyOrphans
 
 ENVIRONMENT = {
     "IMAGE_SERVICE_STAGE": "test",
@@ -29,7 +29,7 @@ def test_too_many_orphans_are_told_with_what_to_look_at(
 ) -> None:
     given: list[Care] = []
 
-    async def refuse(_: Settings, care: Care, __: Audit, ___: Path | None) -> None:
+    async def refuse(_: Settings, care: Care, __: Reconciliation, ___: Path | None) -> None:
         given.append(care)
         raise TooManyOrphans(orphans=10, files=40)
 

@@ -17,7 +17,7 @@ from image_service.domain.outbox import OutboxEntry
 from image_service.domain.renditions import image_of
 from image_service.domain.uploads import UploadIntent
 from image_service.services.sweeping import IntentSweeper
-from image_service.tools.reconcile.counters import CounterAudit
+from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import (
     FaultKind,
     FilePage,
@@ -35,7 +35,7 @@ _SWEPT_WITHIN: Final = timedelta(minutes=20)  # two of the worker's periods
 T = TypeVar("T")
 
 
-class FileAudit:
+class FileChecks:
     """Files that no image has.
 
     Before those of a page are removed, `admit` is given how many they are, and of how many
@@ -45,7 +45,7 @@ class FileAudit:
     def __init__(
         self, stores: Stores, *, before: datetime, admit: Callable[[int, int], None] | None
     ) -> None:
-        self._audit = stores.audit
+        self._table = stores.table
         self._inventory = stores.inventory
         self._objects = stores.objects
         self._intents = stores.intents
@@ -56,7 +56,7 @@ class FileAudit:
         ids = {
             file.key: image_of(file.key) for file in page.files if file.modified_at <= self._before
         }
-        records = await self._audit.records([image_id for image_id in ids.values() if image_id])
+        records = await self._table.records([image_id for image_id in ids.values() if image_id])
         strange, orphans = [], []
         for key, image_id in ids.items():
             if image_id is None:
@@ -76,7 +76,7 @@ class FileAudit:
         """In this order: without an intent no commit can come; and a deleted image goes last."""
         if await self._intents.exists(image_id):
             return False
-        if await self._audit.records([image_id]):
+        if await self._table.records([image_id]):
             return False
         return await self._inventory.exists(key)
 
@@ -91,19 +91,19 @@ class FileAudit:
         return True
 
 
-class ItemAudit:
+class ItemChecks:
     """Images, tag pointers and counters that don't go together, and what was left lying."""
 
     def __init__(
         self,
         stores: Stores,
-        counters: CounterAudit,
+        counters: CounterChecks,
         *,
         now: datetime,
         before: datetime,
         fix: bool,
     ) -> None:
-        self._audit = stores.audit
+        self._table = stores.table
         self._inventory = stores.inventory
         self._intents = stores.intents
         self._sweeper = IntentSweeper(intents=stores.intents, objects=stores.objects)
@@ -134,7 +134,7 @@ class ItemAudit:
         if (
             intent.created_at > self._before - _SWEPT_WITHIN
             or not await self._intents.exists(intent.image_id)
-            or await self._audit.records([intent.image_id])
+            or await self._table.records([intent.image_id])
         ):
             return []
         fixed = self._fix and await mended(self._sweeper.settle(intent))
@@ -150,19 +150,19 @@ class ItemAudit:
             return []
         if not await self._is_still(image.id, record):
             return []
-        fixed = self._fix and await mended(self._audit.requeue(image, self._now))
+        fixed = self._fix and await mended(self._table.requeue(image, self._now))
         return [Finding(FaultKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
 
     async def _image(self, image: Image) -> list[Finding]:
         lost = [key for key in image.object_keys if not await self._inventory.exists(key)]
-        missing, stale = await self._audit.wrong_pointers(image)
+        missing, stale = await self._table.wrong_pointers(image)
         if not (lost or missing or stale) or not await self._is_still(
             image.id, ImageRecord(image, None)
         ):
             return []
         findings = [Finding(FaultKind.MISSING_FILE, image.id, key) for key in lost]
         if missing or stale:
-            fixed = self._fix and await mended(self._audit.rewrite_pointers(image))
+            fixed = self._fix and await mended(self._table.rewrite_pointers(image))
             for kind, count in (
                 (FaultKind.MISSING_POINTER, missing),
                 (FaultKind.STALE_POINTER, stale),
@@ -173,22 +173,22 @@ class ItemAudit:
 
     async def _is_still(self, image_id: str, record: ImageRecord | None) -> bool:
         """Whether the image is as it was read; None: not there."""
-        records = await self._audit.records([image_id])
+        records = await self._table.records([image_id])
         return records == ({} if record is None else {image_id: record})
 
     async def _pointers(self, pointers: Iterable[TagPointer]) -> list[Finding]:
         old = [pointer for pointer in pointers if pointer.uploaded_at <= self._before]
-        records = await self._audit.records([pointer.image_id for pointer in old])
+        records = await self._table.records([pointer.image_id for pointer in old])
         findings = []
         for pointer in old:
             record = records.get(pointer.image_id)
             if pointer.points_at(record):
                 continue
             # An edit takes a pointer along: only both together, at one moment, are wrong.
-            if await self._audit.has_pointer(pointer) and await self._is_still(
+            if await self._table.has_pointer(pointer) and await self._is_still(
                 pointer.image_id, record
             ):
-                fixed = self._fix and await mended(self._audit.remove_pointer(pointer, record))
+                fixed = self._fix and await mended(self._table.remove_pointer(pointer, record))
                 subject = f"{pointer.image_id} under {pointer.key!r} of {pointer.user_id}"
                 detail = "no such image or tag"
                 findings.append(Finding(FaultKind.ORPHANED_POINTER, subject, detail, fixed))

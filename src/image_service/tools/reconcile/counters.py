@@ -20,17 +20,17 @@ from image_service.tools.reconcile.findings import (
     UnreadableItem,
     Usage,
 )
-from image_service.tools.reconcile.ports import TableAudit
+from image_service.tools.reconcile.ports import TableInventory
 from image_service.tools.reconcile.stores import mended
 
 _Counter = tuple[str, str | None]  # of which user, and of which album
 
 
-class CounterAudit:
+class CounterChecks:
     """`rate` is how many images are counted a second."""
 
-    def __init__(self, *, audit: TableAudit, before: datetime, rate: float, fix: bool) -> None:
-        self._audit = audit
+    def __init__(self, *, table: TableInventory, before: datetime, rate: float, fix: bool) -> None:
+        self._table = table
         self._before = before
         self._rate = rate
         self._fix = fix
@@ -62,18 +62,18 @@ class CounterAudit:
 
     async def _is_there(self, counter: _Counter) -> bool:
         try:
-            return await self._audit.usage(*counter) is not None
+            return await self._table.usage(*counter) is not None
         except UnreadableItem:  # which is a finding of its own
             return True
 
     async def _is_still(self, image: Image) -> bool:
-        records = await self._audit.records([image.id])
+        records = await self._table.records([image.id])
         return records == {image.id: ImageRecord(image, None)}
 
     async def _compared(self, counter: _Counter, seen: Usage | None) -> list[Finding]:
         try:
             right = await self._count(counter)
-            if await self._audit.usage(*counter) != seen:
+            if await self._table.usage(*counter) != seen:
                 return []  # traffic
         except UnreadableItem:
             return []
@@ -82,7 +82,7 @@ class CounterAudit:
         if says == right and not (album_id and seen and not right.images):
             return []
         fixed = self._fix and await mended(
-            self._audit.correct_usage(user_id, album_id, seen, right)
+            self._table.correct_usage(user_id, album_id, seen, right)
         )
         subject = user_id if album_id is None else f"{user_id} album {album_id}"
         detail = f"says {_told(says if seen else None)}, is {_told(right)}"
@@ -90,7 +90,7 @@ class CounterAudit:
 
     async def _count(self, counter: _Counter) -> Amount:
         images = size = 0
-        async for some in self._audit.counted(*counter):
+        async for some in self._table.counted(*counter):
             images += some.images
             size += some.size_bytes
             await asyncio.sleep(some.images / self._rate)

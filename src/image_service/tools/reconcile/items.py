@@ -1,4 +1,4 @@
-"""Items as an audit sees them, those that are not what they should be included."""
+"""Items as reconcile sees them, those that are not what they should be included."""
 
 from __future__ import annotations
 

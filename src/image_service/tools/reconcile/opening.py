@@ -11,7 +11,7 @@ from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Care, Reconciler
 from image_service.tools.reconcile.stores import Stores
-from image_service.tools.reconcile.table import DynamoTableAudit
+from image_service.tools.reconcile.table import DynamoTableInventory
 
 
 @asynccontextmanager
@@ -23,7 +23,7 @@ async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Recon
         redis = await open_redis_link(settings, stack, telemetry)
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
         compared = Stores(
-            audit=DynamoTableAudit(stores.dynamodb, settings.table_name),
+            table=DynamoTableInventory(stores.dynamodb, settings.table_name),
             inventory=S3Inventory(stores.s3, bucket=settings.bucket),
             objects=stores.objects,
             intents=stores.intents,

@@ -30,7 +30,7 @@ class ObjectInventory(Protocol):
     async def exists(self, key: str) -> bool: ...
 
 
-class TableAudit(Protocol):
+class TableInventory(Protocol):
     """All items there are, and their repair.
 
     Reads are strongly consistent where nothing else is said. Repairs change only what is

@@ -20,8 +20,8 @@ from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER
-from image_service.tools.reconcile.checks import PREFIX, FileAudit, ItemAudit
-from image_service.tools.reconcile.counters import CounterAudit
+from image_service.tools.reconcile.checks import PREFIX, FileChecks, ItemChecks
+from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import FaultKind, FilePage, Finding, TablePage
 from image_service.tools.reconcile.stores import Stores
 
@@ -47,7 +47,7 @@ class TooManyOrphans(Exception):
 
 
 @dataclass(kw_only=True)
-class Audit:
+class Reconciliation:
     """Where a run is, and what it has found so far."""
 
     fix: bool
@@ -97,7 +97,7 @@ class Care:
     max_orphans: int | None = None
 
 
-Progress = Callable[[Audit], None]
+Progress = Callable[[Reconciliation], None]
 
 
 class Reconciler:
@@ -117,16 +117,16 @@ class Reconciler:
 
     async def size(self) -> int:
         """About how many items a run will look at."""
-        return await self._stores.audit.size()
+        return await self._stores.table.size()
 
-    async def run(self, state: Audit, progress: Progress) -> None:
+    async def run(self, state: Reconciliation, progress: Progress) -> None:
         """Go on from `state` to the end; `progress` is called after each page.
 
         Raises DependencyUnavailable, and TooManyOrphans before it removes them; `state` is
         then where to go on.
         """
         before = self._now() - self._care.min_age
-        files, items = self._file_audit(state, before), self._item_audit(state, before)
+        files, items = self._file_checks(state, before), self._item_checks(state, before)
         progress(state)
         while not state.done:
             page: FilePage | TablePage
@@ -134,7 +134,7 @@ class Reconciler:
                 page = await self._stores.inventory.page(PREFIX, state.position)
                 findings, looked_at = await files.check(page), len(page.files)
             else:
-                page = await self._stores.audit.page(state.position)
+                page = await self._stores.table.page(state.position)
                 findings, looked_at = await items.check(page), page.looked_at
             state.turn(findings, looked_at, page.following)
             progress(state)
@@ -143,7 +143,7 @@ class Reconciler:
             with suppress(DependencyUnavailable):  # the workers will do it
                 await self._processor.drain()
 
-    def _file_audit(self, state: Audit, before: datetime) -> FileAudit:
+    def _file_checks(self, state: Reconciliation, before: datetime) -> FileChecks:
         def admit(orphans: int, files: int) -> None:
             orphans += state.fixed[FaultKind.ORPHANED_FILE]
             files += state.looked_at[Part.FILES]
@@ -151,9 +151,9 @@ class Reconciler:
             if orphans > (files * _ORPHANS_A_FILE if allowed is None else allowed):
                 raise TooManyOrphans(orphans, files)
 
-        return FileAudit(self._stores, before=before, admit=admit if state.fix else None)
+        return FileChecks(self._stores, before=before, admit=admit if state.fix else None)
 
-    def _item_audit(self, state: Audit, before: datetime) -> ItemAudit:
-        audit, rate = self._stores.audit, self._care.rate
-        counters = CounterAudit(audit=audit, before=before, rate=rate, fix=state.fix)
-        return ItemAudit(self._stores, counters, now=self._now(), before=before, fix=state.fix)
+    def _item_checks(self, state: Reconciliation, before: datetime) -> ItemChecks:
+        table, rate = self._stores.table, self._care.rate
+        counters = CounterChecks(table=table, before=before, rate=rate, fix=state.fix)
+        return ItemChecks(self._stores, counters, now=self._now(), before=before, fix=state.fix)

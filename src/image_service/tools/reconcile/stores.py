@@ -9,14 +9,14 @@ import structlog
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import ObjectStore, Outbox, UploadIntents
-from image_service.tools.reconcile.ports import ObjectInventory, TableAudit
+from image_service.tools.reconcile.ports import ObjectInventory, TableInventory
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    audit: TableAudit
+    table: TableInventory
     inventory: ObjectInventory
     objects: ObjectStore
     intents: UploadIntents

@@ -45,8 +45,8 @@ _NOT_REQUEUED: Final = (
 _REQUEUE_AFTER: Final = timedelta(days=1)  # an entry is done or a dead letter after 16 hours
 
 
-class DynamoTableAudit:
-    """A `TableAudit`."""
+class DynamoTableInventory:
+    """A `TableInventory`."""
 
     def __init__(self, client: DynamoDBClient, table_name: str, *, page_items: int = _PAGE) -> None:
         self._client = client

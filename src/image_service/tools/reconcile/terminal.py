@@ -19,7 +19,7 @@ from image_service.domain.errors import DependencyUnavailable
 from image_service.settings import Settings, SettingsError
 from image_service.tools.reconcile.findings import FaultKind, Finding
 from image_service.tools.reconcile.opening import open_reconciler
-from image_service.tools.reconcile.reconciler import Audit, Care, Part, TooManyOrphans
+from image_service.tools.reconcile.reconciler import Care, Part, Reconciliation, TooManyOrphans
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,23 +38,23 @@ class NotFinished(Exception):
         super().__init__(*lines)
 
 
-def begun(checkpoint: Path | None, *, fix: bool) -> Audit:
+def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
     """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
     try:
-        audit = read_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
+        state = read_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
     except ValueError as error:
         raise NotFinished(str(error)) from error
-    if audit is None or audit.done:
-        return Audit(fix=fix)
-    if audit.fix != fix:
-        raise NotFinished(f"{checkpoint} is of a run {'with' if audit.fix else 'without'} --fix")
-    return audit
+    if state is None or state.done:
+        return Reconciliation(fix=fix)
+    if state.fix != fix:
+        raise NotFinished(f"{checkpoint} is of a run {'with' if state.fix else 'without'} --fix")
+    return state
 
 
-def run(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:
-    """Run `audit` to its end. Raises NotFinished."""
+def run(settings: Settings, care: Care, state: Reconciliation, checkpoint: Path | None) -> None:
+    """Run `state` to its end. Raises NotFinished."""
     try:
-        asyncio.run(reconcile(settings, care, audit, checkpoint))
+        asyncio.run(reconcile(settings, care, state, checkpoint))
     except SettingsError as error:
         raise NotFinished(*error.faults) from error
     except DependencyUnavailable as error:
@@ -69,8 +69,10 @@ def run(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -
         ) from refused
 
 
-async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Path | None) -> None:
-    """Run `audit` from where it stands to its end; `checkpoint` is kept up to date meanwhile.
+async def reconcile(
+    settings: Settings, care: Care, state: Reconciliation, checkpoint: Path | None
+) -> None:
+    """Run `state` from where it stands to its end; `checkpoint` is kept up to date meanwhile.
 
     Raises DependencyUnavailable and TooManyOrphans.
     """
@@ -92,7 +94,7 @@ async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Pa
                 for part, title in _TITLES.items()
             }
 
-            def show(state: Audit) -> None:
+            def show(state: Reconciliation) -> None:
                 if checkpoint is not None:
                     _write(checkpoint, _to_json(state))
                 for part in Part:
@@ -102,81 +104,81 @@ async def reconcile(settings: Settings, care: Care, audit: Audit, checkpoint: Pa
                     found = state.found.total()
                     bars.update(tasks[part], completed=looked_at, total=total, found=found)
 
-            await reconciler.run(audit, show)
+            await reconciler.run(state, show)
 
 
-def read_checkpoint(path: Path) -> Audit:
+def read_checkpoint(path: Path) -> Reconciliation:
     """Raises ValueError where the file is none."""
     try:
         raw: dict[str, Any] = json.loads(path.read_text())
-        audit = Audit(
+        state = Reconciliation(
             fix=bool(raw["fix"]),
             part=Part(raw["part"]),
             position=raw["position"],
             done=bool(raw["done"]),
         )
-        audit.looked_at.update({Part(part): n for part, n in raw["lookedAt"].items()})
-        audit.found.update({FaultKind(kind): n for kind, n in raw["found"].items()})
-        audit.fixed.update({FaultKind(kind): n for kind, n in raw["fixed"].items()})
-        audit.findings = [
+        state.looked_at.update({Part(part): n for part, n in raw["lookedAt"].items()})
+        state.found.update({FaultKind(kind): n for kind, n in raw["found"].items()})
+        state.fixed.update({FaultKind(kind): n for kind, n in raw["fixed"].items()})
+        state.findings = [
             Finding(FaultKind(entry["kind"]), entry["subject"], entry["detail"], entry["fixed"])
             for entry in raw["findings"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no checkpoint of a reconciliation") from error
-    return audit
+    return state
 
 
-def write_report(path: Path, audit: Audit) -> None:
-    report = _to_json(audit)
+def write_report(path: Path, state: Reconciliation) -> None:
+    report = _to_json(state)
     for internal in ("part", "position"):
         del report[internal]
-    _write(path, {**report, "clean": audit.clean})
+    _write(path, {**report, "clean": state.clean})
 
 
-def print_summary(audit: Audit, console: Console) -> None:
+def print_summary(state: Reconciliation, console: Console) -> None:
     """What was found, for a person."""
     table = Table(title="Reconciliation")
     table.add_column("Finding")
     table.add_column("Found", justify="right")
     table.add_column("Fixed", justify="right")
     for kind in FaultKind:
-        table.add_row(kind.value, str(audit.found[kind]), str(audit.fixed[kind]))
+        table.add_row(kind.value, str(state.found[kind]), str(state.fixed[kind]))
     console.print(table)
-    open_ones = [finding for finding in audit.findings if not finding.fixed]
+    open_ones = [finding for finding in state.findings if not finding.fixed]
     for finding in open_ones[:_SHOWN]:
         line = f"{finding.kind.value}: {finding.subject} ({finding.detail})"
         console.print(line, markup=False, highlight=False)
     if len(open_ones) > _SHOWN:
-        console.print(f"… and {audit.found.total() - audit.fixed.total() - _SHOWN} more")
-    looked_at = ", ".join(f"{audit.looked_at[part]} {part.value}" for part in Part)
+        console.print(f"… and {state.found.total() - state.fixed.total() - _SHOWN} more")
+    looked_at = ", ".join(f"{state.looked_at[part]} {part.value}" for part in Part)
     console.print(f"Looked at {looked_at}.")
 
 
-def log_finished(audit: Audit) -> None:
+def log_finished(state: Reconciliation) -> None:
     """Log the end of the run; terraform/modules/observability has filters for its fields."""
     # The command logs what fails, and nothing else; this line is its result.
     logging.getLogger(__name__).setLevel(logging.INFO)
     log.info(
         "reconcile_finished",
-        findings=audit.found.total(),
-        fixed=audit.fixed.total(),
-        looked_at=audit.looked_at.total(),
-        fix=audit.fix,
-        kinds={kind.name.lower(): audit.found[kind] for kind in FaultKind},
+        findings=state.found.total(),
+        fixed=state.fixed.total(),
+        looked_at=state.looked_at.total(),
+        fix=state.fix,
+        kinds={kind.name.lower(): state.found[kind] for kind in FaultKind},
     )
 
 
-def _to_json(audit: Audit) -> dict[str, Any]:
+def _to_json(state: Reconciliation) -> dict[str, Any]:
     return {
-        "fix": audit.fix,
-        "part": audit.part.value,
-        "position": audit.position,
-        "done": audit.done,
-        "lookedAt": {part.value: audit.looked_at[part] for part in Part},
-        "found": {kind.value: audit.found[kind] for kind in FaultKind},
-        "fixed": {kind.value: audit.fixed[kind] for kind in FaultKind},
-        "findings": [asdict(finding) for finding in audit.findings],
+        "fix": state.fix,
+        "part": state.part.value,
+        "position": state.position,
+        "done": state.done,
+        "lookedAt": {part.value: state.looked_at[part] for part in Part},
+        "found": {kind.value: state.found[kind] for kind in FaultKind},
+        "fixed": {kind.value: state.fixed[kind] for kind in FaultKind},
+        "findings": [asdict(finding) for finding in state.findings],
     }
 
 

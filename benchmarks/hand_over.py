@@ -57,7 +57,7 @@ async def main(rounds: int) -> None:
     starts = [started() for _ in range(5)]
     print(f"a child is ready in {min(starts)[0]:.2f} s and has {min(starts)[1]:.0f} MiB")
     library.configure()
-    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=1)
+    processor = VipsProcessor(limits=PictureLimits(), worker_threads=1)
     await processor.start()
     [child] = processor._children  # noqa: SLF001 - there is no other use for it
     for name, data in FILES.items():
@@ -68,7 +68,7 @@ async def main(rounds: int) -> None:
             pipeline.process(data, source, RENDITIONS, Steps())
             here.append(time.process_time() - used)
             used = time.process_time() + cpu_of(child.pid)
-            await processor.process(data, source)
+            await processor.process(data, source, RENDITIONS)
             there.append(time.process_time() + cpu_of(child.pid) - used)
         cost = min(there) / min(here) - 1
         print(

@@ -44,13 +44,11 @@ class Engine(NamedTuple):
 @contextmanager
 def service() -> Iterator[Engine]:
     """The service's own: inspection, both pictures, placeholder and colour."""
-    processor = VipsProcessor(
-        limits=PictureLimits(), renditions=RENDITIONS, worker_threads=os.cpu_count() or 1
-    )
+    processor = VipsProcessor(limits=PictureLimits(), worker_threads=os.cpu_count() or 1)
 
     async def process(file: Path) -> Made:
         data = file.read_bytes()
-        made = await processor.process(data, await processor.inspect(data))
+        made = await processor.process(data, await processor.inspect(data), RENDITIONS)
         return Made(made.main.data, made.pictures[THUMBNAIL].data)
 
     yield Engine(process)

@@ -15,13 +15,13 @@ from image_service.pictures.processor import VipsProcessor
 
 async def pictures_per_second(data: bytes, seconds: float) -> float:
     workers = os.cpu_count() or 1
-    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=workers)
+    processor = VipsProcessor(limits=PictureLimits(), worker_threads=workers)
     done, end = 0, time.monotonic() + seconds
 
     async def one_after_another() -> None:
         nonlocal done
         while time.monotonic() < end:
-            await processor.process(data, await processor.inspect(data))
+            await processor.process(data, await processor.inspect(data), RENDITIONS)
             done += 1
 
     began = time.monotonic()

@@ -279,7 +279,6 @@ def _processor(
             cpu_seconds=settings.picture_cpu_seconds,
             timeout=settings.processing_timeout,
         ),
-        renditions=renditions,
         worker_threads=_workers(settings),
         telemetry=telemetry,
     )

@@ -17,6 +17,7 @@ from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.domain.outbox import Lane, Lease, OutboxEntry
 from image_service.domain.pictures import ProcessedImage, SourceInfo
+from image_service.domain.renditions import RenditionSpec
 from image_service.domain.uploads import Claim, UploadIntent
 from image_service.domain.usage import AlbumPage, AlbumQuery, Amount
 
@@ -259,9 +260,13 @@ class ImageProcessor(Protocol):
         ...
 
     async def process(
-        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+        self,
+        data: bytes,
+        source: SourceInfo,
+        renditions: Sequence[RenditionSpec],
+        spent: Spent = spent_by_nobody,
     ) -> ProcessedImage:
-        """Decode once, make all renditions. `source` is what `inspect` returned.
+        """Decode once, make all of `renditions`. `source` is what `inspect` returned.
 
         `spent` is called once, whatever the outcome, with the seconds of CPU that it cost.
 

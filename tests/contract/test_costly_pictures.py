@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests import costly, pictures
+from tests.golden.comparing import run
 
 from image_service.domain.errors import InvalidRequest
 from image_service.domain.renditions import RENDITIONS
@@ -33,7 +34,6 @@ async def processor() -> AsyncIterator[VipsProcessor]:
     processor = VipsProcessor(
         # The CPU decides, on a busy machine, too.
         limits=PictureLimits(cpu_seconds=CPU_SECONDS, timeout=100),
-        renditions=RENDITIONS,
         worker_threads=2,
     )
     await processor.start()
@@ -50,12 +50,12 @@ async def test_a_costly_file_is_answered_within_its_cpu(
     spent: list[float] = []
 
     async def other() -> int:
-        return (await processor.process(small, await processor.inspect(small))).main.width
+        return (await run(processor, small)).main.width
 
     async def attack() -> None:
         try:
             source = await processor.inspect(data)
-            await processor.process(data, source, spent.append)
+            await processor.process(data, source, RENDITIONS, spent.append)
         except InvalidRequest:
             pass
 

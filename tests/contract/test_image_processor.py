@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests import pictures
+from tests.golden.comparing import run
 
 from image_service.domain.errors import (
     AnimatedImage,
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def processor() -> Iterator[ImageProcessor]:
-    vips = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=2)
+    vips = VipsProcessor(limits=PictureLimits(), worker_threads=2)
     yield vips
     vips.close()
 
@@ -75,7 +76,7 @@ async def test_inspect_refuses(
 
 async def test_process_makes_all_that_is_kept(processor: ImageProcessor) -> None:
     data = pictures.jpeg(3000, 2000)
-    result = await processor.process(data, await processor.inspect(data))
+    result = await run(processor, data)
     assert (result.main.width, result.main.height) == (2048, 1365)
     thumbnail = result.pictures[THUMBNAIL]
     assert (thumbnail.width, thumbnail.height) == (400, 400)
@@ -89,21 +90,20 @@ async def test_process_refuses_what_is_damaged(processor: ImageProcessor) -> Non
     data = pictures.jpeg(300, 200)
     source = await processor.inspect(data)
     with pytest.raises(InvalidImage):
-        await processor.process(data[: len(data) // 2], source)
+        await processor.process(data[: len(data) // 2], source, RENDITIONS)
 
 
 async def test_the_same_file_gives_the_same_result(processor: ImageProcessor) -> None:
     data = pictures.png(400, 300)
-    source = await processor.inspect(data)
-    assert await processor.process(data, source) == await processor.process(data, source)
+    assert await run(processor, data) == await run(processor, data)
 
 
 async def test_many_at_once_do_not_mix(processor: ImageProcessor) -> None:
     files = [pictures.jpeg(100 + 10 * step, 200) for step in range(12)]
     sources = await asyncio.gather(*map(processor.inspect, files))
     assert [source.width for source in sources] == [100 + 10 * step for step in range(12)]
-    together = await asyncio.gather(*map(processor.process, files, sources))
-    alone = [await processor.process(*each) for each in zip(files, sources, strict=True)]
+    together = await asyncio.gather(*(run(processor, data) for data in files))
+    alone = [await run(processor, data) for data in files]
     assert together == alone
 
 
@@ -112,7 +112,7 @@ async def test_a_damaged_file_among_good_ones_fails_alone(processor: ImageProces
     source = await processor.inspect(good)
     files = [good, good[:5000], good, good[:9000] + b"\xff\xd9", good, good]
     results = await asyncio.gather(
-        *(processor.process(data, source) for data in files), return_exceptions=True
+        *(processor.process(data, source, RENDITIONS) for data in files), return_exceptions=True
     )
     assert [isinstance(result, InvalidImage) for result in results] == [
         data is not good for data in files
@@ -122,7 +122,7 @@ async def test_a_damaged_file_among_good_ones_fails_alone(processor: ImageProces
 async def test_the_loop_turns_while_pictures_are_processed(processor: ImageProcessor) -> None:
     data = pictures.jpeg(3000, 2000)
     source = await processor.inspect(data)
-    running = [asyncio.create_task(processor.process(data, source)) for _ in range(4)]
+    running = [asyncio.create_task(processor.process(data, source, RENDITIONS)) for _ in range(4)]
     turns = 0
     while not all(task.done() for task in running):
         await asyncio.sleep(0.005)
@@ -132,20 +132,20 @@ async def test_the_loop_turns_while_pictures_are_processed(processor: ImageProce
 
 
 async def test_a_cancelled_picture_is_stopped_and_the_next_one_is_not() -> None:
-    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=1)
+    processor = VipsProcessor(limits=PictureLimits(), worker_threads=1)
     large = pictures.encode(Image.new("RGB", (8000, 8000)), "PNG", compress_level=1)
     small = pictures.png(300, 200)
-    await processor.process(small, await processor.inspect(small))
+    await run(processor, small)
     [child] = processor._children
     idle = cpu_ticks(child.pid)
-    working = asyncio.create_task(processor.process(large, await processor.inspect(large)))
+    working = asyncio.create_task(run(processor, large))
     await asyncio.to_thread(wait_until_busy, child.pid, idle)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
     with pytest.raises(FileNotFoundError):
         cpu_ticks(child.pid)
-    assert (await processor.process(small, await processor.inspect(small))).main.width == 300
+    assert (await run(processor, small)).main.width == 300
     processor.close()
 
 
@@ -197,11 +197,10 @@ async def test_what_is_made_is_a_table() -> None:
     ]
     small = VipsProcessor(
         limits=PictureLimits(min_side=10, max_side=500),
-        renditions=specs,
         worker_threads=1,
     )
     data = pictures.jpeg(400, 300)
-    result = await small.process(data, await small.inspect(data))
+    result = await small.process(data, await small.inspect(data), specs)
     assert {name: (made.width, made.height) for name, made in result.pictures.items()} == {
         "main": (200, 150),
         "thumbnail": (50, 50),

@@ -30,7 +30,6 @@ EXCESS = 6.0
 def processor() -> Iterator[VipsProcessor]:
     processor = VipsProcessor(
         limits=PictureLimits(cpu_seconds=CPU_SECONDS, max_decode_bytes=512 * 2**20, timeout=60),
-        renditions=RENDITIONS,
         worker_threads=1,
     )
     yield processor
@@ -77,7 +76,7 @@ async def _cost(processor: VipsProcessor, data: bytes) -> tuple[float, float]:
     try:
         source = await processor.inspect(data)
         told = source.decode_bytes / BYTES_A_SECOND
-        await processor.process(data, source, spent.append)
+        await processor.process(data, source, RENDITIONS, spent.append)
     except InvalidRequest:
         pass
     await asyncio.sleep(0)

@@ -54,7 +54,7 @@ async def judge(processor: VipsProcessor, seed: int, number: int, report: Report
     began = time.monotonic()
     try:
         async with asyncio.timeout(HANG):
-            made = await processor.process(data, await processor.inspect(data))
+            made = await processor.process(data, await processor.inspect(data), RENDITIONS)
         outcome = "stored"
         if not all(picture.data for picture in made.pictures.values()):
             report.bad[number] = "empty"
@@ -81,7 +81,6 @@ def memory_in_use(processor: VipsProcessor) -> int:
 async def run(seed: int, seconds: float, only: int | None) -> Report:
     processor = VipsProcessor(
         limits=PictureLimits(max_decode_bytes=DECODE_LIMIT, timeout=TIMEOUT),
-        renditions=RENDITIONS,
         worker_threads=1,
     )
     report = Report()

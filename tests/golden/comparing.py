@@ -7,11 +7,13 @@ nothing that could be updated to fit a wrong result.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from image_service.domain.pictures import EncodedPicture, ProcessedImage
-from image_service.pictures.processor import VipsProcessor
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
+from image_service.ports import ImageProcessor
 
 # In levels of 255. Small pictures full of edges are up to 5.5 off after WebP at quality 80
 # by Pillow as well; `test_comparing` shows what the limits catch.
@@ -20,8 +22,10 @@ _BLOCK_LIMIT = 20.0
 _BLOCK_SIDE = 32  # pixels; WebP mixes colours over an edge, which smaller blocks would show
 
 
-async def run(processor: VipsProcessor, data: bytes) -> ProcessedImage:
-    return await processor.process(data, await processor.inspect(data))
+async def run(
+    processor: ImageProcessor, data: bytes, specs: Sequence[RenditionSpec] = RENDITIONS
+) -> ProcessedImage:
+    return await processor.process(data, await processor.inspect(data), specs)
 
 
 def opened(picture: EncodedPicture) -> Image.Image:

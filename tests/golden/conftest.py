@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_service.domain.renditions import RENDITIONS
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 
 @pytest.fixture(scope="package")
 def processor() -> Iterator[VipsProcessor]:
-    processor = VipsProcessor(limits=PictureLimits(), renditions=RENDITIONS, worker_threads=2)
+    processor = VipsProcessor(limits=PictureLimits(), worker_threads=2)
     yield processor
     processor.close()

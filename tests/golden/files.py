@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from tests import pictures
 from tests.golden.comparing import run
@@ -9,6 +11,7 @@ from tests.golden.comparing import run
 from image_service.domain.errors import (
     InvalidImage,
 )
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures.processor import VipsProcessor
 
 SCENE = pictures.textured()
@@ -29,6 +32,8 @@ WHOLE: dict[str, bytes] = {
 JPEGS = [name for name in WHOLE if name.startswith("jpeg")]
 
 
-async def refuse(processor: VipsProcessor, data: bytes) -> None:
+async def refuse(
+    processor: VipsProcessor, data: bytes, specs: Sequence[RenditionSpec] = RENDITIONS
+) -> None:
     with pytest.raises(InvalidImage):
-        await run(processor, data)
+        await run(processor, data, specs)

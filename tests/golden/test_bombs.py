@@ -16,6 +16,7 @@ from tests.golden.files import SCENE, WHOLE, refuse
 from image_service.domain.errors import (
     InvalidDimensions,
 )
+from image_service.domain.renditions import RENDITIONS
 from image_service.pictures.processor import VipsProcessor
 
 
@@ -118,7 +119,7 @@ async def test_grey_with_alpha_of_16_bits_costs_no_more_than_colour(
         rows = zlib.compress(bytes(1 + 3000 * channels * 2) * 3000, 1)
         data = pictures.png_of_chunks([(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")])
         spent: list[float] = []
-        await processor.process(data, await processor.inspect(data), spent.append)
+        await processor.process(data, await processor.inspect(data), RENDITIONS, spent.append)
         return spent[0]
 
     assert await cpu_seconds(4, 2) < 2 * await cpu_seconds(6, 4)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests import pictures
+from tests.golden.comparing import run
 from tests.unit.test_upload_service import Parts
 
 from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
@@ -31,7 +32,6 @@ def new_processor(
 ) -> VipsProcessor:
     return VipsProcessor(
         limits=PictureLimits(**limits),
-        renditions=RENDITIONS,
         worker_threads=threads,
         command=command,
     )
@@ -55,7 +55,7 @@ def acting(tmp_path: Path, action: str) -> tuple[str, ...]:
 
 
 async def process(processor: VipsProcessor, data: bytes = SMALL) -> int:
-    return (await processor.process(data, await processor.inspect(data))).main.width
+    return (await run(processor, data)).main.width
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_a_child_lost_by_cancelling_is_charged(tmp_path: Path) -> None:
     await process(processor)
     data, spent = pictures.jpeg(500, 300), []
     source = await processor.inspect(data)
-    task = asyncio.create_task(processor.process(data, source, spent.append))
+    task = asyncio.create_task(processor.process(data, source, RENDITIONS, spent.append))
     await asyncio.sleep(0.3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -206,7 +206,7 @@ async def test_a_picture_that_took_its_time_is_refused_at_the_deadline(tmp_path:
     data, spent = pictures.jpeg(500, 300), []
     source = await processor.inspect(data)
     with pytest.raises(ImageTooComplex, match=r"s to process, 1\.\d s of them processor") as e:
-        await processor.process(data, source, spent.append)
+        await processor.process(data, source, RENDITIONS, spent.append)
     assert e.value.details["limit"] == {"seconds": 6}
     assert e.value.details["measured"]["seconds"] >= 6
     assert spent[0] >= 2
@@ -221,7 +221,7 @@ async def test_a_picture_that_got_no_cpu_is_not_blamed_at_the_deadline() -> None
     spent: list[float] = []
     source = await processor.inspect(SMALL)
     with pytest.raises(Overloaded) as e:
-        await processor.process(SMALL, source, spent.append)
+        await processor.process(SMALL, source, RENDITIONS, spent.append)
     assert e.value.retry_after > 0
     assert 0 < sum(spent) < 1  # counts as one upload, as any does
     processor.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from image_service.domain.access import Caller
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
-from image_service.domain.renditions import RENDITIONS, Rendition
+from image_service.domain.renditions import RENDITIONS, Rendition, RenditionSpec
 from image_service.ports import Spent, spent_by_nobody
 from image_service.services.uploads import NewImage
 
@@ -82,7 +83,11 @@ class FakeProcessor:
         return SourceInfo("image/jpeg", 200, 100)
 
     async def process(
-        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+        self,
+        data: bytes,
+        source: SourceInfo,
+        renditions: Sequence[RenditionSpec],
+        spent: Spent = spent_by_nobody,
     ) -> ProcessedImage:
         spent(self.cpu_seconds)
         return ProcessedImage(
@@ -90,7 +95,7 @@ class FakeProcessor:
                 spec.name: EncodedPicture(
                     spec, spec.name.encode() + b" of " + data, source.width, source.height
                 )
-                for spec in RENDITIONS
+                for spec in renditions
             },
             placeholder="hash",
             dominant_color="#aabbcc",

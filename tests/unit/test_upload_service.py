@@ -267,7 +267,7 @@ async def test_the_intent_names_every_file_and_goes_with_the_commit(parts: Parts
 
 
 async def test_a_picture_that_fails_takes_everything_back(parts: Parts):
-    async def corrupt(data: bytes, source: object, spent: object) -> ProcessedImage:
+    async def corrupt(*_: object) -> ProcessedImage:
         raise InvalidImage
 
     parts.processor.process = corrupt  # type: ignore[method-assign] # after the header
@@ -311,7 +311,7 @@ async def test_an_upload_refused_for_load_announces_nothing_and_frees_its_key(pa
 
 
 async def test_an_upload_that_loses_its_turn_takes_back_what_it_announced(parts: Parts):
-    async def starved(data: bytes, source: object, spent: object) -> ProcessedImage:
+    async def starved(*_: object) -> ProcessedImage:
         raise Overloaded
 
     parts.processor.process = starved  # type: ignore[method-assign] # as a busy machine makes it
@@ -330,7 +330,7 @@ async def test_without_an_intent_no_file_is_put(parts: Parts):
 async def test_a_request_cancelled_while_processing_takes_everything_back(parts: Parts):
     reached = asyncio.Event()
 
-    async def endless(data: bytes, source: object, spent: object) -> ProcessedImage:
+    async def endless(*_: object) -> ProcessedImage:
         reached.set()
         await asyncio.Event().wait()
         raise AssertionError

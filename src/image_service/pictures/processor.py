@@ -64,14 +64,12 @@ class VipsProcessor:
         self,
         *,
         limits: PictureLimits,
-        renditions: Sequence[RenditionSpec],
         worker_threads: int,
         telemetry: Telemetry | None = None,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
         self._telemetry = telemetry or Telemetry()
         self._limits = limits
-        self._renditions = renditions
         self._command = command
         self._threads = worker_threads
         self._workers = ThreadPoolExecutor(worker_threads, thread_name_prefix="picture")
@@ -108,10 +106,14 @@ class VipsProcessor:
             )
 
     async def process(
-        self, data: bytes, source: SourceInfo, spent: Spent = spent_by_nobody
+        self,
+        data: bytes,
+        source: SourceInfo,
+        renditions: Sequence[RenditionSpec],
+        spent: Spent = spent_by_nobody,
     ) -> ProcessedImage:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
-        picture = _Picture(data, source)
+        picture = _Picture(data, source, renditions)
         answer = self._submit(picture)
         with self._telemetry.stage("pixels"):
             try:
@@ -195,7 +197,7 @@ class VipsProcessor:
         began = monotonic()
         try:
             with picture.within(self._limits.timeout, child):
-                head, body = child.ask(self._request(picture.source), picture.data)
+                head, body = child.ask(self._request(picture), picture.data)
         except ChildGone as gone:
             self._lose(child)
             raise self._lost(gone, picture, monotonic() - began) from None
@@ -206,7 +208,9 @@ class VipsProcessor:
             if head["error"] == OUT_OF_MEMORY:  # who knows in what state it is
                 self._lose(child)
             raise of_response(head, picture.source)
-        return self._result(head, body), [(str(name), float(took)) for name, took in head["steps"]]
+        return _result(picture, head, body), [
+            (str(name), float(took)) for name, took in head["steps"]
+        ]
 
     def _lost(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageServiceError:
         """The error of a picture whose child ended after `seconds`; and counts what it cost."""
@@ -235,25 +239,13 @@ class VipsProcessor:
             with suppress(ChildNotStarted):  # the next picture tries again
                 self._child()
 
-    def _request(self, source: SourceInfo) -> dict[str, Any]:
+    def _request(self, picture: _Picture) -> dict[str, Any]:
         return {
-            "source": asdict(source),
-            "renditions": [asdict(spec) for spec in self._renditions],
+            "source": asdict(picture.source),
+            "renditions": [asdict(spec) for spec in picture.renditions],
             "cpuSeconds": self._limits.cpu_seconds,
-            "memoryBytes": address_limit(source),
+            "memoryBytes": address_limit(picture.source),
         }
-
-    def _result(self, head: dict[str, Any], body: bytes) -> ProcessedImage:
-        pictures, start = {}, 0
-        for spec, (length, width, height) in zip(self._renditions, head["pictures"], strict=True):
-            data = body[start : start + length]
-            pictures[spec.name] = EncodedPicture(spec, data, width, height)
-            start += length
-        return ProcessedImage(
-            pictures=pictures,
-            placeholder=head["placeholder"],
-            dominant_color=head["dominantColor"],
-        )
 
     def _trace(self, steps: _Steps) -> None:
         """Add each step to the trace, by when it ended: the last one just now."""
@@ -266,9 +258,12 @@ class VipsProcessor:
 class _Picture:
     """A picture on its way through a child, which any thread may kill for it."""
 
-    def __init__(self, data: bytes, source: SourceInfo) -> None:
+    def __init__(
+        self, data: bytes, source: SourceInfo, renditions: Sequence[RenditionSpec]
+    ) -> None:
         self.data = data
         self.source = source
+        self.renditions = renditions
         self.late = False
         self.cpu_seconds = 0.0
         self._lock = threading.Lock()
@@ -307,3 +302,13 @@ def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:
     """Retrieve the error of a picture that no request waits for; else the loop would log it."""
     if not answer.cancelled():
         answer.exception()
+
+
+def _result(picture: _Picture, head: dict[str, Any], body: bytes) -> ProcessedImage:
+    made, start = {}, 0
+    for spec, (length, width, height) in zip(picture.renditions, head["pictures"], strict=True):
+        made[spec.name] = EncodedPicture(spec, body[start : start + length], width, height)
+        start += length
+    return ProcessedImage(
+        pictures=made, placeholder=head["placeholder"], dominant_color=head["dominantColor"]
+    )

@@ -120,7 +120,9 @@ class UploadService:
     ) -> ProcessedImage:
         """Both are waited for, so that nothing is announced after it was taken back."""
         processed, announced = await asyncio.gather(
-            self._processor.process(data, source, partial(self._charge, intent.user_id)),
+            self._processor.process(
+                data, source, self._renditions, partial(self._charge, intent.user_id)
+            ),
             self._intents.announce(intent),
             return_exceptions=True,
         )

@@ -37,7 +37,7 @@ from image_service.adapters.redis import (
     open_redis,
 )
 from image_service.adapters.redis.counting import NullCache
-from image_service.adapters.redis.rate_limit import LimitsRateLimiter
+from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
 from image_service.pictures.limits import PictureLimits
@@ -101,7 +101,7 @@ async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterat
         redis = await open_redis_link(settings, stack, telemetry)
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
         admission = Admission(_admission_limits(settings), telemetry)
-        rate_limiter = LimitsRateLimiter(
+        rate_limiter = WindowRateLimiter(
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
             shared=RedisWindows(redis) if redis else None,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from image_service.adapters.redis import RedisWindows, open_redis
-from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows, Windows
+from image_service.adapters.redis.rate_limit import MemoryWindows, WindowRateLimiter, Windows
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -29,7 +29,7 @@ def alice() -> str:
 
 
 async def test_counts_down_and_then_refuses(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="3/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="3/hour", shared=windows)
     hits = [await limiter.hit(alice, upload=False) for _ in range(5)]
     assert [hit.remaining for hit in hits] == [2, 1, 0, 0, 0]
     assert [hit.allowed for hit in hits] == [True, True, True, False, False]
@@ -39,14 +39,14 @@ async def test_counts_down_and_then_refuses(windows: Windows, alice: str) -> Non
 
 
 async def test_users_do_not_share(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="1/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="1/hour", shared=windows)
     for user in (alice, f"{alice}-b", f"{alice}@x", f"{alice}:rate:requests:3600"):
         assert (await limiter.hit(user, upload=False)).allowed
         assert not (await limiter.hit(user, upload=False)).allowed
 
 
 async def test_an_upload_counts_against_both(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="3/hour", uploads="100/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="3/hour", uploads="100/hour", shared=windows)
     for _ in range(3):
         assert (await limiter.hit(alice, upload=True)).allowed
     refused = await limiter.hit(alice, upload=True)
@@ -55,7 +55,7 @@ async def test_an_upload_counts_against_both(windows: Windows, alice: str) -> No
 
 
 async def test_a_costly_upload_is_charged_as_several(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="100/hour", uploads="10/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="100/hour", uploads="10/hour", shared=windows)
     assert (await limiter.hit(alice, upload=True)).remaining == 9
     await limiter.charge(alice, 7)
     last = await limiter.hit(alice, upload=True)
@@ -68,7 +68,7 @@ async def test_a_costly_upload_is_charged_as_several(windows: Windows, alice: st
 
 
 async def test_reads_go_on_when_uploads_are_used_up(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="100/hour", uploads="1/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="100/hour", uploads="1/hour", shared=windows)
     assert (await limiter.hit(alice, upload=True)).allowed
     refused = await limiter.hit(alice, upload=True)
     assert (refused.allowed, refused.description) == (False, "1 uploads per hour")
@@ -77,20 +77,20 @@ async def test_reads_go_on_when_uploads_are_used_up(windows: Windows, alice: str
 
 
 async def test_equal_limits_are_counted_apart(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="2/hour", uploads="2/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="2/hour", uploads="2/hour", shared=windows)
     assert (await limiter.hit(alice, upload=True)).remaining == 1
     assert (await limiter.hit(alice, upload=False)).remaining == 0
 
 
 async def test_the_smaller_share_is_told(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="10/hour", uploads="100/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="10/hour", uploads="100/hour", shared=windows)
     assert (await limiter.hit(alice, upload=True)).limit == 10  # 9 of 10 before 99 of 100
-    limiter = LimitsRateLimiter(requests="1000/hour", uploads="100/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="1000/hour", uploads="100/hour", shared=windows)
     assert (await limiter.hit(f"{alice}-b", upload=True)).limit == 100
 
 
 async def test_a_request_refused_as_such_uses_up_no_upload(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="1/second", uploads="2/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="1/second", uploads="2/hour", shared=windows)
     allowed = [(await limiter.hit(alice, upload=True)).allowed for _ in range(20)]
     assert allowed[0]
     assert not all(allowed)
@@ -99,6 +99,6 @@ async def test_a_request_refused_as_such_uses_up_no_upload(windows: Windows, ali
 
 
 async def test_a_crowd_gets_exactly_the_limit(windows: Windows, alice: str) -> None:
-    limiter = LimitsRateLimiter(requests="50/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="50/hour", shared=windows)
     hits = await asyncio.gather(*(limiter.hit(alice, upload=False) for _ in range(200)))
     assert sum(hit.allowed for hit in hits) == 50

@@ -24,7 +24,7 @@ from image_service.adapters.redis import (
 )
 from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.adapters.redis.link import TIMEOUT
-from image_service.adapters.redis.rate_limit import LimitsRateLimiter
+from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
@@ -45,7 +45,7 @@ class Task:
         self.telemetry = Telemetry()
         self.purges: list[tuple[str, str]] = []
         self.cache = RedisImageCache(self.link, add_purge=self._add_purge, telemetry=self.telemetry)
-        self.limiter = LimitsRateLimiter(requests="1000/hour", shared=RedisWindows(self.link))
+        self.limiter = WindowRateLimiter(requests="1000/hour", shared=RedisWindows(self.link))
         self.image = make_image(self.user)
         self.store_reads = 0
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from image_service.adapters.redis.rate_limit import LimitsRateLimiter, MemoryWindows
+from image_service.adapters.redis.rate_limit import MemoryWindows, WindowRateLimiter
 from image_service.domain.access import RateLimit
 from image_service.domain.errors import DependencyUnavailable
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
 
 def limiter(clock: Clock, requests: str = "1000/second", uploads: str = "3/minute"):
     windows = MemoryWindows(clock=clock, wall=clock)
-    return LimitsRateLimiter(requests=requests, uploads=uploads, local=windows)
+    return WindowRateLimiter(requests=requests, uploads=uploads, local=windows)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def limiter(clock: Clock, requests: str = "1000/second", uploads: str = "3/minut
 @pytest.mark.parametrize("name", ["requests", "uploads"])
 def test_a_limit_it_cannot_read_is_refused_in_one_line(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"rate limit .* is not understood: write .*100/minute"):
-        LimitsRateLimiter(**{name: text})
+        WindowRateLimiter(**{name: text})
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_refused_requests_do_not_prolong_the_wait(clock: Clock) -> None:
 
 async def test_the_number_of_users_is_bounded(clock: Clock) -> None:
     windows = MemoryWindows(clock=clock, max_windows=100)
-    many = LimitsRateLimiter(requests="2/hour", local=windows)
+    many = WindowRateLimiter(requests="2/hour", local=windows)
     for number in range(1000):
         await many.hit(f"user-{number}", upload=True)
         await many.hit("always-there", upload=False)
@@ -111,7 +111,7 @@ async def test_while_the_shared_count_is_away_the_process_counts_for_itself(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     shared = Shared(clock)
-    one, other = (LimitsRateLimiter(requests="2/hour", shared=shared) for _ in range(2))
+    one, other = (WindowRateLimiter(requests="2/hour", shared=shared) for _ in range(2))
     assert [(await task.hit("alice", upload=False)).remaining for task in (one, other)] == [1, 0]
     shared.down = True
     assert [(await one.hit("alice", upload=False)).allowed for _ in range(4)] == [
@@ -128,7 +128,7 @@ async def test_while_the_shared_count_is_away_the_process_counts_for_itself(
 @pytest.mark.parametrize("step", [-3600, -61, 61, 3600])
 async def test_a_wall_clock_that_is_set_moves_no_window(clock: Clock, step: float) -> None:
     wall = Clock()
-    few = LimitsRateLimiter(uploads="3/minute", local=MemoryWindows(clock=clock, wall=wall))
+    few = WindowRateLimiter(uploads="3/minute", local=MemoryWindows(clock=clock, wall=wall))
     for _ in range(2):
         await few.hit("alice", upload=True)
     wall.now += step

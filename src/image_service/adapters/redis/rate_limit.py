@@ -14,9 +14,8 @@ from typing import Final, Protocol
 
 import structlog
 from cachetools import LRUCache
-from limits import RateLimitItem, parse_many
 
-from image_service.domain.access import RateLimit
+from image_service.domain.access import Rate, RateLimit, read_rate
 from image_service.domain.errors import DependencyUnavailable
 
 log = structlog.stdlib.get_logger(__name__)
@@ -38,7 +37,7 @@ class Windows(Protocol):
         ...
 
 
-class LimitsRateLimiter:
+class WindowRateLimiter:
     """A `RateLimiter`; limits are written as `100/minute` or `100 per 5 minutes`.
 
     While `shared` fails, or without it, this process counts for itself in `local`: with
@@ -69,7 +68,7 @@ class LimitsRateLimiter:
         limits = [("requests", self._requests)]
         if upload:
             limits.append(("uploads", self._uploads))
-        windows = [(kind, limit.amount, limit.get_expiry()) for kind, limit in limits]
+        windows = [(kind, limit.amount, limit.seconds) for kind, limit in limits]
         counts = await self._count(user_id, windows)
         answers = [
             RateLimit(
@@ -77,14 +76,14 @@ class LimitsRateLimiter:
                 remaining=max(0, limit.amount - count),
                 reset_at=math.ceil(ends_at),
                 allowed=count <= limit.amount,
-                description=_description(limit, kind),
+                description=f"{limit.amount} {kind} per {limit.period}",
             )
             for (kind, limit), (count, ends_at) in zip(limits, counts, strict=False)
         ]
         return min(reversed(answers), key=_share_left)
 
     async def charge(self, user_id: str, uploads: int) -> None:
-        windows = [("uploads", self._uploads.amount, self._uploads.get_expiry())]
+        windows = [("uploads", self._uploads.amount, self._uploads.seconds)]
         await self._count(user_id, windows, uploads)
 
     async def _count(
@@ -145,23 +144,11 @@ class MemoryWindows:
         return count + times, ends_at - now
 
 
-def _parsed(text: str) -> RateLimitItem:
+def _parsed(text: str) -> Rate:
     try:
-        [limit] = parse_many(text)
-    except ValueError:  # not understood, or several at once
-        limit = None
-    if limit is None or limit.amount < 1:
-        raise ValueError(
-            f"rate limit {text!r} is not understood: write a number above 0, '/', and second, "
-            "minute, hour or day, such as 100/minute"
-        )
-    return limit
-
-
-def _description(limit: RateLimitItem, kind: str) -> str:
-    period = limit.GRANULARITY.name
-    every = period if limit.multiples == 1 else f"{limit.multiples} {period}s"
-    return f"{limit.amount} {kind} per {every}"
+        return read_rate(text)
+    except ValueError as error:
+        raise ValueError(f"rate limit {text!r} is not understood: {error}") from None
 
 
 def _share_left(limit: RateLimit) -> tuple[bool, float]:

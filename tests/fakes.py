@@ -20,9 +20,9 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import ListQuery, Page, Position
-from image_service.domain.outbox import CachePurge, Lane, Lease, OutboxEntry
+from image_service.domain.outbox import CachePurge, Lease, OutboxEntry, OutboxQueue
 from image_service.domain.times import utc_now
-from image_service.domain.uploads import ANSWER_KEPT, Claim, UploadIntent
+from image_service.domain.uploads import RESPONSE_KEPT, Claim, UploadIntent
 from image_service.domain.usage import AlbumAmount, AlbumPage, AlbumQuery, Amount
 
 
@@ -40,7 +40,7 @@ class FakeTable:
     withdrawn: set[str] = field(default_factory=set)
     answers: dict[tuple[str, str], tuple[Claim, Image | None]] = field(default_factory=dict)
     outbox: dict[str, OutboxEntry] = field(default_factory=dict)
-    aside: dict[str, OutboxEntry] = field(default_factory=dict)
+    dead_letters: dict[str, OutboxEntry] = field(default_factory=dict)
     now: Callable[[], datetime] = utc_now
 
 
@@ -144,7 +144,7 @@ class FakeIdempotencyRecords:
     async def claim(self, claim: Claim) -> Image | None:
         _raise(self.failure)
         held, answer = self.table.answers.get((claim.user_id, claim.key), (None, None))
-        if held is None or held.claimed_at + ANSWER_KEPT <= claim.claimed_at:
+        if held is None or held.claimed_at + RESPONSE_KEPT <= claim.claimed_at:
             held = None
         elif held.owner != claim.owner and (answer or held.expires_at > claim.claimed_at):
             if held.fingerprint != claim.fingerprint:
@@ -178,13 +178,13 @@ class FakeOutbox:
         await self.add(note)
 
     async def take(
-        self, lane: Lane, lease: Lease, now: datetime, limit: int
+        self, queue: OutboxQueue, lease: Lease, now: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
         _raise(self.failure)
         due = [
             entry
             for entry in self.table.outbox.values()
-            if entry.lane is lane
+            if entry.queue is queue
             and entry.due_at <= now
             and (entry.lease is None or entry.lease.until <= now)
         ]
@@ -202,20 +202,20 @@ class FakeOutbox:
             self.table.outbox[new.id] = new
         return True
 
-    async def set_aside(self, entry: OutboxEntry) -> bool:
+    async def give_up(self, entry: OutboxEntry) -> bool:
         if not await self.replace([entry], None):
             return False
-        self.table.aside[entry.id] = replace(entry, lease=None)
+        self.table.dead_letters[entry.id] = replace(entry, lease=None)
         return True
 
-    async def aside(self) -> AsyncIterator[OutboxEntry]:
+    async def dead_letters(self) -> AsyncIterator[OutboxEntry]:
         _raise(self.failure)
-        for entry in list(self.table.aside.values()):
+        for entry in list(self.table.dead_letters.values()):
             yield entry
 
     async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
         _raise(self.failure)
-        if self.table.aside.pop(entry.id, None) is None:
+        if self.table.dead_letters.pop(entry.id, None) is None:
             return False
         self.table.outbox[entry.id] = replace(entry, due_at=at, tries=0)
         return True

@@ -49,15 +49,15 @@ def environments() -> Iterator[Environment]:
 def findings(text: str, roots: Iterable[Requirement], site: list[str]) -> list[str]:
     """What is wrong with the lock `text`, beside distributions in the folders `site`."""
     pins = list(parsed(text))
-    faults = [f"{pin} has no hash" for pin, hashed in pins if not hashed]
-    faults += [f"{pin} is not pinned by ==" for pin, _ in pins if not _exact(pin)]
+    errors = [f"{pin} has no hash" for pin, hashed in pins if not hashed]
+    errors += [f"{pin} is not pinned by ==" for pin, _ in pins if not _exact(pin)]
     here = held(site)
-    faults += _not_here((pin for pin, _ in pins), here)
+    errors += _not_here((pin for pin, _ in pins), here)
     for environment in environments():
         pinned = {_name(pin): pin for pin, _ in pins if _applies(pin, {""}, environment)}
         for owner, wanted in asked(pinned, roots, here, environment):
-            faults += _missing(owner, wanted, pinned.get(_name(wanted)))
-    return sorted(set(faults))
+            errors += _missing(owner, wanted, pinned.get(_name(wanted)))
+    return sorted(set(errors))
 
 
 def parsed(text: str) -> Iterator[tuple[Requirement, bool]]:
@@ -134,13 +134,13 @@ def roots_of(lock: Path) -> list[Requirement]:
 
 def check(locks: Iterable[str], site: list[str]) -> None:
     """Ends the process with a line for each error, if there is one."""
-    faults = [
-        f"{lock}: {fault}"
+    errors = [
+        f"{lock}: {error}"
         for lock in locks
-        for fault in findings((ROOT / lock).read_text(), roots_of(ROOT / lock), site)
+        for error in findings((ROOT / lock).read_text(), roots_of(ROOT / lock), site)
     ]
-    if faults:
-        sys.exit("\n".join(faults))
+    if errors:
+        sys.exit("\n".join(errors))
 
 
 if __name__ == "__main__":

@@ -228,16 +228,16 @@ def reconcile(
 
     from image_service.telemetry.logging import configure_logging
     from image_service.tools.reconcile import terminal as reconciling
-    from image_service.tools.reconcile.reconciler import Care
+    from image_service.tools.reconcile.reconciler import Options
 
     if local:
         _use_running_stack(state_dir)
     settings = _settings_or_exit(status=2)
     configure_logging("warning", settings.log_format, settings.stage)
-    care = Care(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
+    options = Options(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
         state = reconciling.begun(resume, fix=fix)
-        reconciling.run(settings, care, state, resume)
+        reconciling.run(settings, options, state, resume)
     except reconciling.NotFinished as error:
         _fail(*error.lines, status=2)
     reconciling.print_summary(state, Console())

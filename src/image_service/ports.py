@@ -15,7 +15,7 @@ from typing import Protocol
 from image_service.domain.access import Caller, RateLimit
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Listing, ListQuery, Page
-from image_service.domain.outbox import Lane, Lease, OutboxEntry
+from image_service.domain.outbox import Lease, OutboxEntry, OutboxQueue
 from image_service.domain.pictures import ProcessedImage, SourceInfo
 from image_service.domain.renditions import RenditionSpec
 from image_service.domain.uploads import Claim, UploadIntent
@@ -129,7 +129,7 @@ class Outbox(CachePurges, Protocol):
     async def add(self, entry: OutboxEntry) -> None: ...
 
     async def take(
-        self, lane: Lane, lease: Lease, now: datetime, limit: int
+        self, queue: OutboxQueue, lease: Lease, now: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
         """Up to `limit` entries of a queue that are due and free, held by `lease` from now on.
 
@@ -144,16 +144,16 @@ class Outbox(CachePurges, Protocol):
         """
         ...
 
-    async def set_aside(self, entry: OutboxEntry) -> bool:
+    async def give_up(self, entry: OutboxEntry) -> bool:
         """Out of the queue, for a person to look at. False as for `replace`."""
         ...
 
-    def aside(self) -> AsyncIterator[OutboxEntry]:
+    def dead_letters(self) -> AsyncIterator[OutboxEntry]:
         """Dead letters that can be read."""
         ...
 
     async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
-        """Back into the queue from `aside`, with its tries forgotten; whether it was there."""
+        """Back into the queue, with its tries forgotten; whether it was a dead letter."""
         ...
 
 
@@ -245,7 +245,7 @@ class Cdn(Protocol):
 Spent = Callable[[float], None]
 
 
-def spent_by_nobody(_: float) -> None:
+def ignore_spent(_: float) -> None:
     """For who does not care what a picture cost."""
 
 
@@ -264,7 +264,7 @@ class ImageProcessor(Protocol):
         data: bytes,
         source: SourceInfo,
         renditions: Sequence[RenditionSpec],
-        spent: Spent = spent_by_nobody,
+        spent: Spent = ignore_spent,
     ) -> ProcessedImage:
         """Decode once, make all of `renditions`. `source` is what `inspect` returned.
 

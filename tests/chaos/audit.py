@@ -23,7 +23,7 @@ from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import IntentSweeper
 from image_service.tools.reconcile.bucket import S3Inventory
-from image_service.tools.reconcile.reconciler import Care, Reconciler, Reconciliation
+from image_service.tools.reconcile.reconciler import Options, Reconciler, Reconciliation
 from image_service.tools.reconcile.stores import Stores
 from image_service.tools.reconcile.table import DynamoTableInventory
 
@@ -199,8 +199,8 @@ async def left_wrong(place: Place, user: str | None = None) -> list[str]:
 async def reconcile(place: Place) -> Reconciliation:
     """What `image-service reconcile --fix` would, in two days; as above."""
     stores, found = _stores(place), Reconciliation(fix=True)
-    care = Care(max_orphans=1_000)
-    await Reconciler(stores, _processor(place, stores), care, _later).run(found, lambda _: None)
+    options = Options(max_orphans=1_000)
+    await Reconciler(stores, _processor(place, stores), options, _later).run(found, lambda _: None)
     return found
 
 

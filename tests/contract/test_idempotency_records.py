@@ -9,7 +9,7 @@ from tests.contract.samples import make_image
 
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.times import utc_now
-from image_service.domain.uploads import ANSWER_KEPT, CLAIM_LEASE, Claim
+from image_service.domain.uploads import CLAIM_LEASE, RESPONSE_KEPT, Claim
 from image_service.ports import IdempotencyRecords, ImageLists, ImageRepository
 
 
@@ -136,7 +136,7 @@ async def test_an_answer_is_kept_for_a_day(
     image, mine = make_image(user), new_claim(user)
     await records.claim(mine)
     await repository.add(image, claim=mine)
-    almost = utc_now() + ANSWER_KEPT - timedelta(minutes=1)
+    almost = utc_now() + RESPONSE_KEPT - timedelta(minutes=1)
 
     assert await records.claim(new_claim(user, at=almost)) == image
     tomorrow = new_claim(user, at=almost + timedelta(minutes=2), content="other")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.contract.samples import make_image, moment
 
-from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
+from image_service.domain.outbox import CachePurge, Clearing, Lease, OutboxEntry, OutboxQueue, Step
 from image_service.ports import ImageRepository, Outbox
 
 DUE = moment(100)
@@ -31,10 +31,10 @@ async def take(
     user: str,
     now: datetime = DUE,
     owner: str = "me",
-    lanes: Sequence[Lane] = tuple(Lane),
+    queues: Sequence[OutboxQueue] = tuple(OutboxQueue),
 ) -> list[OutboxEntry]:
     held = lease(owner + user, now)
-    taken = [entry for lane in lanes for entry in await outbox.take(lane, held, now, MANY)]
+    taken = [entry for queue in queues for entry in await outbox.take(queue, held, now, MANY)]
     return [entry for entry in taken if concerns(entry, user)]
 
 
@@ -102,18 +102,20 @@ async def test_a_note_that_grows_is_nobodys_again(outbox: Outbox, user: str) -> 
 async def test_lanes_are_apart(repository: ImageRepository, outbox: Outbox, user: str) -> None:
     entry = await deleted_image(repository, user)
     gone = entry.deletions
-    for step in (Step.EDGES, Step.PURGE):
+    for step in (Step.CDN, Step.PURGE):
         await outbox.add(OutboxEntry.new(Clearing(step, gone), moment(1)))
     await outbox.add_cache_purge(user, "A", moment(1))
 
-    taken = {lane: await take(outbox, user, lanes=[lane]) for lane in Lane}
+    taken = {queue: await take(outbox, user, queues=[queue]) for queue in OutboxQueue}
 
-    assert [entry.id for entry in taken[Lane.FILES]] == [entry.id]
-    assert {entry.work for entry in taken[Lane.EDGES]} == {
-        Clearing(Step.EDGES, gone),
+    assert [entry.id for entry in taken[OutboxQueue.FILES]] == [entry.id]
+    assert {entry.work for entry in taken[OutboxQueue.CDN]} == {
+        Clearing(Step.CDN, gone),
         Clearing(Step.PURGE, gone),
     }
-    assert [entry.work for entry in taken[Lane.CACHE]] == [CachePurge(user, frozenset({"A"}))]
+    assert [entry.work for entry in taken[OutboxQueue.CACHE]] == [
+        CachePurge(user, frozenset({"A"}))
+    ]
 
 
 async def test_a_batch_outlives_the_images_it_forgets(
@@ -148,7 +150,7 @@ async def test_what_one_holds_no_other_takes_until_the_lease_is_over(
     (inherited,) = await take(outbox, user, now=DUE + timedelta(seconds=61), owner="two")
 
     assert not await outbox.replace([held], None)
-    assert not await outbox.set_aside(held)
+    assert not await outbox.give_up(held)
     assert await outbox.replace([inherited], None)
 
 
@@ -166,7 +168,7 @@ async def test_a_take_is_bounded(outbox: Outbox, user: str) -> None:
     for number in range(5):
         await outbox.add(note(user, moment(number)))
 
-    taken = await outbox.take(Lane.CACHE, lease(f"bounded-{user}"), DUE, 3)
+    taken = await outbox.take(OutboxQueue.CACHE, lease(f"bounded-{user}"), DUE, 3)
 
     assert len(taken) == 3
 
@@ -205,7 +207,7 @@ async def test_a_fresh_entry_is_moved_on_by_who_wrote_it(
 ) -> None:
     entry = await deleted_image(repository, user)
     assert isinstance(entry.work, Clearing)
-    following = OutboxEntry.new(replace(entry.work, step=Step.EDGES), moment(1))
+    following = OutboxEntry.new(replace(entry.work, step=Step.CDN), moment(1))
 
     assert await outbox.replace([entry], following)
     assert not await outbox.replace([entry], following)
@@ -242,12 +244,12 @@ async def test_what_is_set_aside_can_be_brought_back(outbox: Outbox, user: str, 
     await outbox.add(replace(note(user, moment(1)), tries=tries))
     (taken,) = await take(outbox, user)
 
-    assert await outbox.set_aside(taken)
+    assert await outbox.give_up(taken)
 
     assert await take(outbox, user, now=moment(1_000)) == []
-    (aside,) = [entry async for entry in outbox.aside() if concerns(entry, user)]
-    await outbox.revive(aside, moment(200))
-    await outbox.revive(aside, moment(300))
-    assert [entry async for entry in outbox.aside() if concerns(entry, user)] == []
+    (dead_letter,) = [entry async for entry in outbox.dead_letters() if concerns(entry, user)]
+    await outbox.revive(dead_letter, moment(200))
+    await outbox.revive(dead_letter, moment(300))
+    assert [entry async for entry in outbox.dead_letters() if concerns(entry, user)] == []
     (back,) = await take(outbox, user, now=moment(1_000))
     assert (back.id, back.due_at, back.tries) == (taken.id, moment(200), 0)

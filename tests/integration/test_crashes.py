@@ -204,14 +204,14 @@ async def test_entries_of_a_newer_release_hold_nobody_up(
 
     world.ahead = 2 * DAY
     await world.processor.drain()
-    aside = [entry async for entry in world.outbox.aside()]
+    dead_letter = [entry async for entry in world.outbox.dead_letters()]
 
     left = [item for item in await world.items() if item["type"] == "outbox"]
     assert [item for item in left if item["PK"] == known["PK"]] == newer
     assert await images_of(world) == [kept]
     assert {item["id"] for item in await world.items() if item["type"] == "image"} == {kept.id}
     assert len(world.outbox.unreadable) == 2 * len(newer) - 1
-    assert [entry.deletions[0].image_id for entry in aside] == [known["images"][0]["id"]]
+    assert [entry.deletions[0].image_id for entry in dead_letter] == [known["images"][0]["id"]]
     told = [record for record in caplog.records if "outbox_entry_unreadable" in record.message]
     assert len(told) == 2 * len(newer) - 1
 

@@ -25,7 +25,7 @@ from image_service.adapters.dynamodb import DynamoBacklog, DynamoHealth, keys
 from image_service.adapters.redis import RedisWindows, open_redis
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
-from image_service.domain.outbox import CachePurge, Lane, OutboxEntry
+from image_service.domain.outbox import CachePurge, OutboxEntry, OutboxQueue
 from image_service.telemetry.metrics import CallOutcome
 from image_service.telemetry.telemetry import Telemetry
 
@@ -184,7 +184,7 @@ async def test_the_backlog_is_counted_and_aged(world: World):
     backlog = DynamoBacklog(table.client, table.name)
     now = world.now()
     empty = await backlog.measure(now)
-    assert (empty.waiting, empty.oldest_age, empty.set_aside) == (0, 0, 0)
+    assert (empty.waiting, empty.oldest_age, empty.dead_letters) == (0, 0, 0)
 
     for minutes in (0, 5, 90):
         at = now - timedelta(minutes=minutes)
@@ -195,7 +195,7 @@ async def test_the_backlog_is_counted_and_aged(world: World):
         OutboxEntry.new(CachePurge("alice", frozenset({"not due yet"})), now + timedelta(minutes=5))
     )
     found = await backlog.measure(now)
-    assert (found.waiting, found.set_aside) == (3, 0)
+    assert (found.waiting, found.dead_letters) == (3, 0)
     assert found.oldest_age == pytest.approx(90 * 60, abs=1)
 
 
@@ -207,9 +207,9 @@ async def test_an_entry_that_is_put_off_stays_as_old_as_it_is(world: World):
     put_off = OutboxEntry(id=entry.id, due_at=now + timedelta(minutes=30), work=entry.work, tries=9)
     assert await world.outbox.replace([entry], put_off)
     assert (await backlog.measure(now)).oldest_age == pytest.approx(3 * 3600, abs=1)
-    assert await world.outbox.set_aside(put_off)
+    assert await world.outbox.give_up(put_off)
     found = await backlog.measure(now)
-    assert (found.waiting, found.oldest_age, found.set_aside) == (0, 0, 1)
+    assert (found.waiting, found.oldest_age, found.dead_letters) == (0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -226,12 +226,12 @@ async def test_an_entry_that_is_put_off_stays_as_old_as_it_is(world: World):
 async def test_an_entry_that_nobody_can_read_counts_like_any(world: World, place: str, age: float):
     table: Table = world.table
     now = datetime(2026, 1, 31, 9, 31, tzinfo=UTC)
-    for partition in (keys.outbox_partition(Lane.FILES, 0), keys.SET_ASIDE):
+    for partition in (keys.outbox_partition(OutboxQueue.FILES, 0), keys.DEAD_LETTERS):
         item = {"PK": {"S": partition}, "SK": {"S": place}}
         await table.client.put_item(TableName=table.name, Item=item)
     found = await DynamoBacklog(table.client, table.name).measure(now)
     due = int("due-later" not in place)
-    assert (found.waiting, found.set_aside) == (due, 1)
+    assert (found.waiting, found.dead_letters) == (due, 1)
     assert found.oldest_age == age
 
     older = OutboxEntry.new(CachePurge("alice", frozenset({"image"})), now - timedelta(minutes=5))
@@ -247,7 +247,7 @@ async def test_a_measurement_that_fails_leaves_no_call_behind(server: FaultyServ
         measure_calls(client, "dynamodb", calls.telemetry)
         with pytest.raises(DependencyUnavailable):
             await DynamoBacklog(client, "any").measure(datetime.now(UTC))
-        assert sum(calls.counted.values()) == len(Lane) * keys.SHARDS + 1
+        assert sum(calls.counted.values()) == len(OutboxQueue) * keys.SHARDS + 1
 
 
 async def test_measuring_a_long_backlog_is_bounded(world: World):

@@ -19,13 +19,13 @@ from image_service.adapters.dynamodb.items import to_wire
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image
-from image_service.domain.outbox import Lane, Lease
+from image_service.domain.outbox import Lease, OutboxQueue
 from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
-from image_service.tools.reconcile.findings import FaultKind
+from image_service.tools.reconcile.findings import FindingKind
 from image_service.tools.reconcile.reconciler import (
-    Care,
+    Options,
     Reconciler,
     Reconciliation,
     TooManyOrphans,
@@ -84,8 +84,8 @@ async def plant_stuck_deletion(world: World, image: Image) -> None:
 async def plant_entry_set_aside(world: World, image: Image) -> None:
     await world.outbox.add_cache_purge(USER, image.id, utc_now())
     lease = Lease("planter", utc_now() + timedelta(minutes=1))
-    (entry,) = await world.outbox.take(Lane.CACHE, lease, utc_now() + DAY, 10)
-    assert await world.outbox.set_aside(entry)
+    (entry,) = await world.outbox.take(OutboxQueue.CACHE, lease, utc_now() + DAY, 10)
+    assert await world.outbox.give_up(entry)
 
 
 async def plant_wrong_counters(world: World, image: Image) -> None:
@@ -130,17 +130,17 @@ async def plant_orphaned_pointers(world: World, image: Image) -> None:
 
 
 PLANTS = {
-    plant_old_intent: {FaultKind.OLD_INTENT: 1},
-    plant_orphaned_file: {FaultKind.ORPHANED_FILE: FILES},
-    plant_stuck_deletion: {FaultKind.STUCK_DELETION: 1},
-    plant_entry_set_aside: {FaultKind.SET_ASIDE: 1},
-    plant_wrong_counters: {FaultKind.WRONG_COUNTER: 2},
-    plant_missing_counters: {FaultKind.WRONG_COUNTER: 2},
-    plant_counter_of_nothing: {FaultKind.WRONG_COUNTER: 2},
-    plant_missing_pointer: {FaultKind.MISSING_POINTER: 1},
-    plant_stale_pointer: {FaultKind.STALE_POINTER: 1},
-    plant_pointer_by_an_old_key: {FaultKind.MISSING_POINTER: 1, FaultKind.ORPHANED_POINTER: 1},
-    plant_orphaned_pointers: {FaultKind.ORPHANED_POINTER: 2},
+    plant_old_intent: {FindingKind.OLD_INTENT: 1},
+    plant_orphaned_file: {FindingKind.ORPHANED_FILE: FILES},
+    plant_stuck_deletion: {FindingKind.STUCK_DELETION: 1},
+    plant_entry_set_aside: {FindingKind.SET_ASIDE: 1},
+    plant_wrong_counters: {FindingKind.WRONG_COUNTER: 2},
+    plant_missing_counters: {FindingKind.WRONG_COUNTER: 2},
+    plant_counter_of_nothing: {FindingKind.WRONG_COUNTER: 2},
+    plant_missing_pointer: {FindingKind.MISSING_POINTER: 1},
+    plant_stale_pointer: {FindingKind.STALE_POINTER: 1},
+    plant_pointer_by_an_old_key: {FindingKind.MISSING_POINTER: 1, FindingKind.ORPHANED_POINTER: 1},
+    plant_orphaned_pointers: {FindingKind.ORPHANED_POINTER: 2},
 }
 
 
@@ -151,7 +151,7 @@ async def two_images(world: World) -> tuple[Image, Image]:
     )
 
 
-def counts(state: Reconciliation) -> dict[FaultKind, int]:
+def counts(state: Reconciliation) -> dict[FindingKind, int]:
     return dict(+state.found)
 
 
@@ -178,9 +178,9 @@ async def test_a_planted_fault_is_found_and_mended(world: World, plant: Any) -> 
     assert not looked.clean
     assert (await world.items(), await world.files()) == before  # nothing touched
 
-    mended = await world.reconcile(fix=True)
-    assert counts(mended) == PLANTS[plant]
-    assert mended.clean
+    repaired = await world.reconcile(fix=True)
+    assert counts(repaired) == PLANTS[plant]
+    assert repaired.clean
 
     again = await world.reconcile()
     assert counts(again) == {}
@@ -201,7 +201,7 @@ async def test_a_lost_file_is_told_and_nothing_thrown_away(world: World) -> None
 
     state = await world.reconcile(fix=True)
 
-    assert counts(state) == {FaultKind.MISSING_FILE: 1}
+    assert counts(state) == {FindingKind.MISSING_FILE: 1}
     assert state.findings[0].detail == image.thumbnail.key
     assert not state.clean
     assert await world.repository.get(image.id) == image
@@ -250,7 +250,7 @@ async def test_all_at_once_and_interrupted_after_every_page(world: World) -> Non
         reconciler = Reconciler(
             world.stores,
             world.processor,
-            Care(min_age=timedelta(0), rate=1e9, max_orphans=1_000),
+            Options(min_age=timedelta(0), rate=1e9, max_orphans=1_000),
             now=world.now,
         )
         try:
@@ -274,8 +274,8 @@ async def test_an_interruption_counts_nothing_twice(world: World) -> None:
     await plant_orphaned_file(world, image)
     world.list_pages_of(5)
     checkpoints: list[Reconciliation] = []
-    care = Care(min_age=timedelta(0), rate=1e9)
-    reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
+    options = Options(min_age=timedelta(0), rate=1e9)
+    reconciler = Reconciler(world.stores, world.processor, options, now=world.now)
     whole = Reconciliation(fix=False)
     await reconciler.run(whole, lambda state: checkpoints.append(deepcopy(state)))
 
@@ -299,7 +299,7 @@ async def test_the_files_of_another_table_are_not_removed(world: World, unique: 
             await other.reconcile(fix=True, max_orphans=max_orphans)
         assert (refused.value.orphans, refused.value.files) == (all_files, all_files)
         assert await world.files() == files
-    assert counts(await other.reconcile()) == {FaultKind.ORPHANED_FILE: all_files}
+    assert counts(await other.reconcile()) == {FindingKind.ORPHANED_FILE: all_files}
     assert counts(await world.reconcile()) == {}
 
     await other.reconcile(fix=True, max_orphans=all_files)
@@ -321,9 +321,9 @@ async def test_what_was_removed_before_an_interruption_counts(world: World) -> N
     image = await world.upload(USER)
     await plant_orphaned_file(world, image)
     state = Reconciliation(fix=True)
-    state.fixed[FaultKind.ORPHANED_FILE] = 9
-    care = Care(min_age=timedelta(0), rate=1e9, max_orphans=10)
-    reconciler = Reconciler(world.stores, world.processor, care, now=world.now)
+    state.fixed[FindingKind.ORPHANED_FILE] = 9
+    options = Options(min_age=timedelta(0), rate=1e9, max_orphans=10)
+    reconciler = Reconciler(world.stores, world.processor, options, now=world.now)
     with pytest.raises(TooManyOrphans) as refused:
         await reconciler.run(state, lambda _: None)
     assert refused.value.orphans == 9 + FILES
@@ -336,7 +336,7 @@ async def test_a_file_with_another_name_is_told_and_kept(world: World, name: str
 
     state = await world.reconcile(fix=True)
 
-    assert (counts(state), state.clean) == ({FaultKind.ORPHANED_FILE: 1}, False)
+    assert (counts(state), state.clean) == ({FindingKind.ORPHANED_FILE: 1}, False)
     assert await world.files() == {key}
 
 
@@ -354,7 +354,7 @@ async def test_an_upload_that_goes_on_meanwhile_is_not_disturbed(world: World) -
         await world.objects.put(key, b"picture", "image/webp")
 
     looked = await world.reconcile()
-    assert counts(looked) == {FaultKind.OLD_INTENT: 1}
+    assert counts(looked) == {FindingKind.OLD_INTENT: 1}
     await world.repository.add(image, intent=intent)
 
     assert counts(await world.reconcile(fix=True)) == {}

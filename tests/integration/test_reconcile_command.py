@@ -20,7 +20,7 @@ from image_service.domain.images import Image
 from image_service.domain.outbox import Clearing, OutboxEntry, Step
 from image_service.domain.times import utc_now
 from image_service.services.outbox import MAX_TRIES
-from image_service.tools.reconcile.findings import FaultKind
+from image_service.tools.reconcile.findings import FindingKind
 
 USER = "auth0|a.b@c:d"
 
@@ -88,14 +88,14 @@ async def test_it_finds_then_mends_then_is_clean(
     line = last_line(found)
     assert (line["event"], line["level"]) == ("reconcile_finished", "info")
     assert (line["findings"], line["fixed"]) == (3, 0)
-    assert set(line["kinds"]) == {kind.name.lower() for kind in FaultKind}
+    assert set(line["kinds"]) == {kind.name.lower() for kind in FindingKind}
     assert (line["kinds"]["orphaned_pointer"], line["kinds"]["missing_pointer"]) == (2, 1)
     assert (counted(found, "ReconcileRuns"), counted(found, "ReconcileFindings")) == ([1], [3])
 
-    mended = await reconcile(environment, "--fix", "--report", str(report))
-    assert mended.status == 0, mended.err
+    repaired = await reconcile(environment, "--fix", "--report", str(report))
+    assert repaired.status == 0, repaired.err
     assert json.loads(report.read_text())["clean"] is True
-    assert (last_line(mended)["findings"], last_line(mended)["fixed"]) == (3, 3)
+    assert (last_line(repaired)["findings"], last_line(repaired)["fixed"]) == (3, 3)
 
     clean = await reconcile(environment)
     assert clean.status == 0

@@ -25,7 +25,7 @@ from image_service.domain.images import Image
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
 from image_service.domain.usage import Amount
-from image_service.tools.reconcile.findings import FaultKind
+from image_service.tools.reconcile.findings import FindingKind
 
 HOUR = timedelta(hours=1)
 Happening = Callable[[], Awaitable[object]]
@@ -62,7 +62,7 @@ def after(owner: Any, name: str, happening: Happening) -> None:
     setattr(owner, name, call)
 
 
-async def look(world: World) -> dict[FaultKind, int]:
+async def look(world: World) -> dict[FindingKind, int]:
     return counts(await world.reconcile(min_age=HOUR))
 
 
@@ -182,7 +182,7 @@ async def test_an_intent_is_the_sweepers_before_it_is_a_fault(
     """They come by every 5 to 15 minutes."""
     await announce(world, make_image(USER, at=utc_now() - timedelta(minutes=minutes)))
     world.ahead = timedelta(0)
-    assert (await look(world)).get(FaultKind.OLD_INTENT, 0) == found
+    assert (await look(world)).get(FindingKind.OLD_INTENT, 0) == found
 
 
 async def test_an_intent_left_of_a_committed_image_is_no_fault(world: World) -> None:
@@ -214,7 +214,7 @@ async def test_a_counter_older_than_its_time_is_held_to_be_old(world: World) -> 
     await put(world, item | {"imageCount": 7})
     world.ahead = timedelta(0)
     state = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(state), state.clean) == ({FaultKind.WRONG_COUNTER: 1}, True)
+    assert (counts(state), state.clean) == ({FindingKind.WRONG_COUNTER: 1}, True)
     assert "updatedAt" in await world.table.item(f"USER#{USER}", "USAGE")
 
 
@@ -223,7 +223,7 @@ async def test_a_counter_that_moved_on_is_not_corrected(world: World) -> None:
     await set_item(world, f"USER#{USER}", "USAGE", imageCount=7)
     before(world.table_inventory, "correct_usage", lambda: world.upload(USER))
     state = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(state), state.clean) == ({FaultKind.WRONG_COUNTER: 1}, False)
+    assert (counts(state), state.clean) == ({FindingKind.WRONG_COUNTER: 1}, False)
     assert (await world.reconcile(fix=True, min_age=HOUR)).clean
     usage = await world.table_inventory.usage(USER, None)
     assert usage.amount == Amount(2, 2 * image.stored_bytes)
@@ -254,7 +254,7 @@ async def test_a_pointer_that_became_right_is_not_removed(world: World) -> None:
     await plant_pointer(world, image, "b")
     before(world.table_inventory, "remove_pointer", lambda: edit(world, image, tags=("a", "b")))
     state = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(state), state.clean) == ({FaultKind.ORPHANED_POINTER: 1}, False)
+    assert (counts(state), state.clean) == ({FindingKind.ORPHANED_POINTER: 1}, False)
     assert await is_clean(world)
 
 
@@ -263,17 +263,17 @@ async def test_pointers_of_an_edited_image_are_not_written(world: World) -> None
     await plant_missing_pointer(world, image)
     before(world.table_inventory, "rewrite_pointers", lambda: edit(world, image, tags=("b",)))
     state = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(state), state.clean) == ({FaultKind.MISSING_POINTER: 1}, False)
+    assert (counts(state), state.clean) == ({FindingKind.MISSING_POINTER: 1}, False)
     assert await world.table.partition(f"TAG#{USER}#castle") == []
     assert await is_clean(world)
 
 
 async def test_an_entry_that_another_revived_is_not_claimed(world: World) -> None:
     await plant_entry_set_aside(world, await world.upload(USER))
-    (entry,) = [entry async for entry in world.outbox.aside()]
+    (entry,) = [entry async for entry in world.outbox.dead_letters()]
     before(world.outbox, "revive", lambda: world.healed().outbox.revive(entry, utc_now()))
     state = await world.reconcile(fix=True, min_age=HOUR)
-    assert (counts(state), state.clean) == ({FaultKind.SET_ASIDE: 1}, False)
+    assert (counts(state), state.clean) == ({FindingKind.SET_ASIDE: 1}, False)
 
 
 async def test_an_image_committed_after_its_intent_was_read(world: World) -> None:
@@ -302,7 +302,7 @@ async def test_a_repair_that_fails_is_told_and_holds_nobody_up(world: World) -> 
     before(world.objects, "delete", fail)
     state = await world.reconcile(fix=True, min_age=HOUR)
 
-    assert counts(state) == {FaultKind.OLD_INTENT: 2, FaultKind.MISSING_POINTER: 1}
+    assert counts(state) == {FindingKind.OLD_INTENT: 2, FindingKind.MISSING_POINTER: 1}
     assert (state.fixed.total(), state.done) == (2, True)
     assert (await world.reconcile(fix=True, min_age=HOUR)).clean
     assert await world.files() == set(image.object_keys)
@@ -314,7 +314,7 @@ async def test_a_stuck_deletion_gets_one_entry_a_day(world: World) -> None:
     for hours in range(2, 6):
         world.ahead = timedelta(hours=hours)
         state = await world.reconcile(fix=True, min_age=HOUR)
-        assert (counts(state), state.clean) == ({FaultKind.STUCK_DELETION: 1}, hours == 2)
+        assert (counts(state), state.clean) == ({FindingKind.STUCK_DELETION: 1}, hours == 2)
     assert len([item for item in await world.items() if item["type"] == "outbox"]) == 1
 
     world.ahead = timedelta(hours=27)
@@ -340,7 +340,7 @@ async def test_a_counter_missed_by_many_images_is_counted_and_told_once(world: W
 
     world.table_inventory.counted = counting
     state = await world.reconcile(min_age=HOUR)
-    assert counts(state) == {FaultKind.WRONG_COUNTER: 1}
+    assert counts(state) == {FindingKind.WRONG_COUNTER: 1}
     assert counted == [(USER, None)]
     assert state.findings[0].detail == f"says nothing, is 8 images, {8 * image.stored_bytes} bytes"
 
@@ -371,13 +371,13 @@ async def test_an_item_that_lacks_something_is_told_and_left_alone(
 
     state = await world.reconcile(min_age=HOUR)
 
-    assert state.found[FaultKind.UNREADABLE_ITEM] == 1
-    others = {FaultKind.SET_ASIDE, FaultKind.OLD_INTENT, FaultKind.UNREADABLE_ITEM}
+    assert state.found[FindingKind.UNREADABLE_ITEM] == 1
+    others = {FindingKind.SET_ASIDE, FindingKind.OLD_INTENT, FindingKind.UNREADABLE_ITEM}
     assert set(counts(state)) <= others
-    told = next(f for f in state.findings if f.kind is FaultKind.UNREADABLE_ITEM)
+    told = next(f for f in state.findings if f.kind is FindingKind.UNREADABLE_ITEM)
     assert told.subject == f"{victim['PK']} {victim['SK']}"
-    mended = await world.reconcile(fix=True, min_age=HOUR)
-    assert not mended.clean
+    repaired = await world.reconcile(fix=True, min_age=HOUR)
+    assert not repaired.clean
     left = [item for item in await world.items() if item["type"] == kind and name not in item]
     assert left == [victim]
     assert await world.files() == wrong[1]
@@ -386,4 +386,4 @@ async def test_an_item_that_lacks_something_is_told_and_left_alone(
 async def test_a_time_that_is_none_is_unreadable(world: World) -> None:
     await world.upload(USER)
     await set_item(world, f"USER#{USER}", "USAGE", updatedAt="yesterday")
-    assert await look(world) == {FaultKind.UNREADABLE_ITEM: 1}
+    assert await look(world) == {FindingKind.UNREADABLE_ITEM: 1}

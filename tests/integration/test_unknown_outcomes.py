@@ -17,7 +17,7 @@ from tests.integration.world import DAY, World
 from image_service.adapters.aws.clients import ATTEMPTS
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
-from image_service.domain.outbox import CachePurge, Lane, Lease
+from image_service.domain.outbox import CachePurge, Lease, OutboxQueue
 from image_service.domain.times import utc_now
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ async def test_a_note_that_grows_as_it_is_taken_is_taken_whole(
     server.script = [grown] * 20
     later = at + timedelta(seconds=10)
     lease = Lease("me", later + timedelta(seconds=60))
-    (note,) = await faulty.outbox.take(Lane.CACHE, lease, later, 10)
+    (note,) = await faulty.outbox.take(OutboxQueue.CACHE, lease, later, 10)
 
     assert note.work == CachePurge(USER, frozenset({"first", "second"}))
     assert await world.outbox.replace([note], None)
@@ -303,5 +303,5 @@ async def test_a_note_that_meets_its_own_end_is_written_all_the_same(
     await faulty.outbox.add_cache_purge(USER, "image", at)
 
     later = at + timedelta(seconds=10)
-    (note,) = await world.outbox.take(Lane.CACHE, Lease("me", later), later, 10)
+    (note,) = await world.outbox.take(OutboxQueue.CACHE, Lease("me", later), later, 10)
     assert note.work == CachePurge(USER, frozenset({"image"}))

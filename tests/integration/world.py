@@ -28,7 +28,7 @@ from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
-from image_service.tools.reconcile.reconciler import Care, Reconciler, Reconciliation
+from image_service.tools.reconcile.reconciler import Options, Reconciler, Reconciliation
 from image_service.tools.reconcile.stores import Stores
 from image_service.tools.reconcile.table import DynamoTableInventory
 
@@ -130,8 +130,8 @@ class World:
     ) -> Reconciliation:
         """As if nothing were younger than an hour."""
         state = Reconciliation(fix=fix)
-        care = Care(min_age=min_age, rate=1e9, max_orphans=max_orphans)
-        reconciler = Reconciler(self.stores, self.processor, care, now=self.now)
+        options = Options(min_age=min_age, rate=1e9, max_orphans=max_orphans)
+        reconciler = Reconciler(self.stores, self.processor, options, now=self.now)
         await reconciler.run(state, lambda _: None)
         return state
 

@@ -12,7 +12,7 @@ from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.renditions import RENDITIONS, Rendition, RenditionSpec
-from image_service.ports import Spent, spent_by_nobody
+from image_service.ports import Spent, ignore_spent
 from image_service.services.uploads import NewImage
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -87,7 +87,7 @@ class FakeProcessor:
         data: bytes,
         source: SourceInfo,
         renditions: Sequence[RenditionSpec],
-        spent: Spent = spent_by_nobody,
+        spent: Spent = ignore_spent,
     ) -> ProcessedImage:
         spent(self.cpu_seconds)
         return ProcessedImage(

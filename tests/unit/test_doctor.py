@@ -12,11 +12,11 @@ from image_service.adapters.dynamodb.partitions import USER_INDEX
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor import vips as vips_checks
 from image_service.tools.doctor.bucket_settings import (
-    cors_fault,
-    expiry_fault,
-    lifecycle_fault,
-    public_fault,
-    tls_fault,
+    cors_error,
+    expiry_error,
+    lifecycle_error,
+    public_error,
+    tls_error,
 )
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, Verdict, well
 from image_service.tools.doctor.machine import MemoryCheck, WorkersCheck
@@ -147,17 +147,17 @@ def test_what_denies_requests_without_tls(change: dict[str, object], safe: bool)
     allows = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}
     for statements in ([allows, DENIES | change], DENIES | change):
         policy = json.dumps({"Statement": statements})
-        assert (tls_fault({"Policy": policy}) is None) == safe
-    assert tls_fault({}) is not None
+        assert (tls_error({"Policy": policy}) is None) == safe
+    assert tls_error({}) is not None
 
 
 def test_public_access_is_blocked_in_four_ways():
     blocks = dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
     )
-    assert public_fault({"PublicAccessBlockConfiguration": blocks}) is None
+    assert public_error({"PublicAccessBlockConfiguration": blocks}) is None
     blocks["BlockPublicPolicy"] = False
-    fault = public_fault({"PublicAccessBlockConfiguration": blocks})
+    fault = public_error({"PublicAccessBlockConfiguration": blocks})
     assert fault == "public access is not blocked: BlockPublicPolicy off"
 
 
@@ -165,19 +165,19 @@ def test_lifecycle_rules_in_all_their_spellings():
     old = {"Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 9}}
     temp = {"Status": "Enabled", "Expiration": {"Days": 1}}
     for spelled in ({"Filter": {"Prefix": "temp/"}}, {"Prefix": "temp/"}):
-        assert lifecycle_fault({"Rules": [old, temp | spelled]}) is None
+        assert lifecycle_error({"Rules": [old, temp | spelled]}) is None
     marker = {"Filter": {"Prefix": "temp/"}, "Expiration": {"ExpiredObjectDeleteMarker": True}}
     tagged = {"Filter": {"And": {"Prefix": "temp/", "Tags": [{"Key": "a", "Value": "b"}]}}}
     only_tag = {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}
     for change in ({"Prefix": "images/"}, {"Status": "Disabled"}, marker, tagged, only_tag):
         assert (
-            lifecycle_fault({"Rules": [temp | change, old]})
+            lifecycle_error({"Rules": [temp | change, old]})
             == "nothing removes what is left under temp/"
         )
     temp["Prefix"] = "temp/"
     for change in ({"Filter": {"Prefix": "temp/"}}, only_tag, {"Status": "Disabled"}):
         assert (
-            lifecycle_fault({"Rules": [temp, old | change]})
+            lifecycle_error({"Rules": [temp, old | change]})
             == "deleted pictures are kept for ever as old versions"
         )
 
@@ -200,15 +200,15 @@ def test_lifecycle_rules_in_all_their_spellings():
     ],
 )
 def test_what_deletes_pictures(rule: dict[str, object], fault: str | None):
-    found = expiry_fault({"Rules": [rule | {"Status": "Enabled"}]})
+    found = expiry_error({"Rules": [rule | {"Status": "Enabled"}]})
     assert found == (fault and f"a lifecycle rule deletes pictures {fault}")
-    assert expiry_fault({"Rules": [rule | {"Status": "Disabled"}]}) is None
+    assert expiry_error({"Rules": [rule | {"Status": "Disabled"}]}) is None
 
 
 def test_pictures_are_for_scripts_too():
-    assert cors_fault({"CORSRules": [{"AllowedMethods": ["HEAD", "GET"]}]}) is None
-    assert cors_fault({"CORSRules": [{"AllowedMethods": ["PUT"]}]}) is not None
-    assert cors_fault({}) is not None
+    assert cors_error({"CORSRules": [{"AllowedMethods": ["HEAD", "GET"]}]}) is None
+    assert cors_error({"CORSRules": [{"AllowedMethods": ["PUT"]}]}) is not None
+    assert cors_error({}) is not None
 
 
 @pytest.mark.parametrize(

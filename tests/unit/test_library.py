@@ -230,7 +230,7 @@ async def test_delete_clears_the_files_and_leaves_the_edges_to_the_worker(parts:
     (entry,) = parts.table.outbox.values()
     assert entry.due_at == LATER
     assert isinstance(entry.work, Clearing)
-    assert (entry.work.step, entry.work.deletions[0].image_id) == (Step.EDGES, image.id)
+    assert (entry.work.step, entry.work.deletions[0].image_id) == (Step.CDN, image.id)
 
 
 @pytest.mark.parametrize("broken", ["objects", "outbox"])

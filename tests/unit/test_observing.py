@@ -36,7 +36,7 @@ class Probe:
         self.asked += 1
         if self.failure:
             raise self.failure
-        return Backlog(waiting=self.asked, oldest_age=1.5, set_aside=7)
+        return Backlog(waiting=self.asked, oldest_age=1.5, dead_letters=7)
 
 
 class Parts:

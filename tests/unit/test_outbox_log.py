@@ -92,11 +92,11 @@ async def test_what_is_set_aside_says_what_and_why(parts: Parts, log: Log):
     await parts.deleted()
     parts.objects.delete = failing(PermissionError("says S3"))  # type: ignore[method-assign] # for good
     await parts.rounds_until_empty()
-    (aside,) = parts.table.aside.values()
+    (dead_letter,) = parts.table.dead_letters.values()
     [line] = log.saying(event="outbox_entry_set_aside")
-    assert (line["entry"], line["level"]) == (aside.id, "error")
+    assert (line["entry"], line["level"]) == (dead_letter.id, "error")
     assert line["cause"] == "PermissionError: says S3"
-    assert line["work"] == repr(aside.work)
+    assert line["work"] == repr(dead_letter.work)
 
 
 async def test_a_busy_cdn_is_told_of_once_a_rest(parts: Parts, log: Log):

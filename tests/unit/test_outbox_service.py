@@ -25,9 +25,9 @@ from image_service.domain.outbox import (
     LATE_WRITES,
     CachePurge,
     Clearing,
-    Lane,
     Lease,
     OutboxEntry,
+    OutboxQueue,
     Step,
 )
 from image_service.domain.renditions import RENDITIONS
@@ -92,7 +92,7 @@ class Parts:
         keys = tuple(f"images/{user_id}/{image.id}/{n}.webp" for n in range(renditions))
         gone = replace(Deletion.of(image), object_keys=keys)
         self.table.deletions[image.id] = gone
-        await self.outbox.add(OutboxEntry.new(Clearing(Step.EDGES, (gone,)), self.time))
+        await self.outbox.add(OutboxEntry.new(Clearing(Step.CDN, (gone,)), self.time))
         return gone
 
     @property
@@ -310,8 +310,8 @@ async def test_a_path_that_is_refused_for_good_keeps_no_other_back(parts: Parts)
     assert (parts.entry.tries, [gone.user_id for gone in parts.entry.deletions]) == (1, ["mallory"])
     assert len(parts.cdn.invalidations) == 2
     await parts.rounds_until_empty()
-    (aside,) = parts.table.aside.values()
-    assert [gone.user_id for gone in aside.deletions] == ["mallory"]
+    (dead_letter,) = parts.table.dead_letters.values()
+    assert [gone.user_id for gone in dead_letter.deletions] == ["mallory"]
 
 
 async def test_young_images_are_looked_for_again_beside_a_refused_path(parts: Parts):
@@ -368,11 +368,11 @@ async def test_one_bad_entry_holds_nobody_up_and_is_set_aside(parts: Parts):
     assert good.image_id not in str(parts.table.outbox)
     parts.time += timedelta(hours=1)
     assert await parts.rounds_until_empty() == MAX_TRIES - 1
-    assert parts.processor.set_aside == 1
-    (aside,) = parts.table.aside.values()
-    assert isinstance(aside.work, Clearing)
-    assert aside.work.deletions[0].image_id == bad.image_id
-    assert (aside.tries, set(parts.table.deletions)) == (MAX_TRIES, {bad.image_id})
+    assert parts.processor.given_up == 1
+    (dead_letter,) = parts.table.dead_letters.values()
+    assert isinstance(dead_letter.work, Clearing)
+    assert dead_letter.work.deletions[0].image_id == bad.image_id
+    assert (dead_letter.tries, set(parts.table.deletions)) == (MAX_TRIES, {bad.image_id})
 
 
 async def test_a_cache_is_purged_until_it_answers(parts: Parts):
@@ -484,7 +484,7 @@ async def test_a_lease_outlasts_the_longest_call(parts: Parts):
 
     async def wait() -> None:
         parts.time += timedelta(seconds=LONGEST_CALL)
-        for lane in Lane:
+        for lane in OutboxQueue:
             lease = Lease("another's", parts.time)
             free_in_the_meantime.extend(await parts.outbox.take(lane, lease, parts.time, 10))
 

@@ -11,7 +11,7 @@ from image_service.cli import cli
 from image_service.settings import Settings
 from image_service.telemetry import logging
 from image_service.tools.reconcile import terminal as reconciling
-from image_service.tools.reconcile.reconciler import Care, Reconciliation, TooManyOrphans
+from image_service.tools.reconcile.reconciler import Options, Reconciliation, TooManyOrphans
 
 ENVIRONMENT = {
     "IMAGE_SERVICE_STAGE": "test",
@@ -27,10 +27,10 @@ ENVIRONMENT = {
 def test_too_many_orphans_are_told_with_what_to_look_at(
     monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: int | None
 ) -> None:
-    given: list[Care] = []
+    given: list[Options] = []
 
-    async def refuse(_: Settings, care: Care, __: Reconciliation, ___: Path | None) -> None:
-        given.append(care)
+    async def refuse(_: Settings, options: Options, __: Reconciliation, ___: Path | None) -> None:
+        given.append(options)
         raise TooManyOrphans(orphans=10, files=40)
 
     monkeypatch.setattr(reconciling, "reconcile", refuse)

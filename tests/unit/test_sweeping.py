@@ -126,7 +126,7 @@ async def test_a_sweep_that_has_to_wait_holds_up_no_deletion(parts: Parts):
     worker.start()
     async with asyncio.timeout(60):
         await sweeping.wait()
-        work = Clearing(Step.EDGES, (Deletion.of(make_image()),))
+        work = Clearing(Step.CDN, (Deletion.of(make_image()),))
         await parts.outbox.add(OutboxEntry.new(work, NOW))
         await told.wait()
         answer.set()

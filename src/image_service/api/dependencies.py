@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from image_service.api.bodies.faults import collected_faults
+from image_service.api.bodies.field_errors import collected_errors
 from image_service.api.middleware.exchange import exchange_of
 from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
@@ -199,12 +199,12 @@ class ListParameters(BaseModel):
 
     def to_query(self, caller: Caller) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""
-        with collected_faults() as faults:
-            album_id = faults.check("albumId", lambda: _album_asked_for(self.album_id))
-            tags = faults.check("tag", lambda: clean_tags(self.tag)) or ()
+        with collected_errors() as errors:
+            album_id = errors.check("albumId", lambda: _album_asked_for(self.album_id))
+            tags = errors.check("tag", lambda: clean_tags(self.tag)) or ()
             after, before = self.uploaded_after, self.uploaded_before
             if after and before and after >= before:
-                faults.add("uploadedAfter", "must be earlier than uploadedBefore")
+                errors.add("uploadedAfter", "must be earlier than uploadedBefore")
         query = ListQuery(
             limit=self.limit,
             album_id=album_id,
@@ -234,13 +234,13 @@ async def list_place(request: Request) -> AsyncIterator[None]:
 async def query_given_once(request: Request) -> None:
     """Refuses a repeated parameter other than `tag`: which of its values is meant is a guess."""
     if request.scope["query_string"].count(b"&") > _MAX_PARAMETERS:
-        fault = f"has more than {_MAX_PARAMETERS} parameters, the limit; send fewer"
-        raise ValidationFailed([("query", fault)])
+        error = f"has more than {_MAX_PARAMETERS} parameters, the limit; send fewer"
+        raise ValidationFailed([("query", error)])
     names = Counter(name for name, _ in request.query_params.multi_items() if name not in _TAG)
-    with collected_faults() as faults:
+    with collected_errors() as errors:
         for name, times in names.items():
             if times > 1:
-                faults.add(name, f"came {times} times; send one")
+                errors.add(name, f"came {times} times; send one")
 
 
 ListQueryParameters = Annotated[ListParameters, Query()]

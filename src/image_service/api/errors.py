@@ -51,8 +51,8 @@ def from_request_validation(error: RequestValidationError) -> errors.ValidationF
     """FastAPI's findings on the parameters, without the offending input."""
     return errors.ValidationFailed(
         [
-            (str(fault["loc"][-1]), str(fault["msg"]).removeprefix("Value error, "))
-            for fault in error.errors()
+            (str(found["loc"][-1]), str(found["msg"]).removeprefix("Value error, "))
+            for found in error.errors()
         ]
     )
 

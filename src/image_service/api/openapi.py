@@ -20,7 +20,7 @@ from image_service.api.error_table import row_for
 from image_service.api.errors import envelope, headers_of
 from image_service.domain import errors
 from image_service.domain.listing import LOOK_BOUND
-from image_service.domain.uploads import ANSWER_KEPT
+from image_service.domain.uploads import RESPONSE_KEPT
 
 Document = dict[str, Any]
 ErrorSample = errors.ImageServiceError | type[errors.ImageServiceError]
@@ -262,7 +262,7 @@ def limits(
         "min_side": min_side,
         "small_width": min_side * 9 // 10,
         "small_height": min_side * 6 // 10,
-        "key_hours": ANSWER_KEPT // timedelta(hours=1),
+        "key_hours": RESPONSE_KEPT // timedelta(hours=1),
         "looked_at": f"{LOOK_BOUND:,}",
     }
 

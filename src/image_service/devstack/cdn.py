@@ -17,7 +17,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 # The path pattern of the distribution's behaviour, `/images/*.webp`.
 _PICTURE: Final = re.compile(rb"/images/.+\.(webp|avif)")
 _ASKED: Final = (b"if-none-match", b"if-modified-since", b"range")
-_ANSWERED: Final = (
+_PASSED_ON: Final = (
     "accept-ranges",
     "cache-control",
     "content-length",
@@ -47,26 +47,26 @@ class LocalCdn:
             and scope["method"] in ("GET", "HEAD")
             and _PICTURE.fullmatch(scope["raw_path"])
         ):
-            await self._answer(scope, send)
+            await self._respond(scope, send)
             return
         await self._app(scope, receive, send)
         if scope["type"] == "lifespan":
             await self._client.aclose()
 
-    async def _answer(self, scope: Any, send: Any) -> None:
+    async def _respond(self, scope: Any, send: Any) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name in _ASKED]
         path = scope["raw_path"].decode("ascii")
         found = await self._client.request(scope["method"], path, headers=headers)
-        answered = [
+        passed_on = [
             (name.encode(), found.headers[name].encode())
-            for name in _ANSWERED
+            for name in _PASSED_ON
             if name in found.headers
         ]
         await send(
             {
                 "type": "http.response.start",
                 "status": found.status_code,
-                "headers": [*answered, *_OPEN],
+                "headers": [*passed_on, *_OPEN],
             }
         )
         await send({"type": "http.response.body", "body": found.content})

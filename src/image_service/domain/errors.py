@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-MAX_FAULTS = 20
-_MAX_FAULT_CHARACTERS = 300
+MAX_FIELD_ERRORS = 20
+_MAX_ERROR_CHARACTERS = 300
 
 Details = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
 def _cut(text: str) -> str:
-    if len(text) <= _MAX_FAULT_CHARACTERS:
+    if len(text) <= _MAX_ERROR_CHARACTERS:
         return text
-    return f"{text[:_MAX_FAULT_CHARACTERS]}…"
+    return f"{text[:_MAX_ERROR_CHARACTERS]}…"
 
 
 class ImageServiceError(Exception):
@@ -48,7 +48,9 @@ class ValidationFailed(InvalidRequest):
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         # A body of thousands of errors must not make a response larger than itself.
-        self.faults = tuple((_cut(field), _cut(message)) for field, message in faults[:MAX_FAULTS])
+        self.faults = tuple(
+            (_cut(field), _cut(message)) for field, message in faults[:MAX_FIELD_ERRORS]
+        )
         unnamed = len(faults) - len(self.faults)
         super().__init__(
             "; ".join(f"{field}: {message}" for field, message in self.faults)

@@ -28,7 +28,7 @@ _DROPPED = re.compile(
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 _UNSEEN = r"\s\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800"
 _VISIBLE = regex.compile(rf"[^{_UNSEEN}]")
-_UNSEEN_EDGES = regex.compile(rf"\A[{_UNSEEN}]++|(?<![{_UNSEEN}])[{_UNSEEN}]++\Z")
+_UNSEEN_ENDS = regex.compile(rf"\A[{_UNSEEN}]++|(?<![{_UNSEEN}])[{_UNSEEN}]++\Z")
 # Normalizing takes time by the square of a run of accents. UAX 15 calls 30 more than any
 # language needs; a run of 60 or less is left alone, because composing can make 60 of 30.
 _ACCENTS = regex.compile(r"(?<!\P{ccc=0})(\P{ccc=0}{30})\P{ccc=0}{31,}+")
@@ -64,7 +64,7 @@ def clean_album_id(text: str | None) -> str | None:
     """
     if not text or is_blank(text):
         return None
-    album_id = _UNSEEN_EDGES.sub("", text)
+    album_id = _UNSEEN_ENDS.sub("", text)
     if not _ALBUM_ID.fullmatch(album_id):
         raise FieldError(
             f"must be 1 to {MAX_ALBUM_ID} letters (A-Z, a-z), digits, '_' or '-'; "

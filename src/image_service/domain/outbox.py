@@ -30,18 +30,18 @@ class Step(StrEnum):
     """What comes next for deleted images. Each is safe to repeat."""
 
     OBJECTS = "objects"  # delete the files
-    EDGES = "edges"  # the files are deleted; wait to be put into a batch
+    CDN = "edges"  # the files are deleted; wait to be put into a batch
     PURGE = "purge"  # one call for the batch, under the entry's id; then forget the images
     AGAIN = "again"  # look whether a write that was long on its way has brought a file back
 
 
-class Lane(StrEnum):
+class OutboxQueue(StrEnum):
     """Entries that wait for the same outside system, kept apart from those that don't.
 
     So however many one of them holds up, the others' are found at once.
     """
 
-    EDGES = "edges"  # the CDN
+    CDN = "edges"  # the CDN
     CACHE = "cache"
     FILES = "files"
 
@@ -50,12 +50,12 @@ class Lane(StrEnum):
 class Backlog:
     """What lies in the outbox. The oldest is so many seconds old; 0 where there is none.
 
-    `waiting` and `set_aside` are counted up to a bound, and no further.
+    `waiting` and `dead_letters` are counted up to a bound, and no further.
     """
 
     waiting: int
     oldest_age: float
-    set_aside: int
+    dead_letters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class OutboxEntry:
     @classmethod
     def second_look(cls, deletions: Iterable[Deletion], at: datetime) -> Self | None:
         """At those that were uploaded not long before `at`; None where all are old."""
-        young = tuple(gone for gone in deletions if _uploaded_since(gone, at - YOUNG))
+        young = tuple(deletion for deletion in deletions if _uploaded_since(deletion, at - YOUNG))
         return cls.new(Clearing(Step.AGAIN, young), at + LATE_WRITES) if young else None
 
     @property
@@ -137,13 +137,15 @@ class OutboxEntry:
     @property
     def object_keys(self) -> list[str]:
         """Of all its deletions."""
-        return [key for gone in self.deletions for key in gone.object_keys]
+        return [key for deletion in self.deletions for key in deletion.object_keys]
 
     @property
-    def lane(self) -> Lane:
+    def queue(self) -> OutboxQueue:
         if isinstance(self.work, CachePurge):
-            return Lane.CACHE
-        return Lane.FILES if self.work.step in {Step.OBJECTS, Step.AGAIN} else Lane.EDGES
+            return OutboxQueue.CACHE
+        return (
+            OutboxQueue.FILES if self.work.step in {Step.OBJECTS, Step.AGAIN} else OutboxQueue.CDN
+        )
 
     @property
     def route(self) -> str:
@@ -152,9 +154,9 @@ class OutboxEntry:
         return work.user_id if isinstance(work, CachePurge) else work.deletions[0].image_id
 
 
-def _uploaded_since(gone: Deletion, moment: datetime) -> bool:
+def _uploaded_since(deletion: Deletion, moment: datetime) -> bool:
     """By the time in its id. Images that were moved in have none, and are old."""
     try:
-        return ULID.from_str(gone.image_id).datetime >= moment
+        return ULID.from_str(deletion.image_id).datetime >= moment
     except ValueError:
         return False

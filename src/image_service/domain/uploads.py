@@ -9,7 +9,7 @@ from typing import Final
 from image_service.domain.images import Image
 
 CLAIM_LEASE: Final = timedelta(seconds=60)  # longer than any upload may take
-ANSWER_KEPT: Final = timedelta(hours=24)
+RESPONSE_KEPT: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from image_service.pictures.worker_child import (
     ChildNotStarted,
     WorkerChild,
 )
-from image_service.ports import Spent, spent_by_nobody
+from image_service.ports import Spent, ignore_spent
 from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -110,7 +110,7 @@ class VipsProcessor:
         data: bytes,
         source: SourceInfo,
         renditions: Sequence[RenditionSpec],
-        spent: Spent = spent_by_nobody,
+        spent: Spent = ignore_spent,
     ) -> ProcessedImage:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
         picture = _Picture(data, source, renditions)

@@ -63,7 +63,7 @@ class DeletionService:
         with bound_contextvars(entry=entry.id):
             try:
                 await self._objects.delete(entry.object_keys)
-                following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), self._now())
+                following = OutboxEntry.new(Clearing(Step.CDN, entry.deletions), self._now())
                 await self._outbox.replace([entry], following)
             except Exception:  # no request waits for it
                 log.warning("deletion_unfinished", image_id=entry.route, exc_info=True)

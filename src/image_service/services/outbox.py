@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
-from image_service.domain.outbox import CachePurge, Clearing, Lane, Lease, OutboxEntry, Step
+from image_service.domain.outbox import CachePurge, Clearing, Lease, OutboxEntry, OutboxQueue, Step
 from image_service.domain.times import floor_to_milliseconds, format_timestamp, utc_now
 from image_service.ports import Cdn, ImageRepository, ObjectStore, Outbox
 
@@ -34,7 +34,7 @@ MAX_TRIES: Final = 40  # about 16 hours
 LEASE: Final = timedelta(seconds=60)  # longer than any single call, its retries included
 WATCHED: Final = 120.0  # seconds; much longer than S3 takes over a write that was given up
 
-_EDGES_AT_ONCE: Final = 4 * BATCH
+_CDN_AT_ONCE: Final = 4 * BATCH
 _NOTES_AT_ONCE: Final = 20
 _CALLS_AT_ONCE: Final = 10
 _FIRST_DELAY: Final = 5.0  # seconds
@@ -78,7 +78,7 @@ class OutboxProcessor:
         self._met: dict[str, float] = {}  # second looks: when, by entry
         self._cdn_rest = _Rest(_CDN_REST, now)
         self._cache_rest = _Rest(_CACHE_REST, now)
-        self.set_aside = 0  # entries given up since the start
+        self.given_up = 0  # entries given up since the start
 
     async def round(self, due: datetime | None = None) -> int:
         """Do what is due, now or at `due`; how many entries were taken.
@@ -100,7 +100,7 @@ class OutboxProcessor:
         if self._cdn_rest.on:  # nothing is taken, so that what waits grows into full batches
             return 0
         lease = self._new_lease()
-        entries = await self._outbox.take(Lane.EDGES, lease, due, _EDGES_AT_ONCE)
+        entries = await self._outbox.take(OutboxQueue.CDN, lease, due, _CDN_AT_ONCE)
         stored = [[entry] for entry in entries if _is_batch(entry)]
         fresh = [entry for entry in entries if not _is_batch(entry)]
         for some in (*stored, *_batches(fresh)):
@@ -109,14 +109,14 @@ class OutboxProcessor:
                 break  # what is left is free again when the lease is over
             batch = some[0] if _is_batch(some[0]) else await self._batched(some)
             if batch is not None:
-                await self._guarded(batch, self._drop_from_edges)
+                await self._guarded(batch, self._invalidate)
         return len(entries)
 
     async def _purge_caches(self, due: datetime) -> int:
         if self._cache_rest.on:
             return 0
         lease = self._new_lease()
-        notes = await self._outbox.take(Lane.CACHE, lease, due, _NOTES_AT_ONCE)
+        notes = await self._outbox.take(OutboxQueue.CACHE, lease, due, _NOTES_AT_ONCE)
         for note in notes:
             if self._cache_rest.on or self._is_late(lease):
                 break
@@ -128,7 +128,7 @@ class OutboxProcessor:
         first, taken = self._new_lease(), 0
         while taken < BATCH and not self._is_late(first):
             lease = self._new_lease()
-            entries = await self._outbox.take(Lane.FILES, lease, due, _CALLS_AT_ONCE)
+            entries = await self._outbox.take(OutboxQueue.FILES, lease, due, _CALLS_AT_ONCE)
             await _bounded(self._guarded(entry, self._clear_files) for entry in entries)
             taken += len(entries)
             if len(entries) < _CALLS_AT_ONCE:
@@ -152,7 +152,7 @@ class OutboxProcessor:
             return
         await self._objects.delete(entry.object_keys)
         # As old as it was, so that a drain that began before finishes it.
-        following = OutboxEntry.new(Clearing(Step.EDGES, entry.deletions), entry.due_at)
+        following = OutboxEntry.new(Clearing(Step.CDN, entry.deletions), entry.due_at)
         await self._outbox.replace([entry], following)
 
     def _is_watched(self, entry: OutboxEntry) -> bool:
@@ -164,7 +164,9 @@ class OutboxProcessor:
         """A file that came back goes as it did at first, and so is looked for once more."""
         there = await _bounded(map(self._objects.exists, entry.object_keys))
         back = {key for key, exists in zip(entry.object_keys, there, strict=True) if exists}
-        found = tuple(gone for gone in entry.deletions if back.intersection(gone.object_keys))
+        found = tuple(
+            deletion for deletion in entry.deletions if back.intersection(deletion.object_keys)
+        )
         following = None
         if found:
             log.warning("deleted_files_came_back", images=len(found), files=len(back))
@@ -173,7 +175,9 @@ class OutboxProcessor:
 
     async def _batched(self, entries: Sequence[OutboxEntry]) -> OutboxEntry | None:
         """All their paths under one reference, written down before it is used."""
-        work = Clearing(Step.PURGE, tuple(gone for entry in entries for gone in entry.deletions))
+        work = Clearing(
+            Step.PURGE, tuple(deletion for entry in entries for deletion in entry.deletions)
+        )
         due = max(entry.due_at for entry in entries)
         batch = OutboxEntry.new(work, due, entries[0].lease)
         with bound_contextvars(entry=batch.id):
@@ -183,7 +187,7 @@ class OutboxProcessor:
                 log.warning("outbox_batch_failed", entries=len(entries), exc_info=True)
                 return None
 
-    async def _drop_from_edges(self, batch: OutboxEntry) -> None:
+    async def _invalidate(self, batch: OutboxEntry) -> None:
         refusal: CdnRefused | None = None
         refused: list[Deletion] = []
         try:
@@ -192,8 +196,8 @@ class OutboxProcessor:
             if len(batch.deletions) == 1:
                 raise
             refusal, refused = failure, await self._refused_singly(batch)
-        done = [gone for gone in batch.deletions if gone not in refused]
-        await _bounded(self._repository.forget(gone) for gone in done)
+        done = [deletion for deletion in batch.deletions if deletion not in refused]
+        await _bounded(self._repository.forget(deletion) for deletion in done)
         again = OutboxEntry.second_look(done, self._now())
         if refusal and refused:
             if again is not None:  # first, so that none is lost; two of them do no harm
@@ -205,11 +209,11 @@ class OutboxProcessor:
     async def _refused_singly(self, batch: OutboxEntry) -> list[Deletion]:
         """Those that are refused, after one call for each: they must not keep the others back."""
         refused = []
-        for gone in batch.deletions:
+        for deletion in batch.deletions:
             try:
-                await self._cdn.invalidate(_paths([gone]), f"{batch.id}-{gone.image_id}")
+                await self._cdn.invalidate(_paths([deletion]), f"{batch.id}-{deletion.image_id}")
             except CdnRefused:
-                refused.append(gone)
+                refused.append(deletion)
         return refused
 
     async def _guarded(
@@ -260,8 +264,8 @@ class OutboxProcessor:
         try:
             if tries < MAX_TRIES:
                 await self._outbox.replace([entry], later)
-            elif await self._outbox.set_aside(replace(entry, tries=tries)):
-                self.set_aside += 1
+            elif await self._outbox.give_up(replace(entry, tries=tries)):
+                self.given_up += 1
                 log.error("outbox_entry_set_aside", work=repr(entry.work), cause=cause)
         except DependencyUnavailable:  # its lease will run out
             log.warning("outbox_entry_not_put_off", exc_info=True)
@@ -325,7 +329,7 @@ def _batches(entries: Iterable[OutboxEntry]) -> Iterator[list[OutboxEntry]]:
 
 
 def _paths(deletions: Iterable[Deletion]) -> list[str]:
-    return [CdnUrls.path(key) for gone in deletions for key in gone.object_keys]
+    return [CdnUrls.path(key) for deletion in deletions for key in deletion.object_keys]
 
 
 def _jitter() -> float:

@@ -117,7 +117,7 @@ class Telemetry(Metrics):
         """Show what lies in the outbox, as of now."""
         self.outbox_depth.set(backlog.waiting)
         self.outbox_oldest_age.set(backlog.oldest_age)
-        self.outbox_set_aside.set(backlog.set_aside)
+        self.outbox_set_aside.set(backlog.dead_letters)
         self.outbox_measured.set_to_current_time()
 
 

@@ -51,12 +51,12 @@ class S3ObjectStore:
         if not keys:  # S3 refuses an empty list
             return
         with translated("s3:DeleteObjects"):
-            answer = await self._client.delete_objects(
+            response = await self._client.delete_objects(
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
             # The status is 200 even where it could not delete some of them.
-            if errors := answer.get("Errors"):
+            if errors := response.get("Errors"):
                 log.warning("objects_not_deleted", errors=errors)
                 raise ClientError({"Error": errors[0]}, "DeleteObjects")
 

@@ -15,7 +15,7 @@ _OK: Final = 200
 _ASKED: Final = "image_service_asked_for_endpoint"
 
 
-class UnreadableAnswer(BotoCoreError):
+class UnreadableResponse(BotoCoreError):
     """A 200 that is no JSON object: of something between here and DynamoDB."""
 
     fmt = "The answer is no JSON object"
@@ -38,12 +38,12 @@ def _parse(
     if response_dict["status_code"] != _OK:
         return
     try:
-        answer = json.loads(response_dict["body"])
+        response = json.loads(response_dict["body"])
     except ValueError as error:
-        raise UnreadableAnswer from error
-    if not isinstance(answer, dict):
-        raise UnreadableAnswer
-    customized_response_dict.update(answer)
+        raise UnreadableResponse from error
+    if not isinstance(response, dict):
+        raise UnreadableResponse
+    customized_response_dict.update(response)
     response_dict["body"] = b""
 
 

@@ -38,10 +38,22 @@ class Actions:
     def put(
         self, item: Mapping[str, Any], only_if: Condition | None = None
     ) -> TransactWriteItemTypeDef:
-        return {"Put": {"TableName": self.table_name, "Item": to_wire(item), **_told(only_if)}}
+        return {
+            "Put": {
+                "TableName": self.table_name,
+                "Item": to_wire(item),
+                **_condition_fields(only_if),
+            }
+        }
 
     def delete(self, key: Key, only_if: Condition | None = None) -> TransactWriteItemTypeDef:
-        return {"Delete": {"TableName": self.table_name, "Key": to_wire(key), **_told(only_if)}}
+        return {
+            "Delete": {
+                "TableName": self.table_name,
+                "Key": to_wire(key),
+                **_condition_fields(only_if),
+            }
+        }
 
     def check(self, key: Key, only_if: Condition) -> TransactWriteItemTypeDef:
         """Writes nothing; the transaction holds only if `only_if` does."""
@@ -50,7 +62,7 @@ class Actions:
                 "TableName": self.table_name,
                 "Key": to_wire(key),
                 "ConditionExpression": only_if.expression,
-                **_told(only_if),
+                **_condition_fields(only_if),
             }
         }
 
@@ -74,7 +86,7 @@ class Actions:
             "REMOVE": [f"#{name}" for name in remove],
             "ADD": [f"#{name} :{name}" for name in add],
         }
-        condition = _told(only_if)
+        condition = _condition_fields(only_if)
         values = {f":{name}": value for name, value in {**set_to, **add}.items()}
         return {
             "Update": {
@@ -96,22 +108,22 @@ class Actions:
         }
 
 
-class _Told(TypedDict, total=False):
+class _ConditionFields(TypedDict, total=False):
     ConditionExpression: str
     ExpressionAttributeNames: dict[str, str]
     ReturnValuesOnConditionCheckFailure: Literal["ALL_OLD"]
     ExpressionAttributeValues: dict[str, UniversalAttributeValueTypeDef]
 
 
-def _told(only_if: Condition | None) -> _Told:
+def _condition_fields(only_if: Condition | None) -> _ConditionFields:
     if only_if is None:
         return {}
-    told: _Told = {
+    fields: _ConditionFields = {
         "ConditionExpression": only_if.expression,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     if only_if.values:  # DynamoDB refuses an empty map
-        told["ExpressionAttributeValues"] = to_wire(only_if.values)
+        fields["ExpressionAttributeValues"] = to_wire(only_if.values)
     if only_if.names:
-        told["ExpressionAttributeNames"] = dict(only_if.names)
-    return told
+        fields["ExpressionAttributeNames"] = dict(only_if.names)
+    return fields

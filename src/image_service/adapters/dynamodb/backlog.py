@@ -13,7 +13,7 @@ from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.table import Query, Table
-from image_service.domain.outbox import Backlog, Lane
+from image_service.domain.outbox import Backlog, OutboxQueue
 from image_service.domain.times import parse_timestamp
 
 if TYPE_CHECKING:
@@ -33,15 +33,17 @@ class DynamoBacklog:
     async def measure(self, now: datetime) -> Backlog:
         """Raises DependencyUnavailable."""
         shards = [
-            keys.outbox_partition(lane, shard) for lane in Lane for shard in range(keys.SHARDS)
+            keys.outbox_partition(queue, shard)
+            for queue in OutboxQueue
+            for shard in range(keys.SHARDS)
         ]
-        looks = map(self._head, (*shards, keys.SET_ASIDE))
+        looks = map(self._head, (*shards, keys.DEAD_LETTERS))
         # All have ended, whatever one says: none outlives the client it asks.
         heads = await asyncio.gather(*looks, return_exceptions=True)
-        *waiting, aside = [_answer(head) for head in heads]
+        *waiting, dead = [_items_of(head) for head in heads]
         ages = [_age(item, now) for items in waiting for item in items]
         ages = [age for age in ages if age >= 0]  # what was written for later does not wait yet
-        return Backlog(waiting=len(ages), oldest_age=max(0.0, *ages, 0.0), set_aside=len(aside))
+        return Backlog(waiting=len(ages), oldest_age=max(0.0, *ages, 0.0), dead_letters=len(dead))
 
     async def _head(self, partition: str) -> list[Item]:
         """The keys of its first entries. Need not be the latest: it is only looked at."""
@@ -53,7 +55,7 @@ class DynamoBacklog:
         return [item async for item in self._table.query(head)]
 
 
-def _answer(head: list[Item] | BaseException) -> list[Item]:
+def _items_of(head: list[Item] | BaseException) -> list[Item]:
     if isinstance(head, BaseException):
         raise head
     return head

@@ -19,7 +19,7 @@ class UnreadableEntry(Exception):
 
 
 def entry_key(entry: OutboxEntry) -> keys.Key:
-    return keys.outbox_key(entry.lane, entry.route, entry.due_at, entry.id)
+    return keys.outbox_key(entry.queue, entry.route, entry.due_at, entry.id)
 
 
 def entry_item(entry: OutboxEntry) -> Item:
@@ -40,8 +40,12 @@ def _work(work: Clearing | CachePurge) -> Item:
     if isinstance(work, CachePurge):
         return {"task": _PURGE_CACHE, "userId": work.user_id, "imageIds": set(work.image_ids)}
     images = [
-        {"id": gone.image_id, "userId": gone.user_id, "objectKeys": list(gone.object_keys)}
-        for gone in work.deletions
+        {
+            "id": deletion.image_id,
+            "userId": deletion.user_id,
+            "objectKeys": list(deletion.object_keys),
+        }
+        for deletion in work.deletions
     ]
     return {"task": _CLEAR, "step": work.step.value, "images": images}
 
@@ -56,10 +60,10 @@ def to_entry(item: Item) -> OutboxEntry:
             work=_to_work(item),
             tries=int(item["tries"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as fault:
-        raise UnreadableEntry from fault
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableEntry from error
     key = entry_key(entry)
-    if item["PK"] not in {key["PK"], keys.SET_ASIDE} or item["SK"] != key["SK"]:
+    if item["PK"] not in {key["PK"], keys.DEAD_LETTERS} or item["SK"] != key["SK"]:
         raise UnreadableEntry("it would not be found again")
     return entry
 

@@ -23,7 +23,7 @@ from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now
-from image_service.domain.uploads import ANSWER_KEPT, Claim
+from image_service.domain.uploads import RESPONSE_KEPT, Claim
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -54,7 +54,7 @@ class DynamoIdempotencyRecords:
         try:
             await self._table.write(self._actions.put(_item(claim), only_if=free))
         except ConditionFailed as held:
-            return _answer(held.items[0] or {}, claim)
+            return _stored_response(held.items[0] or {}, claim)
         except WriteConflict:
             raise IdempotencyInProgress(retry_after=1) from None  # at this very moment
         return None
@@ -78,7 +78,7 @@ def commit_action(actions: Actions, claim: Claim, image: Image) -> TransactWrite
         set_to={
             "state": _COMPLETED,
             "answer": image_item(image),
-            "ttl": int(_seconds(now + ANSWER_KEPT)),
+            "ttl": int(_seconds(now + RESPONSE_KEPT)),
         },
         remove=("leaseUntil",),
         only_if=Condition(
@@ -98,11 +98,11 @@ def _item(claim: Claim) -> Item:
         "owner": claim.owner,
         "fingerprint": claim.fingerprint,
         "leaseUntil": _seconds(claim.expires_at),
-        "ttl": int(_seconds(claim.claimed_at + ANSWER_KEPT)),
+        "ttl": int(_seconds(claim.claimed_at + RESPONSE_KEPT)),
     }
 
 
-def _answer(held: Item, claim: Claim) -> Image | None:
+def _stored_response(held: Item, claim: Claim) -> Image | None:
     """What a claim that met a record comes to."""
     if held.get("owner") == claim.owner and held["state"] == _IN_PROGRESS:
         return None  # it is this one: the response to a first try was lost

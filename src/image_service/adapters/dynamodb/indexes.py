@@ -99,10 +99,10 @@ def pointer_actions(
 ) -> list[TransactWriteItemTypeDef]:
     """Every pointer holds the album and all tags, so a change of either rewrites them all."""
     old, new = _pointers(before), _pointers(after)
-    gone = [pointer for partition, pointer in old.items() if partition not in new]
+    removed = [pointer for partition, pointer in old.items() if partition not in new]
     written = [pointer for partition, pointer in new.items() if old.get(partition) != pointer]
     return [
-        *(actions.delete({"PK": pointer["PK"], "SK": pointer["SK"]}) for pointer in gone),
+        *(actions.delete({"PK": pointer["PK"], "SK": pointer["SK"]}) for pointer in removed),
         *(actions.put(pointer) for pointer in written),
     ]
 

@@ -9,7 +9,7 @@
     outbox       OUTBOX#<shard>              <due time>#<entry>      files to delete
     … edges      OUTBOX#EDGES#<shard>        <due time>#<entry>      paths to invalidate
     … cache      OUTBOX#CACHE#<shard>        <due time>#<entry>      invalidations it missed
-    … set aside  OUTBOX#DEAD                 <time>#<entry>
+    … dead       OUTBOX#DEAD                 <time>#<entry>
 
     UserIndex    USER#<user>                 UPLOADED#<time>#<id>
     AlbumIndex   ALBUM#<user>#<album>        UPLOADED#<time>#<id>
@@ -27,15 +27,15 @@ from typing import Final
 
 from image_service.domain.fields import tag_key
 from image_service.domain.listing import Position
-from image_service.domain.outbox import Lane
+from image_service.domain.outbox import OutboxQueue
 from image_service.domain.times import format_timestamp, parse_timestamp
 
 SHARDS: Final = 4  # of the outbox and of the intents, so that no partition takes all writes
-SET_ASIDE: Final = "OUTBOX#DEAD"
-_LANES: Final = {
-    Lane.FILES: "OUTBOX#",
-    Lane.EDGES: "OUTBOX#EDGES#",
-    Lane.CACHE: "OUTBOX#CACHE#",
+DEAD_LETTERS: Final = "OUTBOX#DEAD"
+_QUEUES: Final = {
+    OutboxQueue.FILES: "OUTBOX#",
+    OutboxQueue.CDN: "OUTBOX#EDGES#",
+    OutboxQueue.CACHE: "OUTBOX#CACHE#",
 }
 
 _UPLOADED: Final = "UPLOADED#"
@@ -76,14 +76,14 @@ def idempotency_key(user_id: str, key: str) -> Key:
     return {"PK": f"IDEMPOTENCY#{user_id}#{digest}", "SK": "UPLOAD"}
 
 
-def outbox_key(lane: Lane, route: str, due_at: datetime, entry_id: str) -> Key:
+def outbox_key(queue: OutboxQueue, route: str, due_at: datetime, entry_id: str) -> Key:
     """`route` chooses the shard; an image's own entry goes by its id."""
     place = f"{format_timestamp(due_at)}#{entry_id}"
-    return {"PK": outbox_partition(lane, _shard(route)), "SK": place}
+    return {"PK": outbox_partition(queue, _shard(route)), "SK": place}
 
 
-def outbox_partition(lane: Lane, shard: int) -> str:
-    return f"{_LANES[lane]}{shard}"
+def outbox_partition(queue: OutboxQueue, shard: int) -> str:
+    return f"{_QUEUES[queue]}{shard}"
 
 
 def _shard(route: str) -> int:

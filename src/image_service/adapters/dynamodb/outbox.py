@@ -24,7 +24,7 @@ from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.partitions import older
 from image_service.adapters.dynamodb.table import Table, WriteConflict
 from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
-from image_service.domain.outbox import Lane, Lease, OutboxEntry
+from image_service.domain.outbox import Lease, OutboxEntry, OutboxQueue
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 _LEASES_AT_ONCE: Final = 10
-_TOLD: Final = 1_000  # unreadable entries, each once
+_REPORTED: Final = 1_000  # unreadable entries, each once
 _FREE: Final = "attribute_exists(PK) AND (attribute_not_exists(leaseUntil) OR leaseUntil <= :now)"
 _UNTOUCHED: Final = Condition("attribute_exists(PK) AND attribute_not_exists(leaseOwner)")
 
@@ -70,7 +70,7 @@ class DynamoOutbox:
             await self._table.transact([write])  # the note is just being moved
 
     async def take(
-        self, lane: Lane, lease: Lease, now: datetime, limit: int
+        self, queue: OutboxQueue, lease: Lease, now: datetime, limit: int
     ) -> Sequence[OutboxEntry]:
         taken: list[OutboxEntry] = []
         shards = list(range(keys.SHARDS))
@@ -78,7 +78,7 @@ class DynamoOutbox:
         for shard in shards:
             if len(taken) >= limit:
                 break
-            partition = keys.outbox_partition(lane, shard)
+            partition = keys.outbox_partition(queue, shard)
             waiting = await self._free(partition, now, limit - len(taken))
             taken += await self._hold(waiting, lease, now)
         return taken
@@ -98,10 +98,10 @@ class DynamoOutbox:
         place = f"{item['PK']} {item['SK']}"
         try:
             return to_entry(item)
-        except UnreadableEntry as fault:
-            if place not in self.unreadable and len(self.unreadable) < _TOLD:
+        except UnreadableEntry as error:
+            if place not in self.unreadable and len(self.unreadable) < _REPORTED:
                 self.unreadable.add(place)
-                cause = repr(fault.__cause__ or fault)
+                cause = repr(error.__cause__ or error)
                 log.error(  # noqa: TRY400 # the data's error: a trace says nothing
                     "outbox_entry_unreadable", entry=place, cause=cause, count=len(self.unreadable)
                 )
@@ -137,19 +137,19 @@ class DynamoOutbox:
             writes.append(self._actions.put(entry_item(new)))
         return await self._swap(writes)
 
-    async def set_aside(self, entry: OutboxEntry) -> bool:
-        aside = entry_item(replace(entry, lease=None)) | {"PK": keys.SET_ASIDE}
-        return await self._swap([self._drop(entry), self._actions.put(aside)])
+    async def give_up(self, entry: OutboxEntry) -> bool:
+        dead_letter = entry_item(replace(entry, lease=None)) | {"PK": keys.DEAD_LETTERS}
+        return await self._swap([self._drop(entry), self._actions.put(dead_letter)])
 
-    async def aside(self) -> AsyncIterator[OutboxEntry]:
-        async for item in self._table.query(older(keys.SET_ASIDE, None)):
+    async def dead_letters(self) -> AsyncIterator[OutboxEntry]:
+        async for item in self._table.query(older(keys.DEAD_LETTERS, None)):
             entry = self._readable(item)
             if entry is not None:
                 yield entry
 
     async def revive(self, entry: OutboxEntry, at: datetime) -> bool:
         again = entry_item(replace(entry, due_at=at, tries=0, lease=None))
-        key = {"PK": keys.SET_ASIDE, "SK": entry_key(entry)["SK"]}
+        key = {"PK": keys.DEAD_LETTERS, "SK": entry_key(entry)["SK"]}
         there = Condition("attribute_exists(PK)")
         swap = [self._actions.delete(key, only_if=there), self._actions.put(again)]
         return await self._swap(swap)

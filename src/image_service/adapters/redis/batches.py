@@ -33,7 +33,7 @@ class _Call:
     script: str
     keys: Sequence[str]
     arguments: Sequence[Argument]
-    answer: asyncio.Future[Any]
+    result: asyncio.Future[Any]
 
     @property
     def operands(self) -> tuple[Argument, ...]:
@@ -91,7 +91,7 @@ class ScriptBatches:
             loop.call_soon(self._send)
         call = _Call(script, keys, arguments, loop.create_future())
         self._waiting.append(call)
-        return call.answer
+        return call.result
 
     async def aclose(self) -> None:
         """Send what waits, and wait for what is on its way."""
@@ -100,13 +100,13 @@ class ScriptBatches:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
-        batch = [call for call in waiting if not call.answer.done()]
+        batch = [call for call in waiting if not call.result.done()]
         if batch:
-            sending = asyncio.create_task(self._answer(batch))
+            sending = asyncio.create_task(self._call_redis(batch))
             self._sending.add(sending)  # the loop itself keeps only a weak reference
             sending.add_done_callback(self._sending.discard)
 
-    async def _answer(self, batch: list[_Call]) -> None:
+    async def _call_redis(self, batch: list[_Call]) -> None:
         try:
             async with responsive_timeout(self._timeout):
                 unknown = await self._ask("EVALSHA", batch)
@@ -114,7 +114,7 @@ class ScriptBatches:
                     raise NoScriptError
         except Exception as error:  # noqa: BLE001 - handed on to those who wait
             for call in batch:
-                _settle(call.answer, error)
+                _settle(call.result, error)
 
     async def _ask(self, command: str, batch: list[_Call]) -> list[_Call]:
         """Settle the results of Redis; returns the scripts it does not know."""
@@ -123,18 +123,18 @@ class ScriptBatches:
             script = _HASHES[call.script] if command == "EVALSHA" else call.script
             pipeline.execute_command(command, script, *call.operands)
         unknown = []
-        for call, answer in zip(batch, await pipeline.execute(raise_on_error=False), strict=True):
-            if isinstance(answer, NoScriptError):
+        for call, result in zip(batch, await pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(result, NoScriptError):
                 unknown.append(call)
             else:
-                _settle(call.answer, answer)
+                _settle(call.result, result)
         return unknown
 
 
-def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
     if future.done():  # or its caller was cancelled
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(answer)
+        future.set_result(result)

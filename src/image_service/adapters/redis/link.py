@@ -56,7 +56,7 @@ class RedisLink:
             raise DependencyUnavailable
         with self._telemetry.call("redis", NAMES[script]) as call:
             try:
-                answer = await self._run(script, keys, arguments)
+                result = await self._run(script, keys, arguments)
             except Exception as error:  # whatever the client makes of a broken server
                 if isinstance(error, ResponseError):
                     call.outcome = "failed"
@@ -66,7 +66,7 @@ class RedisLink:
                     await self._reconnect()
                 raise DependencyUnavailable from error
         self._breaker.succeeded()
-        return answer
+        return result
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         try:

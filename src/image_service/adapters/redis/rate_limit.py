@@ -70,7 +70,7 @@ class WindowRateLimiter:
             limits.append(("uploads", self._uploads))
         windows = [(kind, limit.amount, limit.seconds) for kind, limit in limits]
         counts = await self._count(user_id, windows)
-        answers = [
+        results = [
             RateLimit(
                 limit=limit.amount,
                 remaining=max(0, limit.amount - count),
@@ -80,7 +80,7 @@ class WindowRateLimiter:
             )
             for (kind, limit), (count, ends_at) in zip(limits, counts, strict=False)
         ]
-        return min(reversed(answers), key=_share_left)
+        return min(reversed(results), key=_share_left)
 
     async def charge(self, user_id: str, uploads: int) -> None:
         windows = [("uploads", self._uploads.amount, self._uploads.seconds)]

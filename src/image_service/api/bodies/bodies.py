@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from starlette.requests import Request
 
-from image_service.api.bodies.faults import Faults, collected_faults
+from image_service.api.bodies.field_errors import FieldErrors, collected_errors
 from image_service.api.bodies.json_text import parse_json
 from image_service.api.bodies.multipart import (
     FormLimits,
@@ -59,9 +59,9 @@ async def read_upload(request: Request) -> NewImage:
     if form.file is None:
         raise FileRequired
     given = {name: form.fields[name][0] for name in _CLEANERS if form.fields.get(name)}
-    with collected_faults() as faults:
-        fields = _clean(given, faults)
-        tags = faults.check("tags", lambda: clean_tags(tags_from(form.fields)))
+    with collected_errors() as errors:
+        fields = _clean(given, errors)
+        tags = errors.check("tags", lambda: clean_tags(tags_from(form.fields)))
     return NewImage(
         data=form.file.data,
         checksum=form.file.sha256,
@@ -85,10 +85,10 @@ async def read_changes(request: Request) -> tuple[ImageChanges, int | None]:
     _refuse_content_encoding(request)
     patch = parse_json(await _read_bounded(request), ImagePatch)
     given = patch.model_dump(by_alias=True, exclude_unset=True)
-    with collected_faults() as faults:
-        changes = _clean(given, faults)
+    with collected_errors() as errors:
+        changes = _clean(given, errors)
         if "tags" in given:
-            changes["tags"] = faults.check("tags", lambda: clean_tags(given["tags"] or ())) or ()
+            changes["tags"] = errors.check("tags", lambda: clean_tags(given["tags"] or ())) or ()
     return changes, patch.version
 
 
@@ -104,12 +104,12 @@ _CLEANERS: Mapping[str, tuple[str, Callable[[str | None], str | None]]] = {
 }
 
 
-def _clean(given: Mapping[str, Any], faults: Faults) -> ImageChanges:
+def _clean(given: Mapping[str, Any], errors: FieldErrors) -> ImageChanges:
     """The text fields among `given`, by their domain names; absent ones stay absent."""
     cleaned: dict[str, str | None] = {}
     for name, (domain_name, clean) in _CLEANERS.items():
         if name in given:
-            cleaned[domain_name] = faults.check(name, partial(clean, given[name]))
+            cleaned[domain_name] = errors.check(name, partial(clean, given[name]))
     return cast("ImageChanges", cleaned)
 
 

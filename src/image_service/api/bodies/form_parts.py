@@ -140,12 +140,12 @@ class FormParts:
             label = declared.decode("latin-1") if declared else "UTF-8"
             return decode(bytes(self._text), label)
         except UnicodeDecodeError:
-            fault = f"is not {label}, its charset; encode it as UTF-8"
+            error = f"is not {label}, its charset; encode it as UTF-8"
         except LookupError:
-            fault = f"has the charset {shown(declared or b'')}, unknown here; encode it as UTF-8"
+            error = f"has the charset {shown(declared or b'')}, unknown here; encode it as UTF-8"
         except ValueError:
-            fault = "has a Content-Type that can't be read; leave it out, and encode it as UTF-8"
-        raise ValidationFailed([(self._name, fault)])
+            error = "has a Content-Type that can't be read; leave it out, and encode it as UTF-8"
+        raise ValidationFailed([(self._name, error)])
 
     def all_ended(self) -> None:
         self.complete = True
@@ -165,8 +165,8 @@ class FormParts:
         limit = self._limits.max_text_bytes
         self._text_bytes += len(data)
         if self._text_bytes > limit:
-            fault = f"brings the form's text to over {limit:,} bytes, the limit; shorten it"
-            raise ValidationFailed([(self._name, fault)])
+            error = f"brings the form's text to over {limit:,} bytes, the limit; shorten it"
+            raise ValidationFailed([(self._name, error)])
         self._text += data
 
     def _count_header_bytes(self, count: int) -> None:
@@ -205,8 +205,8 @@ class FormParts:
     def _admit(self, name: str) -> None:
         if name not in self._single | self._repeatable:
             known = ", ".join([FILE, *sorted((self._single | self._repeatable) - {FILE})])
-            fault = f"is no field of this form; its fields are {known}"
-            raise ValidationFailed([(shown(name.encode()), fault)])
+            error = f"is no field of this form; its fields are {known}"
+            raise ValidationFailed([(shown(name.encode()), error)])
         if name in self._single and name in self._seen:
             raise ValidationFailed([(name, "was sent more than once; send it once")])
         self._seen.add(name)

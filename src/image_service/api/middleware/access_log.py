@@ -11,7 +11,7 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from image_service.api.middleware.exchange import CLIENT_GONE, Exchange
+from image_service.api.middleware.exchange import CLIENT_DISCONNECTED, Exchange
 from image_service.domain.images import is_image_id
 from image_service.telemetry import audit_log
 from image_service.telemetry.telemetry import Telemetry
@@ -104,6 +104,6 @@ def _image_id(route: Any, path: str) -> str | None:
 def _upload_outcome(exchange: Exchange) -> str:
     if exchange.status == _CREATED:
         return "replayed" if exchange.replayed else "stored"
-    if exchange.status == CLIENT_GONE:
+    if exchange.status == CLIENT_DISCONNECTED:
         return "client_gone"
     return exchange.error.code if exchange.error else "unknown"

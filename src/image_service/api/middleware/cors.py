@@ -84,13 +84,13 @@ class Cors(CORSMiddleware):
         if response.status_code == 200:  # noqa: PLR2004 - Starlette says 200 or 400
             return response
         refusal = error_response(
-            ValidationFailed(list(self._faults(request_headers))),
+            ValidationFailed(list(self._errors(request_headers))),
             structlog.contextvars.get_contextvars().get("request_id"),
         )
         refusal.headers["Vary"] = response.headers["Vary"]
         return refusal
 
-    def _faults(self, request_headers: Headers) -> Iterator[tuple[str, str]]:
+    def _errors(self, request_headers: Headers) -> Iterator[tuple[str, str]]:
         """What of the preflight is not allowed; browsers show it to the page's developer."""
         origin = request_headers["origin"]
         if not self.is_allowed_origin(origin):

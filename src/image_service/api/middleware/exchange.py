@@ -21,7 +21,7 @@ from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import DependencyUnavailable, ImageServiceError, UploadTimeout
 
 EXCHANGE: Final = "exchange"  # in the state of a request
-CLIENT_GONE: Final = 499  # the client went away before a response, as nginx has it
+CLIENT_DISCONNECTED: Final = 499  # the client went away before a response, as nginx has it
 _CREATED: Final = 201
 _FAILED: Final = 500
 _REPLAYED: Final = b"idempotency-replayed"
@@ -86,7 +86,7 @@ class Exchange:
         self.started = time.perf_counter()
         self.ended = 0.0
         self.read_from = self.read_until = 0.0
-        self.status = CLIENT_GONE
+        self.status = CLIENT_DISCONNECTED
         self.replayed = False
         self.has_response = False
         # It has its whole response, and only its connection waits for the rest of the body.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from image_service.adapters.aws.errors import error_code
-from image_service.tools.doctor.aws_faults import NOT_OFFERED, AwsFault, diagnosed
+from image_service.tools.doctor.aws_errors import NOT_OFFERED, AwsError, diagnosed
 from image_service.tools.doctor.bucket_settings import PROTECTIONS, Protection
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, well
 
@@ -32,8 +32,8 @@ class BucketCheck:
     async def examine(self) -> Sequence[Diagnosis]:
         try:
             bucket = await self._there()
-        except AwsFault as fault:
-            return [fault.diagnosis]
+        except AwsError as error:
+            return [error.diagnosis]
         if bucket.remedy is not None:
             return [bucket]
         return [bucket, *await asyncio.gather(*(self._look_at(one) for one in PROTECTIONS))]
@@ -43,14 +43,14 @@ class BucketCheck:
         place = f"{self._bucket} in {region}"
         with diagnosed(self.name, "s3:ListBucket", self._client.meta.endpoint_url):
             try:
-                answer = await self._client.head_bucket(Bucket=self._bucket)
+                response = await self._client.head_bucket(Bucket=self._bucket)
             except ClientError as error:
                 if error_code(error) not in _ABSENT:
                     raise
                 remedy = "check IMAGE_SERVICE_BUCKET, or make it as terraform/modules/storage does"
                 return failed(self.name, f"there is no bucket {self._bucket}", remedy)
         # botocore follows a bucket into its region, at the price of a redirect a client.
-        there = answer.get("BucketRegion") or region
+        there = response.get("BucketRegion") or region
         if there != region and not self._stakes.emulated:
             remedy = f"set AWS_REGION to {there}, or name a bucket of {region}"
             return failed(self.name, f"{self._bucket} is in {there}, not in {region}", remedy)
@@ -60,10 +60,10 @@ class BucketCheck:
         endpoint = self._client.meta.endpoint_url
         try:
             with diagnosed(protection.check, protection.operation, endpoint, needed=False):
-                answer = await self._ask(protection)
-        except AwsFault as fault:
-            return fault.diagnosis
-        detail = protection.fault(answer)
+                response = await self._ask(protection)
+        except AwsError as error:
+            return error.diagnosis
+        detail = protection.error(response)
         if detail is None:
             return well(protection.check, protection.good)
         return self._stakes.missing(

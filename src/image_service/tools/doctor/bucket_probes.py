@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from image_service.tools.doctor.aws_faults import AwsFault, cleared_away, diagnosed
+from image_service.tools.doctor.aws_errors import AwsError, cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class BucketWriteCheck:
         try:
             async with cleared_away(lambda: self._delete(key)):
                 same = await self._probe(key)
-        except AwsFault as fault:
-            return [fault.diagnosis]
+        except AwsError as error:
+            return [error.diagnosis]
         if not same:
             detail = "an object just put was not read back as it was"
             return [failed(self.name, detail, "this is no S3 to rely on: use another")]
@@ -56,8 +56,8 @@ class BucketWriteCheck:
                 StorageClass=self._storage_class,
             )
         with diagnosed(self.name, "s3:GetObject", endpoint):
-            answer = await self._client.get_object(Bucket=self._bucket, Key=key)
-            return await answer["Body"].read() == _PROBE
+            response = await self._client.get_object(Bucket=self._bucket, Key=key)
+            return await response["Body"].read() == _PROBE
 
     async def _delete(self, key: str) -> None:
         with diagnosed(self.name, "s3:DeleteObject", self._client.meta.endpoint_url):
@@ -97,12 +97,12 @@ class ClockCheck:
 
     async def _date(self) -> datetime | None:
         try:
-            answer: Any = await self._client.head_bucket(Bucket=self._bucket)
+            response: Any = await self._client.head_bucket(Bucket=self._bucket)
         except ClientError as error:  # a refusal is dated, too
-            answer = error.response
+            response = error.response
         except BotoCoreError:
             return None
-        header = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+        header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         try:
             return parsedate_to_datetime(header).astimezone(UTC)
         except ValueError:

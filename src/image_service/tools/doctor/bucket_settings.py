@@ -21,14 +21,14 @@ class Protection:
     operation: str  # as in a policy
     method: str  # of the client
     unset: str  # AWS's code for that
-    fault: Callable[[Any], str | None]
+    error: Callable[[Any], str | None]
     good: str
     remedy: str
     grave: bool = False
 
 
-def public_fault(answer: Any) -> str | None:
-    blocks = answer.get("PublicAccessBlockConfiguration", {})
+def public_error(response: Any) -> str | None:
+    blocks = response.get("PublicAccessBlockConfiguration", {})
     names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     missing = [name for name in names if not blocks.get(name)]
     if not missing:
@@ -37,8 +37,8 @@ def public_fault(answer: Any) -> str | None:
     return f"public access is not blocked{which}"
 
 
-def tls_fault(answer: Any) -> str | None:
-    statements = _listed(json.loads(answer.get("Policy", "{}")).get("Statement", []))
+def tls_error(response: Any) -> str | None:
+    statements = _listed(json.loads(response.get("Policy", "{}")).get("Statement", []))
     if any(_denies_all_without_tls(statement) for statement in statements):
         return None
     return "its policy lets requests in without TLS"
@@ -75,34 +75,34 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _versioning_fault(answer: Any) -> str | None:
-    return None if answer.get("Status") == "Enabled" else "versioning is off: a deletion is final"
+def _versioning_error(response: Any) -> str | None:
+    return None if response.get("Status") == "Enabled" else "versioning is off: a deletion is final"
 
 
-def _encryption_fault(answer: Any) -> str | None:
-    rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules")
+def _encryption_error(response: Any) -> str | None:
+    rules = response.get("ServerSideEncryptionConfiguration", {}).get("Rules")
     return None if rules else "what lies there is not encrypted"
 
 
-def cors_fault(answer: Any) -> str | None:
-    if any("GET" in rule.get("AllowedMethods", []) for rule in answer.get("CORSRules", [])):
+def cors_error(response: Any) -> str | None:
+    if any("GET" in rule.get("AllowedMethods", []) for rule in response.get("CORSRules", [])):
         return None
     return "scripts of web pages can't read pictures (fetch, a canvas)"
 
 
-def lifecycle_fault(answer: Any) -> str | None:
-    rules = [_Rule.of(rule) for rule in _enabled(answer)]
-    faults = []
+def lifecycle_error(response: Any) -> str | None:
+    rules = [_Rule.of(rule) for rule in _enabled(response)]
+    errors = []
     if not any(rule.days and rule.whole and _TEMPORARY.startswith(rule.prefix) for rule in rules):
-        faults.append("nothing removes what is left under temp/")
+        errors.append("nothing removes what is left under temp/")
     if not any(rule.clears_versions and rule.whole and rule.prefix == "" for rule in rules):
-        faults.append("deleted pictures are kept for ever as old versions")
-    return "; ".join(faults) or None
+        errors.append("deleted pictures are kept for ever as old versions")
+    return "; ".join(errors) or None
 
 
-def expiry_fault(answer: Any) -> str | None:
+def expiry_error(response: Any) -> str | None:
     """What carries a tag may expire: the service puts none on a picture."""
-    for rule in map(_Rule.of, _enabled(answer)):
+    for rule in map(_Rule.of, _enabled(response)):
         meets = _PICTURES.startswith(rule.prefix) or rule.prefix.startswith(_PICTURES)
         if meets and (rule.days or rule.date) and not rule.tagged:
             when = f"{rule.days} days after their upload" if rule.days else "from a date on"
@@ -110,8 +110,8 @@ def expiry_fault(answer: Any) -> str | None:
     return None
 
 
-def _enabled(answer: Any) -> Sequence[Any]:
-    return [rule for rule in answer.get("Rules", []) if rule.get("Status") == "Enabled"]
+def _enabled(response: Any) -> Sequence[Any]:
+    return [rule for rule in response.get("Rules", []) if rule.get("Status") == "Enabled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ PROTECTIONS: Final = (
         operation="s3:GetBucketPublicAccessBlock",
         method="get_public_access_block",
         unset="NoSuchPublicAccessBlockConfiguration",
-        fault=public_fault,
+        error=public_error,
         good="not public, whatever a policy says",
         remedy=f"block it {_TERRAFORM}; browsers come by CloudFront",
         grave=True,
@@ -157,7 +157,7 @@ PROTECTIONS: Final = (
         operation="s3:GetBucketPolicy",
         method="get_bucket_policy",
         unset="NoSuchBucketPolicy",
-        fault=tls_fault,
+        error=tls_error,
         good="TLS only",
         remedy=f"deny where aws:SecureTransport is false, {_TERRAFORM}",
     ),
@@ -166,7 +166,7 @@ PROTECTIONS: Final = (
         operation="s3:GetBucketCORS",
         method="get_bucket_cors",
         unset="NoSuchCORSConfiguration",
-        fault=cors_fault,
+        error=cors_error,
         good="pictures can be read by scripts, too",
         remedy=f"allow GET {_TERRAFORM}",
     ),
@@ -175,7 +175,7 @@ PROTECTIONS: Final = (
         operation="s3:GetBucketVersioning",
         method="get_bucket_versioning",
         unset="NoSuchVersioningConfiguration",
-        fault=_versioning_fault,
+        error=_versioning_error,
         good="on",
         remedy=f"turn it on {_TERRAFORM}",
     ),
@@ -184,7 +184,7 @@ PROTECTIONS: Final = (
         operation="s3:GetLifecycleConfiguration",
         method="get_bucket_lifecycle_configuration",
         unset="NoSuchLifecycleConfiguration",
-        fault=lifecycle_fault,
+        error=lifecycle_error,
         good="temp/ and old versions expire",
         remedy=f"add the rules {_TERRAFORM}",
     ),
@@ -193,7 +193,7 @@ PROTECTIONS: Final = (
         operation="s3:GetLifecycleConfiguration",
         method="get_bucket_lifecycle_configuration",
         unset="NoSuchLifecycleConfiguration",
-        fault=expiry_fault,
+        error=expiry_error,
         good="no picture expires",
         remedy="take images/ out of the rule; what it deleted are old versions for a while",
         grave=True,
@@ -203,7 +203,7 @@ PROTECTIONS: Final = (
         operation="s3:GetEncryptionConfiguration",
         method="get_bucket_encryption",
         unset="ServerSideEncryptionConfigurationNotFoundError",
-        fault=_encryption_fault,
+        error=_encryption_error,
         good="on",
         remedy=f"turn SSE-S3 on {_TERRAFORM}",
     ),

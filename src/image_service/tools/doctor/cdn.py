@@ -12,9 +12,9 @@ import httpx
 
 from image_service.domain.images import CdnUrls, new_image_id
 from image_service.domain.renditions import RENDITIONS
-from image_service.tools.doctor.aws_faults import AwsFault, cleared_away, diagnosed
+from image_service.tools.doctor.aws_errors import AwsError, cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
-from image_service.tools.doctor.http_faults import what_failed
+from image_service.tools.doctor.http_errors import what_failed
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -42,12 +42,12 @@ class PublicAddress:
         url = self._urls.url(key)
         async with self._http.stream(
             "GET", url, timeout=_TIMEOUT, follow_redirects=False
-        ) as answer:
-            async for chunk in answer.aiter_raw():
+        ) as response:
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > len(_PROBE):
                     break
-        return answer.status_code, body
+        return response.status_code, body
 
     def unreachable(self, check: str, error: httpx.HTTPError) -> Diagnosis:
         detail = f"no pictures from {self.place}: {what_failed(error)}"
@@ -118,8 +118,8 @@ class PictureCheck:
             async with cleared_away(lambda: self._delete(key)):
                 await self._put(key)
                 return [await self._got(key)]
-        except AwsFault as fault:
-            return [fault.diagnosis]
+        except AwsError as error:
+            return [error.diagnosis]
 
     async def _put(self, key: str) -> None:
         with diagnosed(self.name, "s3:PutObject on images/*", self._client.meta.endpoint_url):

@@ -17,7 +17,7 @@ from image_service.adapters.machine import (
 )
 from image_service.bootstrap import aws_session
 from image_service.settings import Settings, SettingsError
-from image_service.tools.doctor.aws_faults import is_aws
+from image_service.tools.doctor.aws_errors import is_aws
 from image_service.tools.doctor.bucket import BucketCheck
 from image_service.tools.doctor.bucket_probes import BucketWriteCheck, ClockCheck
 from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress

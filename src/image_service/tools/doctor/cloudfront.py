@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from image_service.adapters.aws.errors import error_code
-from image_service.tools.doctor.aws_faults import AwsFault, diagnosed
+from image_service.tools.doctor.aws_errors import AwsError, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class DistributionCheck:
                 needed=False,
             ):
                 there = await self._is_there()
-        except AwsFault as fault:
-            return [fault.diagnosis]
+        except AwsError as error:
+            return [error.diagnosis]
         if there:
             return [well(self.name, f"distribution {self._id} is there")]
         remedy = "check IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID"

@@ -11,7 +11,7 @@ import httpx
 
 from image_service.adapters.cognito.jwks import download_keys, usable_keys
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
-from image_service.tools.doctor.http_faults import what_failed
+from image_service.tools.doctor.http_errors import what_failed
 
 _COGNITO: Final = "cognito-idp."
 _POOL: Final = (

@@ -68,9 +68,9 @@ class RedisCheck:
             remedy = "use one node with replicas, cluster mode off"
             return failed(self.name, f"{place} runs in cluster mode", remedy)
         await _run(client, FILL, _Names().of_page, "of nobody", "", _LIFE, "page", 1, _LIFE)
-        return self._told(place, seconds, about)
+        return self._diagnosed(place, seconds, about)
 
-    def _told(self, place: str, seconds: float, about: Mapping[str, Any]) -> Diagnosis:
+    def _diagnosed(self, place: str, seconds: float, about: Mapping[str, Any]) -> Diagnosis:
         version = engine_version(about)
         detail = f"{place} is {version}, a ping takes {seconds * 1000:.1f} ms"
         if seconds > self._within:

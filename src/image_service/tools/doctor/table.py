@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from image_service.adapters.aws.errors import error_code
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
-from image_service.tools.doctor.aws_faults import NOT_OFFERED, AwsFault, diagnosed
+from image_service.tools.doctor.aws_errors import NOT_OFFERED, AwsError, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class TableCheck:
     async def examine(self) -> Sequence[Diagnosis]:
         try:
             table = await self._described()
-        except AwsFault as fault:
-            return [fault.diagnosis]
+        except AwsError as error:
+            return [error.diagnosis]
         if table is None or table["TableStatus"] not in _USABLE or _keyed_wrongly(table):
             return [self._unusable(table)]
         place = f"{self._table_name} in {self._client.meta.region_name}"
@@ -59,10 +59,10 @@ class TableCheck:
     async def _described(self) -> TableDescriptionTypeDef | None:
         with self._diagnosed(self.name, "dynamodb:DescribeTable"):
             try:
-                answer = await self._client.describe_table(TableName=self._table_name)
+                response = await self._client.describe_table(TableName=self._table_name)
             except self._client.exceptions.ResourceNotFoundException:
                 return None
-        return answer["Table"]
+        return response["Table"]
 
     def _unusable(self, table: TableDescriptionTypeDef | None) -> Diagnosis:
         place = f"{self._table_name} in {self._client.meta.region_name}"
@@ -79,10 +79,10 @@ class TableCheck:
         check = "table ttl"
         try:
             with self._diagnosed(check, "dynamodb:DescribeTimeToLive"):
-                answer = await self._client.describe_time_to_live(TableName=self._table_name)
-        except AwsFault as fault:
-            return fault.diagnosis
-        found = answer["TimeToLiveDescription"]
+                response = await self._client.describe_time_to_live(TableName=self._table_name)
+        except AwsError as error:
+            return error.diagnosis
+        found = response["TimeToLiveDescription"]
         if found.get("AttributeName") == "ttl" and found.get("TimeToLiveStatus") in {
             "ENABLED",
             "ENABLING",
@@ -95,10 +95,10 @@ class TableCheck:
         check = "table recovery"
         try:
             with self._diagnosed(check, "dynamodb:DescribeContinuousBackups"):
-                answer = await self._backups()
-        except AwsFault as fault:
-            return fault.diagnosis
-        found = answer.get("PointInTimeRecoveryDescription", {})
+                response = await self._backups()
+        except AwsError as error:
+            return error.diagnosis
+        found = response.get("PointInTimeRecoveryDescription", {})
         if found.get("PointInTimeRecoveryStatus") == "ENABLED":
             return well(check, "to any point in time")
         detail = "no point-in-time recovery: what is lost stays lost"
@@ -106,12 +106,12 @@ class TableCheck:
 
     async def _backups(self) -> Any:
         try:
-            answer = await self._client.describe_continuous_backups(TableName=self._table_name)
+            response = await self._client.describe_continuous_backups(TableName=self._table_name)
         except ClientError as error:
             if error_code(error) in NOT_OFFERED:
                 return {}
             raise
-        return answer["ContinuousBackupsDescription"]
+        return response["ContinuousBackupsDescription"]
 
     def _diagnosed(self, check: str, operation: str) -> AbstractContextManager[None]:
         return diagnosed(check, operation, self._client.meta.endpoint_url, needed=False)
@@ -152,15 +152,15 @@ def _index(index: Index, table: TableDescriptionTypeDef) -> Diagnosis:
     found = indexes.get(index.name)
     if found is None:
         return failed(check, f"{table.get('TableName')} has no such index", remedy)
-    if fault := _fault(found, index, table):
-        return failed(check, fault, f"delete it, then {remedy}")
+    if error := _error(found, index, table):
+        return failed(check, error, f"delete it, then {remedy}")
     if found.get("IndexStatus") not in _USABLE:
         detail = f"is {found.get('IndexStatus')}: lists fail or come short"
         return failed(check, detail, "wait until DynamoDB has filled it")
     return well(check, "is there, with all attributes")
 
 
-def _fault(
+def _error(
     found: GlobalSecondaryIndexDescriptionTypeDef, index: Index, table: TableDescriptionTypeDef
 ) -> str | None:
     keys = _schema(found.get("KeySchema", []))

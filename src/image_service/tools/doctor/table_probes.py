@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
-from image_service.tools.doctor.aws_faults import AwsFault, cleared_away, diagnosed
+from image_service.tools.doctor.aws_errors import AwsError, cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, well
 
 if TYPE_CHECKING:
@@ -37,22 +37,22 @@ class TableReadCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         reads = [
-            self._fault("dynamodb:Query", self._query(_TABLE)),
+            self._error("dynamodb:Query", self._query(_TABLE)),
             *(
-                self._fault(f"dynamodb:Query on {index.name}", self._query(index))
+                self._error(f"dynamodb:Query on {index.name}", self._query(index))
                 for index in (USER_INDEX, ALBUM_INDEX)
             ),
-            self._fault("dynamodb:BatchGetItem", self._batch()),
+            self._error("dynamodb:BatchGetItem", self._batch()),
         ]
-        faults = [fault for fault in await asyncio.gather(*reads) if fault is not None]
-        return faults or [well(self.name, "by query, along both indexes, and in batches")]
+        errors = [error for error in await asyncio.gather(*reads) if error is not None]
+        return errors or [well(self.name, "by query, along both indexes, and in batches")]
 
-    async def _fault(self, operation: str, read: Awaitable[Any]) -> Diagnosis | None:
+    async def _error(self, operation: str, read: Awaitable[Any]) -> Diagnosis | None:
         try:
             with diagnosed(self.name, operation, self._client.meta.endpoint_url):
                 await read
-        except AwsFault as fault:
-            return fault.diagnosis
+        except AwsError as error:
+            return error.diagnosis
         return None
 
     async def _query(self, index: Index) -> None:
@@ -88,11 +88,11 @@ class TableWriteCheck:
         probe, counter = {"PK": partition, "SK": "PROBE"}, {"PK": partition, "SK": "COUNTER"}
         try:
             async with cleared_away(lambda: self._delete(probe, counter)):
-                fault = await self._put(probe) or await self._transact(probe, counter)
-        except AwsFault as raised:
+                error = await self._put(probe) or await self._transact(probe, counter)
+        except AwsError as raised:
             return [raised.diagnosis]
-        if fault is not None:
-            return [failed(self.name, fault, "this is no DynamoDB to rely on: use another")]
+        if error is not None:
+            return [failed(self.name, error, "this is no DynamoDB to rely on: use another")]
         detail = "items were put under conditions and in transactions, read and deleted"
         return [well(self.name, detail)]
 
@@ -127,10 +127,10 @@ class TableWriteCheck:
 
     async def _read(self, key: dict[str, str]) -> Item:
         with self._diagnosed("dynamodb:GetItem"):
-            answer = await self._client.get_item(
+            response = await self._client.get_item(
                 TableName=self._table_name, Key=to_wire(key), ConsistentRead=True
             )
-        return from_wire(answer.get("Item", {}))
+        return from_wire(response.get("Item", {}))
 
     async def _put_new(self, item: Item) -> None:
         await self._client.put_item(

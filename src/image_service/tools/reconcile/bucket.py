@@ -24,13 +24,13 @@ class S3Inventory:
 
     async def page(self, prefix: str, after: str | None) -> FilePage:
         with translated("s3:ListObjectsV2"):
-            answer = await self._client.list_objects_v2(
+            response = await self._client.list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, StartAfter=after or ""
             )
         files = [
-            StoredFile(file["Key"], file["LastModified"]) for file in answer.get("Contents", [])
+            StoredFile(file["Key"], file["LastModified"]) for file in response.get("Contents", [])
         ]
-        return FilePage(files, files[-1].key if answer["IsTruncated"] else None)
+        return FilePage(files, files[-1].key if response["IsTruncated"] else None)
 
     async def exists(self, key: str) -> bool:
         with translated("s3:HeadObject"):

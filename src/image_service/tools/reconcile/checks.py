@@ -19,14 +19,14 @@ from image_service.domain.uploads import UploadIntent
 from image_service.services.sweeping import IntentSweeper
 from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import (
-    FaultKind,
     FilePage,
     Finding,
+    FindingKind,
     ImageRecord,
     TablePage,
     TagPointer,
 )
-from image_service.tools.reconcile.stores import Stores, mended
+from image_service.tools.reconcile.stores import Stores, repaired
 
 PREFIX: Final = "images/"
 _AT_ONCE: Final = 20
@@ -60,16 +60,18 @@ class FileChecks:
         strange, orphans = [], []
         for key, image_id in ids.items():
             if image_id is None:
-                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "not a name of ours"))
+                strange.append(Finding(FindingKind.ORPHANED_FILE, key, "not a name of ours"))
             elif image_id not in records:
                 if await self._is_orphan(key, image_id):
                     orphans.append(key)
             elif (record := records[image_id]) and key not in record.image.object_keys:
-                strange.append(Finding(FaultKind.ORPHANED_FILE, key, "its image does not name it"))
+                strange.append(
+                    Finding(FindingKind.ORPHANED_FILE, key, "its image does not name it")
+                )
         fixed = await self._remove(orphans, len(page.files))
         return [
             *strange,
-            *(Finding(FaultKind.ORPHANED_FILE, key, "no image", fixed) for key in orphans),
+            *(Finding(FindingKind.ORPHANED_FILE, key, "no image", fixed) for key in orphans),
         ]
 
     async def _is_orphan(self, key: str, image_id: str) -> bool:
@@ -84,7 +86,7 @@ class FileChecks:
         if self._admit is None or not keys:
             return False
         self._admit(len(keys), files)
-        return await mended(self._removed(keys))
+        return await repaired(self._removed(keys))
 
     async def _removed(self, keys: list[str]) -> bool:
         await self._objects.delete(keys)
@@ -120,9 +122,9 @@ class ItemChecks:
             if record.deleted_at is None and record.image.updated_at <= self._before
         ]
         return [
-            *(Finding(FaultKind.UNREADABLE_ITEM, key, "not read") for key in page.unreadable),
+            *(Finding(FindingKind.UNREADABLE_ITEM, key, "not read") for key in page.unreadable),
             *await _each(self._intent, page.intents),
-            *await _each(self._set_aside, page.aside),
+            *await _each(self._revived, page.dead_letters),
             *await _each(self._stuck, page.records),
             *await _each(self._image, settled),
             *await self._pointers(page.pointers),
@@ -137,12 +139,12 @@ class ItemChecks:
             or await self._table.records([intent.image_id])
         ):
             return []
-        fixed = self._fix and await mended(self._sweeper.settle(intent))
-        return [Finding(FaultKind.OLD_INTENT, intent.image_id, f"of {intent.user_id}", fixed)]
+        fixed = self._fix and await repaired(self._sweeper.settle(intent))
+        return [Finding(FindingKind.OLD_INTENT, intent.image_id, f"of {intent.user_id}", fixed)]
 
-    async def _set_aside(self, entry: OutboxEntry) -> list[Finding]:
-        fixed = self._fix and await mended(self._outbox.revive(entry, self._now))
-        return [Finding(FaultKind.SET_ASIDE, entry.id, f"after {entry.tries} tries", fixed)]
+    async def _revived(self, entry: OutboxEntry) -> list[Finding]:
+        fixed = self._fix and await repaired(self._outbox.revive(entry, self._now))
+        return [Finding(FindingKind.SET_ASIDE, entry.id, f"after {entry.tries} tries", fixed)]
 
     async def _stuck(self, record: ImageRecord) -> list[Finding]:
         image = record.image
@@ -150,8 +152,8 @@ class ItemChecks:
             return []
         if not await self._is_still(image.id, record):
             return []
-        fixed = self._fix and await mended(self._table.requeue(image, self._now))
-        return [Finding(FaultKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
+        fixed = self._fix and await repaired(self._table.requeue(image, self._now))
+        return [Finding(FindingKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
 
     async def _image(self, image: Image) -> list[Finding]:
         lost = [key for key in image.object_keys if not await self._inventory.exists(key)]
@@ -160,12 +162,12 @@ class ItemChecks:
             image.id, ImageRecord(image, None)
         ):
             return []
-        findings = [Finding(FaultKind.MISSING_FILE, image.id, key) for key in lost]
+        findings = [Finding(FindingKind.MISSING_FILE, image.id, key) for key in lost]
         if missing or stale:
-            fixed = self._fix and await mended(self._table.rewrite_pointers(image))
+            fixed = self._fix and await repaired(self._table.rewrite_pointers(image))
             for kind, count in (
-                (FaultKind.MISSING_POINTER, missing),
-                (FaultKind.STALE_POINTER, stale),
+                (FindingKind.MISSING_POINTER, missing),
+                (FindingKind.STALE_POINTER, stale),
             ):
                 if count:
                     findings.append(Finding(kind, image.id, f"{count} of its tags", fixed))
@@ -188,10 +190,10 @@ class ItemChecks:
             if await self._table.has_pointer(pointer) and await self._is_still(
                 pointer.image_id, record
             ):
-                fixed = self._fix and await mended(self._table.remove_pointer(pointer, record))
+                fixed = self._fix and await repaired(self._table.remove_pointer(pointer, record))
                 subject = f"{pointer.image_id} under {pointer.key!r} of {pointer.user_id}"
                 detail = "no such image or tag"
-                findings.append(Finding(FaultKind.ORPHANED_POINTER, subject, detail, fixed))
+                findings.append(Finding(FindingKind.ORPHANED_POINTER, subject, detail, fixed))
         return findings
 
 

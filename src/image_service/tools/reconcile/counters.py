@@ -14,14 +14,14 @@ from datetime import datetime
 from image_service.domain.images import Image
 from image_service.domain.usage import Amount
 from image_service.tools.reconcile.findings import (
-    FaultKind,
     Finding,
+    FindingKind,
     ImageRecord,
     UnreadableItem,
     Usage,
 )
 from image_service.tools.reconcile.ports import TableInventory
-from image_service.tools.reconcile.stores import mended
+from image_service.tools.reconcile.stores import repaired
 
 _Counter = tuple[str, str | None]  # of which user, and of which album
 
@@ -81,12 +81,12 @@ class CounterChecks:
         user_id, album_id = counter
         if says == right and not (album_id and seen and not right.images):
             return []
-        fixed = self._fix and await mended(
+        fixed = self._fix and await repaired(
             self._table.correct_usage(user_id, album_id, seen, right)
         )
         subject = user_id if album_id is None else f"{user_id} album {album_id}"
-        detail = f"says {_told(says if seen else None)}, is {_told(right)}"
-        return [Finding(FaultKind.WRONG_COUNTER, subject, detail, fixed)]
+        detail = f"says {_shown(says if seen else None)}, is {_shown(right)}"
+        return [Finding(FindingKind.WRONG_COUNTER, subject, detail, fixed)]
 
     async def _count(self, counter: _Counter) -> Amount:
         images = size = 0
@@ -97,5 +97,5 @@ class CounterChecks:
         return Amount(images, size)
 
 
-def _told(amount: Amount | None) -> str:
+def _shown(amount: Amount | None) -> str:
     return f"{amount.images} images, {amount.size_bytes} bytes" if amount else "nothing"

@@ -14,7 +14,7 @@ from image_service.domain.uploads import UploadIntent
 from image_service.domain.usage import Amount
 
 
-class FaultKind(StrEnum):
+class FindingKind(StrEnum):
     OLD_INTENT = "old intent"  # an upload that ended without saying so
     ORPHANED_FILE = "file without an image"
     MISSING_FILE = "image without a file"
@@ -35,7 +35,7 @@ class UnreadableItem(Exception):
 class Finding:
     """One error; `fixed` once it has been repaired or handed to the outbox."""
 
-    kind: FaultKind
+    kind: FindingKind
     subject: str
     detail: str
     fixed: bool = False
@@ -101,7 +101,7 @@ class TagPointer:
 class TablePage:
     """Some of all items, in no order.
 
-    `aside` are dead letters of the outbox; `unreadable` are the keys of what lacks
+    `dead_letters` are dead letters of the outbox; `unreadable` are the keys of what lacks
     something. `looked_at` counts items of other kinds too.
     """
 
@@ -109,7 +109,7 @@ class TablePage:
     usages: Sequence[Usage]
     pointers: Sequence[TagPointer]
     intents: Sequence[UploadIntent]
-    aside: Sequence[OutboxEntry]
+    dead_letters: Sequence[OutboxEntry]
     unreadable: Sequence[str]
     looked_at: int
     following: str | None

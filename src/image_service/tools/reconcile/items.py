@@ -23,14 +23,14 @@ from image_service.tools.reconcile.findings import (
 
 # What reading attributes raises that are not there, or of another kind.
 _MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
-_ASIDE: Final = "set aside"
+_DEAD_LETTERS: Final = "dead letter"
 
 
 def to_page(items: Sequence[Item], following: str | None) -> TablePage:
     found: defaultdict[str, list[Any]] = defaultdict(list)
     unreadable = []
     for item in items:
-        kind = _ASIDE if item["PK"] == keys.SET_ASIDE else str(item.get("type"))
+        kind = _DEAD_LETTERS if item["PK"] == keys.DEAD_LETTERS else str(item.get("type"))
         if kind in _READERS:
             try:
                 found[kind].append(_READERS[kind](item))
@@ -41,7 +41,7 @@ def to_page(items: Sequence[Item], following: str | None) -> TablePage:
         usages=found["usage"],
         pointers=found["tag"],
         intents=found["intent"],
-        aside=found[_ASIDE],
+        dead_letters=found[_DEAD_LETTERS],
         unreadable=unreadable,
         looked_at=len(items),
         following=following,
@@ -106,5 +106,5 @@ _READERS: Final[dict[str, Callable[[Item], Any]]] = {
     "tag": to_pointer,
     "intent": to_intent,
     "outbox": to_entry,
-    _ASIDE: to_entry,
+    _DEAD_LETTERS: to_entry,
 }

@@ -9,13 +9,13 @@ from image_service.bootstrap import open_cache, open_redis_link, open_stores
 from image_service.settings import Settings
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
-from image_service.tools.reconcile.reconciler import Care, Reconciler
+from image_service.tools.reconcile.reconciler import Options, Reconciler
 from image_service.tools.reconcile.stores import Stores
 from image_service.tools.reconcile.table import DynamoTableInventory
 
 
 @asynccontextmanager
-async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Reconciler]:
+async def open_reconciler(settings: Settings, options: Options) -> AsyncIterator[Reconciler]:
     """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
     async with AsyncExitStack() as stack:
         telemetry = Telemetry()  # which nobody scrapes
@@ -29,4 +29,4 @@ async def open_reconciler(settings: Settings, care: Care) -> AsyncIterator[Recon
             intents=stores.intents,
             outbox=stores.outbox,
         )
-        yield Reconciler(compared, stores.outbox_processor(cache.purge), care)
+        yield Reconciler(compared, stores.outbox_processor(cache.purge), options)

@@ -22,7 +22,7 @@ from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER
 from image_service.tools.reconcile.checks import PREFIX, FileChecks, ItemChecks
 from image_service.tools.reconcile.counters import CounterChecks
-from image_service.tools.reconcile.findings import FaultKind, FilePage, Finding, TablePage
+from image_service.tools.reconcile.findings import FilePage, Finding, FindingKind, TablePage
 from image_service.tools.reconcile.stores import Stores
 
 _KEPT: Final = 1_000  # findings of each kind that are reported one by one; all are counted
@@ -55,8 +55,8 @@ class Reconciliation:
     position: str | None = None
     done: bool = False
     looked_at: Counter[Part] = field(default_factory=Counter)
-    found: Counter[FaultKind] = field(default_factory=Counter)
-    fixed: Counter[FaultKind] = field(default_factory=Counter)
+    found: Counter[FindingKind] = field(default_factory=Counter)
+    fixed: Counter[FindingKind] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
     def turn(self, findings: Sequence[Finding], looked_at: int, following: str | None) -> None:
@@ -85,7 +85,7 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Care:
+class Options:
     """How gently a run goes: what is younger than `min_age` is left alone.
 
     `rate` is files and items looked at a second. `max_orphans` is how many files without an
@@ -107,12 +107,12 @@ class Reconciler:
         self,
         stores: Stores,
         processor: OutboxProcessor,
-        care: Care,
+        options: Options,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._stores = stores
         self._processor = processor
-        self._care = care
+        self._options = options
         self._now = now
 
     async def size(self) -> int:
@@ -125,7 +125,7 @@ class Reconciler:
         Raises DependencyUnavailable, and TooManyOrphans before it removes them; `state` is
         then where to go on.
         """
-        before = self._now() - self._care.min_age
+        before = self._now() - self._options.min_age
         files, items = self._file_checks(state, before), self._item_checks(state, before)
         progress(state)
         while not state.done:
@@ -138,22 +138,22 @@ class Reconciler:
                 findings, looked_at = await items.check(page), page.looked_at
             state.turn(findings, looked_at, page.following)
             progress(state)
-            await asyncio.sleep(looked_at / self._care.rate)
+            await asyncio.sleep(looked_at / self._options.rate)
         if state.fix:
             with suppress(DependencyUnavailable):  # the workers will do it
                 await self._processor.drain()
 
     def _file_checks(self, state: Reconciliation, before: datetime) -> FileChecks:
         def admit(orphans: int, files: int) -> None:
-            orphans += state.fixed[FaultKind.ORPHANED_FILE]
+            orphans += state.fixed[FindingKind.ORPHANED_FILE]
             files += state.looked_at[Part.FILES]
-            allowed = self._care.max_orphans
+            allowed = self._options.max_orphans
             if orphans > (files * _ORPHANS_A_FILE if allowed is None else allowed):
                 raise TooManyOrphans(orphans, files)
 
         return FileChecks(self._stores, before=before, admit=admit if state.fix else None)
 
     def _item_checks(self, state: Reconciliation, before: datetime) -> ItemChecks:
-        table, rate = self._stores.table, self._care.rate
+        table, rate = self._stores.table, self._options.rate
         counters = CounterChecks(table=table, before=before, rate=rate, fix=state.fix)
         return ItemChecks(self._stores, counters, now=self._now(), before=before, fix=state.fix)

@@ -23,7 +23,7 @@ class Stores:
     outbox: Outbox
 
 
-async def mended(repair: Awaitable[bool]) -> bool:
+async def repaired(repair: Awaitable[bool]) -> bool:
     """Whether it was; one that fails is left for another run, and holds nobody up."""
     try:
         return await repair

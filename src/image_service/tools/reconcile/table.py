@@ -56,18 +56,18 @@ class DynamoTableInventory:
 
     async def size(self) -> int:
         with translated("dynamodb:DescribeTable"):
-            answer = await self._client.describe_table(TableName=self._table.name)
-        return answer["Table"].get("ItemCount", 0)
+            response = await self._client.describe_table(TableName=self._table.name)
+        return response["Table"].get("ItemCount", 0)
 
     async def page(self, position: str | None) -> TablePage:
         request: dict[str, Any] = {"TableName": self._table.name, "Limit": self._page_items}
         if position is not None:
             request["ExclusiveStartKey"] = to_wire(json.loads(position))
         with translated("dynamodb:Scan"):
-            answer = await self._client.scan(ConsistentRead=True, **request)
-        last = answer.get("LastEvaluatedKey")
+            response = await self._client.scan(ConsistentRead=True, **request)
+        last = response.get("LastEvaluatedKey")
         return to_page(
-            [from_wire(item) for item in answer["Items"]],
+            [from_wire(item) for item in response["Items"]],
             json.dumps(from_wire(last)) if last else None,
         )
 
@@ -108,11 +108,11 @@ class DynamoTableInventory:
         }
         while True:
             with translated("dynamodb:Query"):
-                answer = await self._client.query(**request)
-            yield readable_amount([from_wire(item) for item in answer["Items"]])
-            if "LastEvaluatedKey" not in answer:
+                response = await self._client.query(**request)
+            yield readable_amount([from_wire(item) for item in response["Items"]])
+            if "LastEvaluatedKey" not in response:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
     async def correct_usage(
         self, user_id: str, album_id: str | None, seen: Usage | None, right: Amount
@@ -144,10 +144,10 @@ class DynamoTableInventory:
         return bool(await self._table.get(_pointer_key(pointer)))
 
     async def remove_pointer(self, pointer: TagPointer, seen: ImageRecord | None) -> bool:
-        gone = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
-        as_seen = Condition(gone)
+        deleted = "attribute_not_exists(PK) OR attribute_exists(deletedAt)"
+        as_seen = Condition(deleted)
         if seen is not None and seen.deleted_at is None:
-            as_seen = Condition(f"{gone} OR version = :seen", {":seen": seen.image.version})
+            as_seen = Condition(f"{deleted} OR version = :seen", {":seen": seen.image.version})
         return await self._done(
             [
                 self._actions.check(keys.image_key(pointer.image_id), only_if=as_seen),

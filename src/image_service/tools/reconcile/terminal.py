@@ -17,9 +17,9 @@ from rich.table import Table
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.settings import Settings, SettingsError
-from image_service.tools.reconcile.findings import FaultKind, Finding
+from image_service.tools.reconcile.findings import Finding, FindingKind
 from image_service.tools.reconcile.opening import open_reconciler
-from image_service.tools.reconcile.reconciler import Care, Part, Reconciliation, TooManyOrphans
+from image_service.tools.reconcile.reconciler import Options, Part, Reconciliation, TooManyOrphans
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,10 +51,12 @@ def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
     return state
 
 
-def run(settings: Settings, care: Care, state: Reconciliation, checkpoint: Path | None) -> None:
+def run(
+    settings: Settings, options: Options, state: Reconciliation, checkpoint: Path | None
+) -> None:
     """Run `state` to its end. Raises NotFinished."""
     try:
-        asyncio.run(reconcile(settings, care, state, checkpoint))
+        asyncio.run(reconcile(settings, options, state, checkpoint))
     except SettingsError as error:
         raise NotFinished(*error.faults) from error
     except DependencyUnavailable as error:
@@ -70,7 +72,7 @@ def run(settings: Settings, care: Care, state: Reconciliation, checkpoint: Path 
 
 
 async def reconcile(
-    settings: Settings, care: Care, state: Reconciliation, checkpoint: Path | None
+    settings: Settings, options: Options, state: Reconciliation, checkpoint: Path | None
 ) -> None:
     """Run `state` from where it stands to its end; `checkpoint` is kept up to date meanwhile.
 
@@ -84,7 +86,7 @@ async def reconcile(
         TextColumn("{task.fields[found]} found"),
         TimeElapsedColumn(),
     )
-    async with open_reconciler(settings, care) as reconciler:
+    async with open_reconciler(settings, options) as reconciler:
         totals: dict[Part, int | None] = {}
         with suppress(DependencyUnavailable):  # only the bar needs it
             totals[Part.ITEMS] = await reconciler.size() or None
@@ -118,10 +120,10 @@ def read_checkpoint(path: Path) -> Reconciliation:
             done=bool(raw["done"]),
         )
         state.looked_at.update({Part(part): n for part, n in raw["lookedAt"].items()})
-        state.found.update({FaultKind(kind): n for kind, n in raw["found"].items()})
-        state.fixed.update({FaultKind(kind): n for kind, n in raw["fixed"].items()})
+        state.found.update({FindingKind(kind): n for kind, n in raw["found"].items()})
+        state.fixed.update({FindingKind(kind): n for kind, n in raw["fixed"].items()})
         state.findings = [
-            Finding(FaultKind(entry["kind"]), entry["subject"], entry["detail"], entry["fixed"])
+            Finding(FindingKind(entry["kind"]), entry["subject"], entry["detail"], entry["fixed"])
             for entry in raw["findings"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
@@ -142,7 +144,7 @@ def print_summary(state: Reconciliation, console: Console) -> None:
     table.add_column("Finding")
     table.add_column("Found", justify="right")
     table.add_column("Fixed", justify="right")
-    for kind in FaultKind:
+    for kind in FindingKind:
         table.add_row(kind.value, str(state.found[kind]), str(state.fixed[kind]))
     console.print(table)
     open_ones = [finding for finding in state.findings if not finding.fixed]
@@ -165,7 +167,7 @@ def log_finished(state: Reconciliation) -> None:
         fixed=state.fixed.total(),
         looked_at=state.looked_at.total(),
         fix=state.fix,
-        kinds={kind.name.lower(): state.found[kind] for kind in FaultKind},
+        kinds={kind.name.lower(): state.found[kind] for kind in FindingKind},
     )
 
 
@@ -176,8 +178,8 @@ def _to_json(state: Reconciliation) -> dict[str, Any]:
         "position": state.position,
         "done": state.done,
         "lookedAt": {part.value: state.looked_at[part] for part in Part},
-        "found": {kind.value: state.found[kind] for kind in FaultKind},
-        "fixed": {kind.value: state.fixed[kind] for kind in FaultKind},
+        "found": {kind.value: state.found[kind] for kind in FindingKind},
+        "fixed": {kind.value: state.fixed[kind] for kind in FindingKind},
         "findings": [asdict(finding) for finding in state.findings],
     }
 

@@ -36,7 +36,7 @@ _NO_CREDENTIALS: Final = (
     NoCredentialsError,
     PartialCredentialsError,
 )
-_NO_ANSWER: Final = (BotoConnectionError, HTTPClientError)
+_NO_RESPONSE: Final = (BotoConnectionError, HTTPClientError)
 _REFUSED: Final = frozenset(
     {
         *("AuthFailure", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature"),
@@ -56,7 +56,7 @@ _GET_CREDENTIALS: Final = (
 )
 
 
-class AwsFault(Exception):
+class AwsError(Exception):
     """A failed call, and what there is to say about it."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
@@ -78,7 +78,7 @@ def diagnosed(check: str, operation: str, endpoint: str, *, needed: bool = True)
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise AwsFault(_diagnosis(check, operation, endpoint, error, needed=needed)) from error
+        raise AwsError(_diagnosis(check, operation, endpoint, error, needed=needed)) from error
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def cleared_away(clear: Callable[[], Awaitable[None]]) -> AsyncIterator[No
     try:
         yield
     except BaseException:
-        with suppress(AwsFault):
+        with suppress(AwsError):
             await clear()
         raise
     await clear()
@@ -119,7 +119,7 @@ def _explained(
         return f"the credentials may not {operation}", "allow it in the task's role"
     if code in _SKEWED:
         return f"AWS finds this clock wrong ({code})", "set it by NTP"
-    if isinstance(error, _NO_ANSWER):
+    if isinstance(error, _NO_RESPONSE):
         place = urlsplit(endpoint).netloc.rpartition("@")[2]
         remedy = "check AWS_REGION, AWS_ENDPOINT_URL_…, VPC endpoints and security groups"
         return f"{place} does not answer ({code})", remedy

@@ -12,7 +12,7 @@ from image_service.domain.fields import FieldError
 T = TypeVar("T")
 
 
-class Faults:
+class FieldErrors:
     def __init__(self) -> None:
         self._found: list[tuple[str, str]] = []
 
@@ -23,8 +23,8 @@ class Faults:
         """What `clean` returns; None where it raised FieldError, which is kept."""
         try:
             return clean()
-        except FieldError as fault:
-            self.add(field, str(fault))
+        except FieldError as error:
+            self.add(field, str(error))
             return None
 
     def raise_if_any(self) -> None:
@@ -33,8 +33,8 @@ class Faults:
 
 
 @contextmanager
-def collected_faults() -> Iterator[Faults]:
+def collected_errors() -> Iterator[FieldErrors]:
     """Raises ValidationFailed at the end of the block where any error was found."""
-    faults = Faults()
-    yield faults
-    faults.raise_if_any()
+    errors = FieldErrors()
+    yield errors
+    errors.raise_if_any()

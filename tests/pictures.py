@@ -37,7 +37,6 @@ _ADAM7 = (
     (0, 1, 1, 2),
 )
 
-
 # What is to be seen ----------------------------------------------------------------------
 
 
@@ -156,9 +155,19 @@ def with_all_metadata(file_format: str) -> bytes:
 
 def without_adobe_marker(data: bytes) -> bytes:
     """A JPEG without its APP14 segment, so that CMYK means ink and not its absence."""
-    start = data.index(b"\xff\xee")
-    length = int.from_bytes(data[start + 2 : start + 4], "big")
-    return data[:start] + data[start + 2 + length :]
+    return _without_segments(data, b"\xff\xee")
+
+
+def without_tables(data: bytes) -> bytes:
+    """A JPEG without its Huffman tables, as the frames of Motion JPEG are."""
+    return _without_segments(data, b"\xff\xc4")
+
+
+def _without_segments(data: bytes, marker: bytes) -> bytes:
+    while (start := data.find(marker, 0, data.index(b"\xff\xda"))) >= 0:
+        length = int.from_bytes(data[start + 2 : start + 4], "big")
+        data = data[:start] + data[start + 2 + length :]
+    return data
 
 
 def with_segment(data: bytes, segment: bytes) -> bytes:

@@ -18,6 +18,7 @@ from image_service.pictures.processor import VipsProcessor
 
 SCENE = pictures.scene(160, 100)
 DAMAGED = profiles.damaged(profiles.SRGB)
+CURVED_DAMAGED = profiles.damaged(pictures.matrix_profile(pictures.ADOBE_RGB, gamma=1.8))
 GREY_DAMAGED = profiles.damaged(profiles.grey(2.2))
 PRESS_DAMAGED = {
     damage: profile
@@ -189,6 +190,17 @@ async def test_a_png_shows_the_colours_its_chunks_say(
 ) -> None:
     data = with_chunks(Image.new("RGB", (120, 120), colour), *chunks)
     assert middle(await run(processor, data)) == pytest.approx(shown, abs=2)
+
+
+@pytest.mark.parametrize("damage", CURVED_DAMAGED)
+async def test_a_damaged_profile_hides_no_other_chunk(
+    processor: VipsProcessor, damage: str
+) -> None:
+    """Grey of 128 is 146 by the profile, 188 by the gAMA, and stays where neither is read."""
+    grey = Image.new("RGB", (120, 120), GREY)
+    shown = middle(await run(processor, with_chunks(grey, iccp(CURVED_DAMAGED[damage]), gama(1.0))))
+    if damage not in STILL_USABLE:
+        assert any(shown == pytest.approx((level,) * 3, abs=2) for level in (146, 188))
 
 
 async def test_a_chunk_of_colours_whose_checksum_is_wrong_does_not_count(

@@ -66,6 +66,13 @@ def test_a_sound_file_keeps_every_byte(name: str) -> None:
     assert jpeg.without_oddities(SOUND[name]) == SOUND[name]
 
 
+@pytest.mark.parametrize("padding", PADDING)
+@pytest.mark.parametrize("name", ["blocks", "4:4:4", "grey", "one interval"])
+def test_padding_goes_from_files_that_leave_out_the_usual_tables(name: str, padding: str) -> None:
+    sound = pictures.without_tables(SOUND[name])
+    assert jpeg.without_oddities(padded(sound, PADDING[padding])) == sound
+
+
 @pytest.mark.parametrize("more", [b"\x12", b"\0\0\0", b"\xff\0" * 3, b"\x12\0"])
 def test_what_is_more_than_padding_stays(more: bytes) -> None:
     odd = padded(SOUND["five"], lambda _: more)
@@ -73,8 +80,8 @@ def test_what_is_more_than_padding_stays(more: bytes) -> None:
 
 
 def test_without_its_tables_nothing_is_counted() -> None:
-    data = SOUND["five"].replace(b"\xff\xc4", b"\xff\xef")
-    odd = padded(data, lambda _: b"\0")
+    """The usual ones are not those of an optimised file."""
+    odd = padded(pictures.without_tables(SOUND["optimised"]), lambda _: b"\0")
     assert jpeg.without_oddities(odd) == odd
 
 

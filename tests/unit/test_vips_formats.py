@@ -238,8 +238,10 @@ def test_a_png_is_whole_with_its_iend() -> None:
 def test_an_endless_row_of_chunks_is_not_followed(look: Callable[[bytes], object]) -> None:
     chunks = pictures.png_chunks(PNG)
     many = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 20_000, *chunks[1:]])
-    with pytest.raises(ImageTooComplex, match="more than 20,000 chunks"):
+    with pytest.raises(ImageTooComplex, match="more than 20,000 chunks") as refusal:
         look(many)
+    figures = {"measured": {"chunks": 20_001}, "limit": {"chunks": 20_000}}
+    assert refusal.value.details == figures
     some = pictures.png_of_chunks([chunks[0], *[(b"teXt", b"")] * 10_000, *chunks[1:]])
     look(some)
 

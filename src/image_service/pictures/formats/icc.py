@@ -15,12 +15,20 @@ MAX_BYTES: Final = 4 * 2**20  # the longest in use have 2 MB
 _HEADER: Final = 128
 _ENTRY: Final = 12
 _MAX_TAGS: Final = 100
-_USED: Final = frozenset(
-    {
-        *(b"wtpt", b"bkpt", b"chad", b"rXYZ", b"gXYZ", b"bXYZ"),
-        *(b"rTRC", b"gTRC", b"bTRC", b"kTRC", b"A2B0", b"A2B1", b"A2B2"),
-    }
-)
+_VERSION, _SPACE, _SIGNATURE = slice(8, 10), slice(16, 20), slice(36, 40)
+_NEWEST: Final = b"\5\0"  # that is read
+_COLOURS: Final = frozenset({b"rXYZ", b"gXYZ", b"bXYZ"})
+_POINTS: Final = _COLOURS | {b"wtpt", b"bkpt"}
+_CURVES: Final = frozenset({b"rTRC", b"gTRC", b"bTRC", b"kTRC"})
+_TABLES: Final = frozenset({b"A2B0", b"A2B1", b"A2B2"})
+_USED: Final = _POINTS | _CURVES | _TABLES | {b"chad"}
+# What there must be where there is no table of the perceptual intent. For a profile that has
+# less libvips takes sRGB, without a word.
+_PERCEPTUAL: Final = b"A2B0"
+_NEEDED: Final = {
+    b"RGB ": _COLOURS | {b"rTRC", b"gTRC", b"bTRC"},
+    b"GRAY": frozenset({b"kTRC"}),
+}
 _CHANNELS: Final = (1, 3, 4)
 _MAX_CURVE: Final = 65_536
 _MAX_GRID: Final = 2**21  # entries; 33 points of four channels are as many as are in use
@@ -28,8 +36,10 @@ _PARAMETERS: Final = (1, 3, 4, 5, 7)  # of a parametric curve, by its function
 
 
 def bounded(profile: bytes) -> bytes | None:
-    """`profile` with the tags that are used; None where it is damaged or declares too much."""
+    """`profile` with the tags that are used; None if it is damaged or declares too much."""
     if not _HEADER + 4 <= len(profile) <= MAX_BYTES:
+        return None
+    if profile[_SIGNATURE] != b"acsp" or profile[_VERSION] > _NEWEST:
         return None
     count = struct.unpack_from(">I", profile, _HEADER)[0]
     if count > _MAX_TAGS or _HEADER + 4 + count * _ENTRY > len(profile):
@@ -39,10 +49,12 @@ def bounded(profile: bytes) -> bytes | None:
         name, start, length = struct.unpack_from(">4sII", profile, at)
         if name in _USED and name not in kept:
             body = profile[start : start + length]
-            if len(body) < length or not _holds_what_it_declares(body):
+            if len(body) < length or not _holds_what_it_declares(name, body):
                 return None
             kept[name] = body
-    return _written(profile[:_HEADER], kept)
+    needed = _NEEDED.get(profile[_SPACE], _TABLES)
+    is_enough = _PERCEPTUAL in kept or needed <= kept.keys()
+    return _written(profile[:_HEADER], kept) if is_enough else None
 
 
 def _written(header: bytes, tags: dict[bytes, bytes]) -> bytes:
@@ -54,15 +66,17 @@ def _written(header: bytes, tags: dict[bytes, bytes]) -> bytes:
     return struct.pack(">I", start + len(bodies)) + header[4:] + table + bodies
 
 
-def _holds_what_it_declares(body: bytes) -> bool:
+def _holds_what_it_declares(name: bytes, body: bytes) -> bool:
     kind = body[:4]
-    if kind in (b"XYZ ", b"sf32"):
-        return True
-    if kind in (b"curv", b"para"):
-        return _curve(body, 0) is not None
-    if kind in (b"mft1", b"mft2"):
+    if name in _POINTS:
+        return kind == b"XYZ " and len(body) >= 20  # noqa: PLR2004 - three numbers
+    if name in _CURVES:
+        return kind in (b"curv", b"para") and _curve(body, 0) is not None
+    if name in _TABLES and kind in (b"mft1", b"mft2"):
         return _is_table(body, depth=1 if kind == b"mft1" else 2)
-    return kind == b"mAB " and _is_staged(body)
+    if name in _TABLES:
+        return kind == b"mAB " and _is_staged(body)
+    return kind == b"sf32" and len(body) >= 44  # noqa: PLR2004 - a matrix
 
 
 def _curve(body: bytes, start: int) -> int | None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final, TypeAlias
 
+from image_service.pictures.formats.jpeg_tables import TYPICAL
+
 _RESTART: Final = re.compile(rb"(\xff[\xd0-\xd7])")
 _DHT, _DRI, _SOS = 0xC4, 0xDD, 0xDA
 _SOF: Final = (0xC0, 0xC1)
@@ -35,7 +37,7 @@ class Unpadder:
     """Is shown the segments of a file in their order, then asked for scans without padding."""
 
     def __init__(self) -> None:
-        self._codes: dict[int, tuple[bytes, bytes]] = {}
+        self._codes: dict[int, tuple[bytes, bytes]] = dict(TYPICAL)
         self._frame = b""
         self._interval = 0
         self._scan = b""

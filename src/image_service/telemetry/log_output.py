@@ -49,7 +49,7 @@ class LogOutput(logging.StreamHandler[TextIO]):
             if descriptor is None:
                 self.stream.write(text)
             else:
-                self._write(descriptor, text.encode(errors="backslashreplace"))
+                self._write(descriptor, self._encoded(text))
         except Exception:  # noqa: BLE001  # as logging has it: nobody's work fails for a line
             self.handleError(record)
 
@@ -114,7 +114,10 @@ class LogOutput(logging.StreamHandler[TextIO]):
         level = logging.ERROR  # audit lines may be among them
         facts = {"name": __name__, "levelno": level, "levelname": logging.getLevelName(level)}
         record = logging.makeLogRecord(facts | {"msg": "log_lines_dropped", "lines": dropped})
-        return (self.format(record) + self.terminator).encode(errors="backslashreplace")
+        return self._encoded(self.format(record) + self.terminator)
+
+    def _encoded(self, text: str) -> bytes:
+        return text.encode(self.stream.encoding, "backslashreplace")
 
     def _report(self, cause: str) -> None:
         """To stderr, which may be the same pipe: only where it takes it at once."""

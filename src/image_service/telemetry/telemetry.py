@@ -111,7 +111,7 @@ class Telemetry(Metrics):
     def step(self, step: str, seconds: float, ago: float = 0.0) -> None:
         """A part of a request, too fine to be counted, which ended `ago` seconds before now."""
         if self.tracing is not None:
-            self.tracing.add(step, seconds, ago)
+            self.tracing.add_part(step, seconds, ago)
 
     def outbox(self, backlog: Backlog) -> None:
         """Show what lies in the outbox, as of now."""

@@ -33,6 +33,7 @@ from opentelemetry.util.types import AttributeValue
 log = structlog.stdlib.get_logger(__name__)
 
 Headers = Sequence[tuple[bytes, bytes]]
+_Facts = dict[str, AttributeValue]
 
 _DEFAULT_SHARE: Final = 0.05
 _LAST_SPANS_SECONDS: Final = 3.0
@@ -131,7 +132,7 @@ class Tracing:
         if not _recording():
             return
         # Names and attributes by OpenTelemetry's conventions; those X-Ray knows AWS by.
-        facts: dict[str, AttributeValue] = {"image_service.call.outcome": outcome}
+        facts: _Facts = {"image_service.call.outcome": outcome}
         name = f"{service} {operation}"
         if aws := _AWS.get(service):
             name = f"{aws}/{operation}"
@@ -142,28 +143,20 @@ class Tracing:
             facts["http.request.method"] = operation
         if retries:
             facts["http.request.resend_count"] = retries
-        failed = outcome in _FAILURES
-        if failed:
+        if outcome in _FAILURES:
             facts["error.type"] = outcome
-        self.add(name, seconds, kind=SpanKind.CLIENT, facts=facts, failed=failed)
+        self._add(name, seconds, 0.0, SpanKind.CLIENT, facts)
 
-    def add(
-        self,
-        name: str,
-        seconds: float,
-        ago: float = 0.0,
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
-        facts: Mapping[str, AttributeValue] | None = None,
-        failed: bool = False,
-    ) -> None:
+    def add_part(self, name: str, seconds: float, ago: float) -> None:
         """A part of the current request, which ended `ago` seconds before now."""
-        if not _recording():
-            return
+        if _recording():
+            self._add(name, seconds, ago, SpanKind.INTERNAL, {})
+
+    def _add(self, name: str, seconds: float, ago: float, kind: SpanKind, facts: _Facts) -> None:
         ended = time.time_ns() - int(ago * 1e9)
         started = ended - int(seconds * 1e9)
         span = self._tracer.start_span(name, kind=kind, attributes=facts, start_time=started)
-        if failed:
+        if "error.type" in facts:
             span.set_status(StatusCode.ERROR)
         span.end(ended)
 

@@ -211,6 +211,7 @@ def form(data: bytes, **fields: str) -> dict[str, Any]:
     return {"files": {"file": ("a.jpg", data)}, "data": fields}
 
 
+PLAIN = {"Content-Type": "text/plain"}
 NOT_A_TAG = {"If-Match": "3"}
 ITEM = f"{IMAGES}/{{id}}"
 
@@ -231,7 +232,7 @@ ITEM = f"{IMAGES}/{{id}}"
         ("GET", "/usage", {"params": {"by": "album", "limit": 101}}, "VALIDATION_FAILED"),
         ("PATCH", ITEM, {"json": {"titel": "x"}}, "VALIDATION_FAILED"),
         ("PATCH", ITEM, {"content": b'{"title": }', "headers": JSON}, "MALFORMED_BODY"),
-        ("PATCH", ITEM, {"content": b"title"}, "UNSUPPORTED_MEDIA_TYPE"),
+        ("PATCH", ITEM, {"content": b"title", "headers": PLAIN}, "UNSUPPORTED_MEDIA_TYPE"),
         ("PATCH", ITEM, {"content": b" " * 131_073, "headers": JSON}, "FILE_TOO_LARGE"),
         ("PATCH", ITEM, {"json": {}}, "VERSION_REQUIRED"),
         ("DELETE", ITEM, {"headers": NOT_A_TAG}, "VALIDATION_FAILED"),

@@ -183,7 +183,9 @@ async def test_a_body_that_is_no_json(client: httpx.AsyncClient, content: bytes,
         f"{IMAGES}/01ARZ3NDEKTSV4RRFFQ69G5FAV", content=content, headers=JSON
     )
     assert (response.status_code, response.json()["code"]) == (400, "MALFORMED_BODY")
-    assert response.json()["message"] == f"The body is not valid JSON: {message}; send one object."
+    assert (
+        response.json()["message"] == f"The body can't be read as JSON: {message}; send one object."
+    )
 
 
 @pytest.mark.parametrize(

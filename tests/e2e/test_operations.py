@@ -149,7 +149,7 @@ def test_the_service_port_is_not_for_both(emulator: str):
     port = free_port()
     with serving(port, emulator, IMAGE_SERVICE_OPS_PORT=str(port)) as server:
         assert server.process.wait(30) == 3
-        server.wait_for("the service itself is to listen there")
+        server.wait_for("the service itself listens there")
 
 
 def test_without_the_default_port_it_starts_all_the_same(emulator: str):

@@ -108,13 +108,13 @@ async def test_everything_is_down_and_nothing_stops_the_rest(environment: dict[s
         *("bucket", "bucket write", "picture", "jwks", "redis", "redis write", "cdn"),
     }
     for check in ("credentials", "table", "table read", "table write"):
-        assert "127.0.0.1:9 does not answer (EndpointConnectionError)" in told.lines[check]
+        assert "127.0.0.1:9 does not respond (EndpointConnectionError)" in told.lines[check]
     for check in ("table", "table write", "bucket", "bucket write", "picture"):
-        assert "127.0.0.1:9 does not answer" in told.lines[check]
+        assert "127.0.0.1:9 does not respond" in told.lines[check]
         assert "AWS_ENDPOINT_URL" in told.lines[check]
     assert "refuses connections" in told.lines["jwks"]
     assert "IMAGE_SERVICE_JWKS_URL" in told.lines["jwks"]
-    assert "does not answer" in told.lines["redis"]
+    assert "does not respond" in told.lines["redis"]
     assert "IMAGE_SERVICE_REDIS_URL" in told.lines["redis"]
     assert "its name does not resolve" in told.lines["cdn"]
     assert "IMAGE_SERVICE_CDN_BASE_URL" in told.lines["cdn"]
@@ -148,7 +148,7 @@ async def test_a_store_that_says_nothing_is_not_waited_for(environment: dict[str
         async with asyncio.timeout(40):
             told = await doctor(environment | {"AWS_ENDPOINT_URL_DYNAMODB": url})
     assert told.failed() == {"credentials", "table", "table read"}
-    assert "does not answer (ReadTimeoutError)" in told.lines["table"]
+    assert "does not respond (ReadTimeoutError)" in told.lines["table"]
     assert told.lines["bucket"].startswith("✓")
 
 

@@ -70,7 +70,7 @@ async def test_a_jwks_and_a_cdn_that_answer_something_else(
     assert told.failed() == {"jwks", "cdn"}
     assert "no usable RS256 key" in told.lines["jwks"]
     assert "IMAGE_SERVICE_COGNITO_ISSUER" in told.lines["jwks"]
-    assert "answers 200 for a missing picture" in told.lines["cdn"]
+    assert "responds with 200 for a missing picture" in told.lines["cdn"]
     assert "/images/*.webp goes to the bucket" in told.lines["cdn"]
     assert "planted-secret" not in told.out
 
@@ -80,7 +80,7 @@ async def test_a_cdn_that_is_the_api():
         server.status = 401
         address = PublicAddress(http, f"http://127.0.0.1:{server.port}", STRICT)
         [told] = await CdnCheck(address).examine()
-        assert (told.verdict, "that is the API's answer" in told.detail) == ("failed", True)
+        assert (told.verdict, "that is the API's response" in told.detail) == ("failed", True)
 
 
 async def test_a_cdn_on_loopback_may_be_the_browsers():
@@ -101,7 +101,7 @@ async def test_a_cdn_without_the_pictures_of_the_bucket(
         told = await doctor(environment | {"IMAGE_SERVICE_CDN_BASE_URL": base_url}, "--write")
 
     assert told.failed() == {"picture"}
-    assert f"answers {status} for a picture put into" in told.lines["picture"]
+    assert f"responds with {status} for a picture put into" in told.lines["picture"]
     assert told.lines["cdn"].startswith("✓")  # it can't know
     async with engines.s3_client(emulator) as s3:
         files = await s3.list_objects_v2(Bucket=environment["IMAGE_SERVICE_BUCKET"])
@@ -148,11 +148,11 @@ class TestSigningKeys:
             [told] = await check.examine()
             assert (told.verdict, told.detail) == (
                 "failed",
-                f"{place} answers status 401, no JWKS",
+                f"{place} responds with status 401, no JWKS",
             )
             server.status, server.body = 200, server.body + b" " * 2**16
             [told] = await check.examine()
-            assert told.detail == f"{place} answers more than 65536 bytes, no JWKS"
+            assert told.detail == f"{place} responds with more than 65536 bytes, no JWKS"
 
     async def test_where_the_issuer_has_them(self, issuer: LocalIssuer):
         async with JwksServer(issuer.jwks()) as server, httpx.AsyncClient(trust_env=False) as http:

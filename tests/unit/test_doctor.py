@@ -58,7 +58,7 @@ async def test_no_check_holds_up_or_ends_another():
         ("good", Verdict.OK),
         ("good", Verdict.OK),
     ]
-    assert "no answer within 0.05 s" in found[0].detail
+    assert "no response within 0.05 s" in found[0].detail
     # Where, to be reported; there is no log.
     where = r"the check itself failed \(RuntimeError at test_doctor.py:\d+ < service.py:\d+\)"
     assert re.fullmatch(where, found[1].detail)

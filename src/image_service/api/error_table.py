@@ -212,8 +212,7 @@ _ROWS: Final = (
         413,
         "PayloadTooLarge",
         errors.FileTooLarge(
-            "The file has more than $max_file_count bytes; the limit is $max_file_text. "
-            "Reduce the picture and try again.",
+            "The file has more than $max_file_text, the limit. Reduce the picture and try again.",
             details={"measured": "$over_max_file", "limit": "$max_file_bytes"},
         ),
         "The file, or the JSON, is larger than the limit that `message` names.",
@@ -223,8 +222,8 @@ _ROWS: Final = (
         415,
         "UnsupportedMediaType",
         errors.UnsupportedMediaType(
-            "Send the picture as multipart/form-data; the request's Content-Type is "
-            "application/json."
+            "The request's Content-Type is application/json; send the picture as "
+            "multipart/form-data."
         ),
         "The body is not of the type the route takes.",
         "Send `multipart/form-data` to POST, `application/json` to PATCH.",

@@ -255,7 +255,6 @@ def limits(
         "in_flight": in_flight,
         "over_in_flight": in_flight + 1,
         "max_file_bytes": max_file_bytes,
-        "max_file_count": f"{max_file_bytes:,}",
         "max_file_text": size_text(max_file_bytes),
         "max_file": f"{max_file_bytes:,} bytes" if rest else f"{mebibytes} MiB",
         "over_max_file": max_file_bytes + 1,

@@ -126,7 +126,10 @@ class Unauthenticated(ImageServiceError):
 
 class TokenMissing(Unauthenticated):
     code = "TOKEN_MISSING"
-    default_message = "Send your access or ID token as 'Authorization: Bearer <token>'."
+    default_message = (
+        "The request has no Authorization header; "
+        "send your access or ID token as 'Authorization: Bearer <token>'."
+    )
 
 
 class TokenInvalid(Unauthenticated):
@@ -160,8 +163,8 @@ class UnsupportedMediaType(ImageServiceError):
 class VersionRequired(ImageServiceError):
     code = "VERSION_REQUIRED"
     default_message = (
-        "Say which version you are changing: "
-        "'version' in the body, or the image's ETag in 'If-Match'."
+        "The request does not say which version it changes; "
+        "send 'version' in the body, or the image's ETag in 'If-Match'."
     )
 
 
@@ -185,7 +188,7 @@ class PreconditionMismatch(VersionMismatch):
 
 class UploadTimeout(ImageServiceError):
     code = "UPLOAD_TIMEOUT"
-    default_message = "The upload came too slowly; try again on a better connection."
+    default_message = "The body came too slowly; try again on a better connection."
 
 
 class IdempotencyInProgress(ImageServiceError):
@@ -197,7 +200,7 @@ class IdempotencyInProgress(ImageServiceError):
         self.retry_after = retry_after
         super().__init__(
             "A request with this Idempotency-Key is still in progress; "
-            f"repeat it in {retry_after} s to get its answer."
+            f"repeat it in {retry_after} s to get its response."
         )
 
 
@@ -240,7 +243,7 @@ class TooManyInFlight(RateLimitExceeded):
 
 class ProcessingFailed(ImageServiceError):
     code = "IMAGE_PROCESSING_FAILED"
-    default_message = "The image could not be processed; nothing was stored."
+    default_message = "The image could not be processed; nothing was stored, try again later."
 
 
 class Unavailable(ImageServiceError):
@@ -261,7 +264,7 @@ class Overloaded(Unavailable):
 
 class DependencyUnavailable(Unavailable):
     code = "DEPENDENCY_UNAVAILABLE"
-    default_message = "A storage system is not answering; nothing was lost, try again shortly."
+    default_message = "A storage system does not respond; nothing was lost, try again shortly."
 
 
 class CdnBusy(DependencyUnavailable):
@@ -280,7 +283,7 @@ class OutcomeUnknown(DependencyUnavailable):
     """The store did not say whether the write happened: do not undo what it refers to."""
 
     default_message = (
-        "A storage system did not answer in time, and the change may or may not have been made; "
+        "A storage system did not respond in time, and the change may or may not have been made; "
         "look before you repeat it."
     )
 

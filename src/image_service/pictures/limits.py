@@ -50,8 +50,8 @@ class PictureLimits:
             return
         raise InvalidDimensions(
             f"The picture takes about {decode_bytes / 2**20:.0f} MiB of memory to decode as it "
-            f"is saved; at most {self.max_decode_bytes / 2**20:.0f} MiB can be had. Save it as a "
-            "baseline JPEG or a PNG without interlacing, or scale it down, and upload it again.",
+            f"is saved; at most {self.max_decode_bytes / 2**20:.0f} MiB are available. Save it as "
+            "a baseline JPEG or a PNG without interlacing, or scale it down, and upload it again.",
             details={
                 "measured": {"decodeBytes": decode_bytes},
                 "limit": {"maxDecodeBytes": self.max_decode_bytes},

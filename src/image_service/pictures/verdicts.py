@@ -79,7 +79,7 @@ def of_response(head: Mapping[str, Any], source: SourceInfo) -> errors.ImageServ
         memory = address_limit(source)
         return errors.ImageTooComplex.because(
             f"The picture took more than {memory / 2**20:.0f} MiB of memory, although "
-            f"its header tells of {source.decode_bytes / 2**20:.0f} MiB.",
+            f"its header says {source.decode_bytes / 2**20:.0f} MiB.",
             memoryBytes=(memory, memory),
         )
     kind = _FROM_CHILD.get(head["error"])

@@ -218,7 +218,7 @@ def _operations_listener(settings: Settings) -> socket.socket | None:
         return None
     try:
         if port == settings.port:
-            raise OSError(errno.EADDRINUSE, "the service itself is to listen there")
+            raise OSError(errno.EADDRINUSE, "the service itself listens there")
         listener = operations.listen(host, port)
     except OSError as error:
         asked_for = "ops_port" in settings.model_fields_set

@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from image_service.telemetry.log_output import LogOutput
 
 CallOutcome = Literal["ok", "refused", "throttled", "failed", "unanswered", "cancelled"]
-"""`refused`: a failed condition, or a fault of ours. `cancelled`: by a deadline of ours."""
+"""`refused`: a failed condition, or an error of ours. `cancelled`: by a deadline of ours."""
 
 Stage = Literal["header", "pixels"]
 CachePart = Literal["image", "page"]
@@ -75,12 +75,12 @@ class Metrics:
         # Requests
         self.requests_in_progress = gauge(
             "image_service_http_requests_in_progress",
-            "Requests that have not been answered yet.",
+            "Requests without a response so far.",
         )
         self.request_seconds: Callable[[str, str, int], Histogram] = _by_label(
             histogram(
                 "image_service_http_request_duration_seconds",
-                "From the request's headers to the last byte of the answer.",
+                "From the request's headers to the last byte of the response.",
                 ("method", "route", "status"),
                 buckets=_ANSWER,
             )
@@ -88,7 +88,7 @@ class Metrics:
         self.rejected: Callable[[str], Counter] = _by_label(
             counter(
                 "image_service_rejected",
-                "Requests answered with an error, by its code.",
+                "Responses that are errors, by code.",
                 ("reason",),
             )
         )
@@ -157,7 +157,7 @@ class Metrics:
         )
         self.cache_invalidations_lost = counter(
             "image_service_cache_invalidations_lost",
-            "Writes that Redis could not be told of; the outbox makes up for them.",
+            "Writes that did not reach Redis; the outbox makes up for them.",
         )
 
         # Work after a commit
@@ -172,7 +172,7 @@ class Metrics:
         )
         self.outbox_measured = gauge(
             "image_service_outbox_measured_timestamp_seconds",
-            "When depth, age and set aside were last found out.",
+            "When depth, age and dead letters were last found out.",
         )
         self.outbox_last_round = gauge(
             "image_service_outbox_last_round_timestamp_seconds",

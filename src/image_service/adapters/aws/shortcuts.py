@@ -18,7 +18,7 @@ _ASKED: Final = "image_service_asked_for_endpoint"
 class UnreadableResponse(BotoCoreError):
     """A 200 that is no JSON object: of something between here and DynamoDB."""
 
-    fmt = "The answer is no JSON object"
+    fmt = "The response is no JSON object"
 
 
 def parse_plainly(client: Any) -> None:

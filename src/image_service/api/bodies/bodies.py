@@ -9,6 +9,7 @@ from typing import Any, cast
 from starlette.requests import Request
 
 from image_service.api.bodies.field_errors import FieldErrors, collected_errors
+from image_service.api.bodies.form_parts import shown
 from image_service.api.bodies.json_text import parse_json
 from image_service.api.bodies.multipart import (
     FormLimits,
@@ -81,7 +82,7 @@ async def read_changes(request: Request) -> tuple[ImageChanges, int | None]:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise not_json()
+        raise not_json(media_type)
     _refuse_content_encoding(request)
     patch = parse_json(await _read_bounded(request), ImagePatch)
     given = patch.model_dump(by_alias=True, exclude_unset=True)
@@ -113,8 +114,11 @@ def _clean(given: Mapping[str, Any], errors: FieldErrors) -> ImageChanges:
     return cast("ImageChanges", cleaned)
 
 
-def not_json() -> UnsupportedMediaType:
-    return UnsupportedMediaType("Send the changes as JSON, with Content-Type: application/json.")
+def not_json(media_type: str) -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        f"The request's Content-Type is {shown(media_type.encode()) or 'not given'}; "
+        "send the changes as application/json."
+    )
 
 
 def json_too_large(measured: int) -> FileTooLarge:
@@ -146,4 +150,6 @@ def _content_length(request: Request) -> int | None:
 def _refuse_content_encoding(request: Request) -> None:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        raise UnsupportedMediaType("Compressed request bodies are not supported; send it plain.")
+        raise UnsupportedMediaType(
+            f"The body has the Content-Encoding {shown(encoding.encode())}; send it without one."
+        )

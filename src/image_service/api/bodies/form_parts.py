@@ -154,7 +154,7 @@ class FormParts:
         limit = self._limits.max_file_bytes
         if self._file.tell() + len(data) > limit:
             raise FileTooLarge(
-                f"The file has more than {limit:,} bytes; the limit is {size_text(limit)}. "
+                f"The file has more than {size_text(limit)}, the limit. "
                 "Reduce the picture and try again.",
                 details={"measured": limit + 1, "limit": limit},  # counted no further
             )

@@ -42,7 +42,7 @@ def parse_json(body: bytes, model: type[M]) -> M:
     try:
         value = read_json(body)
     except ValueError as error:
-        raise MalformedBody(f"The body is not valid JSON: {error}; send one object.") from None
+        raise MalformedBody(f"The body can't be read as JSON: {error}; send one object.") from None
     if not isinstance(value, dict):
         raise ValidationFailed([("body", "must be a JSON object")])
     if len(value) > _MAX_FIELDS:

@@ -240,8 +240,8 @@ def _declared_boundary(content_type: str | None) -> bytes | None:
     media_type = raw.partition(b";")[0].strip(b" \t").lower()
     if media_type != b"multipart/form-data":
         raise UnsupportedMediaType(
-            "Send the picture as multipart/form-data; "
-            f"the request's Content-Type is {shown(media_type) or 'not given'}."
+            f"The request's Content-Type is {shown(media_type) or 'not given'}; "
+            "send the picture as multipart/form-data."
         )
     try:
         boundary = parse_header(raw)[1].get("boundary") or None

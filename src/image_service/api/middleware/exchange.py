@@ -120,7 +120,7 @@ class Exchange:
                 raise
             if self._receiving:
                 raise UploadTimeout(self._too_slow()) from None
-            cause = TimeoutError(f"not answered within {self._seconds:g} s")
+            cause = TimeoutError(f"no response within {self._seconds:g} s")
             raise DependencyUnavailable from cause
         finally:
             self._clock = None

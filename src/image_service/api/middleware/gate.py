@@ -95,5 +95,7 @@ def _bearer_token(headers: Headers) -> str:
         raise TokenMissing
     found = _BEARER.fullmatch(values[0])
     if len(values) > 1 or not found:
-        raise TokenInvalid("Send one Authorization header of the form 'Bearer <token>'.")
+        raise TokenInvalid(
+            "The Authorization header is not one 'Bearer <token>'; send exactly one of that form."
+        )
     return found[1]

@@ -172,13 +172,14 @@ async def get_image(
         **error_responses(
             errors.ValidationFailed([("titel", "Extra inputs are not permitted")]),
             errors.MalformedBody(
-                "The body is not valid JSON: Expecting value, line 1, column 11; send one object."
+                "The body can't be read as JSON: Expecting value, line 1, column 11; "
+                "send one object."
             ),
             *_IMAGE_ACCESS,
             errors.VersionMismatch,
             errors.PreconditionMismatch,
             json_too_large(MAX_JSON_BYTES + 1),
-            not_json(),
+            not_json("text/plain"),
             errors.UploadTimeout,
             errors.VersionRequired,
             *CLOSED,

@@ -70,7 +70,7 @@ def is_aws(endpoint: str) -> bool:
 
 @contextmanager
 def diagnosed(check: str, operation: str, endpoint: str, *, needed: bool = True) -> Iterator[None]:
-    """Turn an AWS failure within into AwsFault.
+    """Turn an AWS failure within into AwsError.
 
     `operation` as in a policy, such as `s3:ListBucket`; not `needed`: the service itself
     never calls it, so that being denied it is only a warning.
@@ -122,5 +122,5 @@ def _explained(
     if isinstance(error, _NO_RESPONSE):
         place = urlsplit(endpoint).netloc.rpartition("@")[2]
         remedy = "check AWS_REGION, AWS_ENDPOINT_URL_…, VPC endpoints and security groups"
-        return f"{place} does not answer ({code})", remedy
+        return f"{place} does not respond ({code})", remedy
     return f"{operation} fails ({code})", "look the code up in AWS's API reference"

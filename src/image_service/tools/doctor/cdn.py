@@ -79,13 +79,13 @@ class CdnCheck:
             return [self._address.unreachable(self.name, error)]
         if status not in _MISSING:
             return [self._wrong(place, status)]
-        detail = f"{place} answers {status} for a missing picture"
+        detail = f"{place} responds with {status} for a missing picture"
         return [self._address.insecure(self.name) or well(self.name, detail)]
 
     def _wrong(self, place: str, status: int) -> Diagnosis:
-        detail = f"{place} answers {status} for a missing picture, not 404 or 403"
+        detail = f"{place} responds with {status} for a missing picture, not 404 or 403"
         if status == httpx.codes.UNAUTHORIZED:
-            detail += ": that is the API's answer"
+            detail += ": that is the API's response"
         remedy = (
             f"check {_SETTING}, and that /images/*.webp goes to the bucket (terraform/modules/cdn)"
         )
@@ -141,7 +141,7 @@ class PictureCheck:
             return self._address.unreachable(self.name, error)
         if (status, body) == (httpx.codes.OK, _PROBE):
             return well(self.name, f"put into {self._bucket}, had from {place}, deleted")
-        what = f"answers {status}" if status != httpx.codes.OK else "has something else"
+        what = f"responds with {status}" if status != httpx.codes.OK else "has something else"
         remedy = (
             f"check {_SETTING}; the CDN must read from {self._bucket}, "
             "whose policy must let it (terraform/modules/storage)"

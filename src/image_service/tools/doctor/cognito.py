@@ -46,7 +46,7 @@ class SigningKeysCheck:
             )
             return [failed(self.name, f"no JWKS from {place}: {cause}; nobody can sign in", remedy)]
         except ValueError as error:  # in our words
-            return [failed(self.name, f"{place} answers {error}, no JWKS", _POOL)]
+            return [failed(self.name, f"{place} responds with {error}, no JWKS", _POOL)]
         try:
             keys = usable_keys(json.loads(body))
         except (ValueError, RecursionError):

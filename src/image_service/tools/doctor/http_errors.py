@@ -20,8 +20,8 @@ def what_failed(error: httpx.HTTPError) -> str:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "it refuses connections"
     if isinstance(error, httpx.TimeoutException):
-        return "it does not answer in time"
-    return f"it does not answer ({type(error).__name__})"
+        return "it does not respond in time"
+    return f"it does not respond ({type(error).__name__})"
 
 
 def _causes(error: BaseException) -> list[BaseException]:

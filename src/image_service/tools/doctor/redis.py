@@ -169,7 +169,7 @@ async def _looked_at(check: str, url: str, look: _Look) -> Diagnosis:
         return failed(check, f"{detail}; it runs without", remedy)
     except (RedisError, OSError) as error:
         remedy = f"check {_URL} (rediss:// for TLS) and security groups"
-        detail = f"{place} does not answer ({type(error).__name__}); the service runs without"
+        detail = f"{place} does not respond ({type(error).__name__}); the service runs without"
         return failed(check, detail, remedy)
     finally:
         await client.aclose()

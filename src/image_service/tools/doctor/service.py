@@ -31,7 +31,7 @@ class Doctor:
             async with asyncio.timeout(self._timeout):
                 return await check.examine()
         except TimeoutError:
-            detail = f"no answer within {self._timeout:g} s"
+            detail = f"no response within {self._timeout:g} s"
             return [failed(check.name, detail, "look at the network between here and there")]
         except Exception as error:  # noqa: BLE001  # whatever it is, the others go on
             kind = type(error).__name__  # not its text, which may hold anything

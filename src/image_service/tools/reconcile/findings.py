@@ -19,7 +19,7 @@ class FindingKind(StrEnum):
     ORPHANED_FILE = "file without an image"
     MISSING_FILE = "image without a file"
     STUCK_DELETION = "stuck deletion"
-    SET_ASIDE = "outbox entry set aside"
+    SET_ASIDE = "dead letter of the outbox"
     WRONG_COUNTER = "wrong counter"
     MISSING_POINTER = "missing tag pointer"
     STALE_POINTER = "stale tag pointer"

@@ -61,7 +61,7 @@ def run(
         raise NotFinished(*error.faults) from error
     except DependencyUnavailable as error:
         again = f"; repeat the command to go on ({checkpoint})" if checkpoint else ""
-        raise NotFinished(f"a store is not answering; see the log above{again}") from error
+        raise NotFinished(f"a store does not respond; see the log above{again}") from error
     except TooManyOrphans as refused:
         raise NotFinished(
             f"{refused.orphans} of the first {refused.files} files have no image: "

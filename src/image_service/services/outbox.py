@@ -175,9 +175,8 @@ class OutboxProcessor:
 
     async def _batched(self, entries: Sequence[OutboxEntry]) -> OutboxEntry | None:
         """All their paths under one reference, written down before it is used."""
-        work = Clearing(
-            Step.PURGE, tuple(deletion for entry in entries for deletion in entry.deletions)
-        )
+        deletions = tuple(deletion for entry in entries for deletion in entry.deletions)
+        work = Clearing(Step.PURGE, deletions)
         due = max(entry.due_at for entry in entries)
         batch = OutboxEntry.new(work, due, entries[0].lease)
         with bound_contextvars(entry=batch.id):

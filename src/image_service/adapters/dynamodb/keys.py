@@ -7,7 +7,7 @@
     intent       INTENT#<shard>              <created>#<image>
     idempotency  IDEMPOTENCY#<user>#<hash>   UPLOAD
     outbox       OUTBOX#<shard>              <due time>#<entry>      files to delete
-    … edges      OUTBOX#EDGES#<shard>        <due time>#<entry>      paths to invalidate
+    … CDN        OUTBOX#EDGES#<shard>        <due time>#<entry>      paths to invalidate
     … cache      OUTBOX#CACHE#<shard>        <due time>#<entry>      invalidations it missed
     … dead       OUTBOX#DEAD                 <time>#<entry>
 

@@ -57,7 +57,7 @@ _GET_CREDENTIALS: Final = (
 
 
 class AwsError(Exception):
-    """A failed call, and what there is to say about it."""
+    """A failed call, and what to say about it."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         self.diagnosis = diagnosis

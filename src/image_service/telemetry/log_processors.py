@@ -14,8 +14,11 @@ from image_service.domain.errors import ImageServiceError
 _LONGEST_CAUSE: Final = 500  # characters; queries group by it, the traceback has the rest
 _LONGEST_CHAIN: Final = 20
 
-# Of nearly all text this finds nothing, at a fifth of the price of looking for the whole.
-_MARK: Final = re.compile(r"[xX]-[aA][mM][zZ]-|[bB]earer|BEARER|[bB]asic|BASIC|AKIA|ASIA|://")
+# Of nearly all text this finds nothing, at a tenth of the price of looking for the whole. `re`
+# passes quickly over what the first set leaves out.
+_MARK: Final = re.compile(
+    r"(?=[xXbBA:])(?:[xX]-[aA][mM][zZ]-|[bB]earer|BEARER|[bB]asic|BASIC|AKIA|ASIA|://)"
+)
 # One group each, which stays. What AWS calls a wrong signature quotes all signed headers.
 _SECRET: Final = re.compile(
     r"""((?i:x-amz-security-token)(?:["'\\]*\s*[:=]|["'\\]+\s*,)\s*(?:\\{0,3}b?\\{0,3}["'])?)[^\s"'\\&,;)]+"""
@@ -24,6 +27,7 @@ _SECRET: Final = re.compile(
     r"""|(\b(?:AKIA|ASIA))[A-Z0-9]{12,}"""
     r"""|(://[^\s/@:]*:)[^\s/]+(?=@)"""
 )
+_NO_TEXT: Final = (int, float, type(None))
 _HIDDEN: Final = r"\1\2\3\4\5[hidden]"
 
 
@@ -40,6 +44,13 @@ def flat_cause(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Take credentials out of everything that is text, or is about to be."""
+    try:
+        # Nearly every line is flat and has nothing to hide: one look instead of one a field.
+        texts = "\n".join([value for value in event.values() if not isinstance(value, _NO_TEXT)])
+    except TypeError:  # what is neither text nor number
+        texts = None
+    if texts is not None and not _MARK.search(texts):
+        return event
     return {name: _hidden(value) for name, value in event.items()}
 
 
@@ -83,7 +94,7 @@ def _without_secrets(text: str) -> str:
 def _hidden(value: Any) -> Any:
     if isinstance(value, str):
         return _without_secrets(value)
-    if value is None or isinstance(value, int | float):
+    if isinstance(value, _NO_TEXT):
         return value
     if isinstance(value, Mapping):
         return {name: _hidden(one) for name, one in value.items()}

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests import engines
-from tests.chaos.audit import Place
 from tests.chaos.service import Backends
+from tests.chaos.truth import Place
 
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer

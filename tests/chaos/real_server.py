@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-from tests.chaos.audit import Place
+from tests.chaos.truth import Place
 from tests.ports import free_port
 
 from image_service.devstack import stack

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from tests.api.photos import PHOTO
-from tests.chaos.audit import Place
+from tests.chaos.truth import Place
 from tests.fault_proxy import FaultProxy
 
 from image_service.app import create_app

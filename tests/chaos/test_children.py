@@ -7,8 +7,8 @@ import os
 import random
 
 import pytest
-from tests.chaos.audit import left_wrong
 from tests.chaos.service import Backends, new_user, post, running_service
+from tests.chaos.truth import left_wrong
 
 ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "10"))
 AT_ONCE = 4

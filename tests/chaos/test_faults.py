@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from tests.chaos.audit import left_wrong, truth
 from tests.chaos.service import (
     PATIENT,
     Backends,
@@ -25,6 +24,7 @@ from tests.chaos.service import (
     running_service,
     stored,
 )
+from tests.chaos.truth import left_wrong, truth
 from tests.fault_proxy import (
     Fault,
     black_hole,

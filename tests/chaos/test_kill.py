@@ -23,9 +23,9 @@ import httpx
 import pytest
 from PIL import Image
 from tests import pictures
-from tests.chaos.audit import Place, expire_leases, reconcile, settle, truth
 from tests.chaos.real_server import RealServer, environment
 from tests.chaos.service import Backends, new_user, post
+from tests.chaos.truth import Place, expire_leases, reconcile, settle, truth
 from tests.dice import SEED
 
 from image_service.devstack import stack

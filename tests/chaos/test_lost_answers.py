@@ -11,8 +11,8 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.chaos.audit import left_wrong, truth
 from tests.chaos.service import Backends, Service, new_user, post, running_service, stored
+from tests.chaos.truth import left_wrong, truth
 from tests.fault_proxy import (
     Fault,
     answer_lost,

@@ -10,8 +10,8 @@ from itertools import chain
 
 import httpx
 import pytest
-from tests.chaos.audit import left_wrong
 from tests.chaos.service import Backends, Service, new_user, post, running_service, stored
+from tests.chaos.truth import left_wrong
 
 ROUNDS = 4
 WRITERS = 8

@@ -7,8 +7,8 @@ from collections import Counter
 
 import httpx
 import pytest
-from tests.chaos.audit import truth
 from tests.chaos.service import Backends, new_user, post, running_service
+from tests.chaos.truth import truth
 from tests.fuzz.mutations import mutant
 
 AT_ONCE = 4

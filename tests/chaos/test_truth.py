@@ -1,19 +1,19 @@
-"""The audit that the other tests of this folder trust sees every kind of fault."""
+"""Faults of every kind show in `truth`, which the other tests of this folder trust."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from tests.chaos.audit import Place, truth
 from tests.chaos.service import Backends, Service, new_user, running_service, stored
+from tests.chaos.truth import Place, truth
 
 from image_service.adapters.dynamodb.items import to_wire
 
 
 @pytest.fixture(scope="module")
 async def service(backends: Backends) -> AsyncIterator[Service]:
-    async with running_service(await backends.apart("audit")) as running:
+    async with running_service(await backends.apart("truth")) as running:
         yield running
 
 

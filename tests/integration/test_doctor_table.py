@@ -13,7 +13,7 @@ from tests.integration.faults import Fault, FaultyServer, passed_on, refusal
 
 from image_service.devstack.issuer import LocalIssuer
 from image_service.tools.doctor.diagnosis import Verdict
-from image_service.tools.doctor.table_probes import TableReadCheck, TableWriteCheck
+from image_service.tools.doctor.table_trials import TableReadCheck, TableWriteCheck
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient

@@ -30,7 +30,7 @@ from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.telemetry.telemetry import Telemetry
 
-REST = 0.3
+COOLDOWN = 0.3
 THRESHOLD = 5
 
 
@@ -86,7 +86,7 @@ class Task:
 
 def impatient_breaker() -> CircuitBreaker:
     """One that soon tries again."""
-    return CircuitBreaker("redis", threshold=THRESHOLD, rest=REST)
+    return CircuitBreaker("redis", threshold=THRESHOLD, cooldown=COOLDOWN)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_while_redis_fails_every_request_works_within_the_bound(
     proxy.heal()
     async with asyncio.timeout(20):
         while not hasty.reads("hit"):
-            await asyncio.sleep(REST)
+            await asyncio.sleep(COOLDOWN)
             assert (await hasty.get()).version == 2
 
 
@@ -207,7 +207,7 @@ async def test_what_is_owed_is_bounded(task: Task, proxy: RedisProxy) -> None:
     assert set(task.purges) == {(task.user, image_id) for image_id in images}
     assert len(task.cache._owed) == 1000
     proxy.heal()
-    await asyncio.sleep(REST)
+    await asyncio.sleep(COOLDOWN)
     for _ in range(25):
         await task.get()
     assert not task.cache._owed
@@ -300,7 +300,7 @@ async def test_killed_and_started_again(unique: str) -> None:
             await task.edit()
             assert (await task.get()).version == 2
             server.start()
-            await asyncio.sleep(REST)
+            await asyncio.sleep(COOLDOWN)
             for _ in range(3):
                 await task.request()
             reads = task.store_reads

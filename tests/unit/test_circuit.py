@@ -19,7 +19,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker("redis", threshold=3, rest=5, clock=clock)
+    return CircuitBreaker("redis", threshold=3, cooldown=5, clock=clock)
 
 
 def fail(breaker: CircuitBreaker, times: int) -> None:
@@ -37,7 +37,9 @@ def test_opens_after_failures_in_a_row_only(breaker: CircuitBreaker):
     assert not breaker.admits()
 
 
-def test_lets_one_call_in_each_rest_whatever_becomes_of_it(breaker: CircuitBreaker, clock: Clock):
+def test_lets_one_call_in_each_cooldown_whatever_becomes_of_it(
+    breaker: CircuitBreaker, clock: Clock
+):
     fail(breaker, 3)
     for _ in range(3):
         clock.now += 4.9

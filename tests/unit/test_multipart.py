@@ -71,7 +71,7 @@ async def read(
 
 
 def faults(error: pytest.ExceptionInfo[ValidationFailed]) -> dict[str, str]:
-    return dict(error.value.faults)
+    return dict(error.value.errors)
 
 
 FULL = body(

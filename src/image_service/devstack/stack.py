@@ -73,12 +73,12 @@ def _reachable(host: str) -> str:
         if host == "0.0.0.0"  # noqa: S104
         else (socket.AF_INET6, "::1", "2001:db8::1")
     )
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family, socket.SOCK_DGRAM) as way_out:
         try:
-            probe.connect((outside, 9))  # sends nothing; it only picks the way out
+            way_out.connect((outside, 9))  # sends nothing; it only picks the way out
         except OSError:
             return loopback
-        return str(probe.getsockname()[0])
+        return str(way_out.getsockname()[0])
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:

@@ -46,16 +46,16 @@ class ValidationFailed(InvalidRequest):
 
     code = "VALIDATION_FAILED"
 
-    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
         # A body of thousands of errors must not make a response larger than itself.
-        self.faults = tuple(
-            (_cut(field), _cut(message)) for field, message in faults[:MAX_FIELD_ERRORS]
+        self.errors = tuple(
+            (_cut(field), _cut(message)) for field, message in errors[:MAX_FIELD_ERRORS]
         )
-        unnamed = len(faults) - len(self.faults)
+        unnamed = len(errors) - len(self.errors)
         super().__init__(
-            "; ".join(f"{field}: {message}" for field, message in self.faults)
+            "; ".join(f"{field}: {message}" for field, message in self.errors)
             + (f"; and {unnamed} more" if unnamed else ""),
-            details=[{"field": field, "message": message} for field, message in self.faults],
+            details=[{"field": field, "message": message} for field, message in self.errors],
         )
 
 

@@ -39,8 +39,8 @@ _NOTES_AT_ONCE: Final = 20
 _CALLS_AT_ONCE: Final = 10
 _FIRST_DELAY: Final = 5.0  # seconds
 _LONGEST_DELAY: Final = 30 * 60.0
-_CDN_REST: Final = 60.0  # an invalidation takes about a minute
-_CACHE_REST: Final = 30.0
+_CDN_COOLDOWN: Final = 60.0  # an invalidation takes about a minute
+_CACHE_COOLDOWN: Final = 30.0
 _MET_SECONDS: Final = 3600.0
 
 T = TypeVar("T")
@@ -76,8 +76,8 @@ class OutboxProcessor:
         self._watched = watched
         self._clock = clock
         self._met: dict[str, float] = {}  # second looks: when, by entry
-        self._cdn_rest = _Rest(_CDN_REST, now)
-        self._cache_rest = _Rest(_CACHE_REST, now)
+        self._cdn_cooldown = _Cooldown(_CDN_COOLDOWN, now)
+        self._cache_cooldown = _Cooldown(_CACHE_COOLDOWN, now)
         self.given_up = 0  # entries given up since the start
 
     async def round(self, due: datetime | None = None) -> int:
@@ -97,7 +97,7 @@ class OutboxProcessor:
             pass
 
     async def _invalidate_cdn(self, due: datetime) -> int:
-        if self._cdn_rest.on:  # nothing is taken, so that what waits grows into full batches
+        if self._cdn_cooldown.on:  # nothing is taken, so that what waits grows into full batches
             return 0
         lease = self._new_lease()
         entries = await self._outbox.take(OutboxQueue.CDN, lease, due, _CDN_AT_ONCE)
@@ -105,7 +105,7 @@ class OutboxProcessor:
         fresh = [entry for entry in entries if not _is_batch(entry)]
         for some in (*stored, *_batches(fresh)):
             # One by one: calls at once are what CloudFront throttles.
-            if self._cdn_rest.on or self._is_late(lease):
+            if self._cdn_cooldown.on or self._is_late(lease):
                 break  # what is left is free again when the lease is over
             batch = some[0] if _is_batch(some[0]) else await self._batched(some)
             if batch is not None:
@@ -113,12 +113,12 @@ class OutboxProcessor:
         return len(entries)
 
     async def _purge_caches(self, due: datetime) -> int:
-        if self._cache_rest.on:
+        if self._cache_cooldown.on:
             return 0
         lease = self._new_lease()
         notes = await self._outbox.take(OutboxQueue.CACHE, lease, due, _NOTES_AT_ONCE)
         for note in notes:
-            if self._cache_rest.on or self._is_late(lease):
+            if self._cache_cooldown.on or self._is_late(lease):
                 break
             await self._guarded(note, self._purge)
         return len(notes)
@@ -141,7 +141,7 @@ class OutboxProcessor:
             try:
                 await self._purge_cache(note.work.user_id, image_id)
             except DependencyUnavailable:
-                self._cache_rest.begin()
+                self._cache_cooldown.begin()
                 raise
         await self._outbox.replace([note], None)
 
@@ -223,7 +223,7 @@ class OutboxProcessor:
             try:
                 return await step(entry)
             except CdnBusy as busy:
-                until = self._cdn_rest.begin()
+                until = self._cdn_cooldown.begin()
                 log.warning(
                     "cdn_busy",
                     rests_until=format_timestamp(until),
@@ -285,7 +285,7 @@ class OutboxProcessor:
         return self._now() >= lease.until - LEASE / 2
 
 
-class _Rest:
+class _Cooldown:
     """How long an outside system is left alone that takes no more, or does not respond."""
 
     def __init__(self, seconds: float, now: Callable[[], datetime]) -> None:
@@ -302,7 +302,7 @@ class _Rest:
         return self._began <= self._now() < self._until
 
     def begin(self) -> datetime:
-        """Only where it said so itself: a rest must not make itself longer. Its end."""
+        """Only where it said so itself: a cooldown must not make itself longer. Its end."""
         self._began = self._now()
         self._until = self._began + timedelta(seconds=self._seconds * _jitter())
         return self._until

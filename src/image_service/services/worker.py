@@ -23,7 +23,7 @@ _IDLEST: Final = 6  # times the poll; a round without work is twelve queries
 _STOPPING: Final = 10.0  # seconds for the round that is running; leases cover what it leaves
 
 
-class BacklogProbe(Protocol):
+class BacklogReader(Protocol):
     async def measure(self, now: datetime) -> Backlog:
         """What lies in the outbox, at a bounded price. Raises DependencyUnavailable."""
         ...
@@ -44,7 +44,7 @@ class Worker:
         sweeper: IntentSweeper,
         poll: float = 5.0,
         sweep_every: float = 600.0,
-        backlog: BacklogProbe | None = None,
+        backlog: BacklogReader | None = None,
         telemetry: Telemetry | None = None,
         measure_every: float = 60.0,
         now: Callable[[], datetime] = utc_now,

@@ -14,11 +14,11 @@ import structlog
 log = structlog.stdlib.get_logger(__name__)
 
 _THRESHOLD: Final = 5
-_REST_SECONDS: Final = 5.0
+_COOLDOWN_SECONDS: Final = 5.0
 
 
 class CircuitBreaker:
-    """Opens after `threshold` failures in a row; then admits one call each `rest` seconds.
+    """Opens after `threshold` failures in a row; then admits one call each `cooldown` seconds.
 
     The first success closes it. An outage is two lines in the log, not one a request.
     """
@@ -28,15 +28,15 @@ class CircuitBreaker:
         system: str,
         *,
         threshold: int = _THRESHOLD,
-        rest: float = _REST_SECONDS,
+        cooldown: float = _COOLDOWN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._system = system
         self._threshold = threshold
-        self._rest = rest
+        self._cooldown = cooldown
         self._clock = clock
         self._failures = 0
-        self._next_probe = 0.0
+        self._next_attempt = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -46,10 +46,10 @@ class CircuitBreaker:
         """Whether to make a call now. While it is open, asking takes the one that is let in."""
         if not self.is_open:
             return True
-        if self._clock() < self._next_probe:
+        if self._clock() < self._next_attempt:
             return False
         # Moved on here, not when the call ends: one that is cancelled leaves nothing behind.
-        self._next_probe = self._clock() + self._rest
+        self._next_attempt = self._clock() + self._cooldown
         return True
 
     def succeeded(self) -> None:
@@ -60,6 +60,6 @@ class CircuitBreaker:
     def failed(self, cause: Exception) -> None:
         self._failures += 1
         if self._failures == self._threshold:
-            self._next_probe = self._clock() + self._rest
+            self._next_attempt = self._clock() + self._cooldown
             reason = f"{type(cause).__name__}: {cause}"
             log.warning("system_left_alone", system=self._system, cause=reason)

@@ -47,14 +47,14 @@ def parse_json(body: bytes, model: type[M]) -> M:
         raise ValidationFailed([("body", "must be a JSON object")])
     if len(value) > _MAX_FIELDS:
         # Each unknown one is an error of its own; thousands would take a tenth of a second.
-        fault = f"has {len(value)} fields; the limit is {_MAX_FIELDS}, send those you need"
-        raise ValidationFailed([("body", fault)])
+        message = f"has {len(value)} fields; the limit is {_MAX_FIELDS}, send those you need"
+        raise ValidationFailed([("body", message)])
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
+        all_found = error.errors(include_url=False, include_input=False)
     raise ValidationFailed(
-        [(".".join(map(str, fault["loc"])) or "body", fault["msg"]) for fault in faults]
+        [(".".join(map(str, found["loc"])) or "body", found["msg"]) for found in all_found]
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = 5.0  # seconds
 _MISSING: Final = frozenset({403, 404})
 _SETTING: Final = "IMAGE_SERVICE_CDN_BASE_URL"
-_PROBE: Final = b"image-service doctor"
+_CONTENT: Final = b"image-service doctor"
 
 
 class PublicAddress:
@@ -37,7 +37,7 @@ class PublicAddress:
         self.place = self._parts.netloc.rpartition("@")[2]
 
     async def get(self, key: str) -> tuple[int, bytes]:
-        """The status, and the body as far as it can be the probe. Raises httpx.HTTPError."""
+        """The status, and the body if not too long. Raises httpx.HTTPError."""
         body = b""
         url = self._urls.url(key)
         async with self._http.stream(
@@ -45,7 +45,7 @@ class PublicAddress:
         ) as response:
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > len(_PROBE):
+                if len(body) > len(_CONTENT):
                     break
         return response.status_code, body
 
@@ -126,7 +126,7 @@ class PictureCheck:
             await self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
-                Body=_PROBE,
+                Body=_CONTENT,
                 ContentType="image/webp",
                 CacheControl="no-store",  # nothing stays at the edge
                 ServerSideEncryption="AES256",
@@ -139,7 +139,7 @@ class PictureCheck:
             status, body = await self._address.get(key)
         except httpx.HTTPError as error:
             return self._address.unreachable(self.name, error)
-        if (status, body) == (httpx.codes.OK, _PROBE):
+        if (status, body) == (httpx.codes.OK, _CONTENT):
             return well(self.name, f"put into {self._bucket}, had from {place}, deleted")
         what = f"responds with {status}" if status != httpx.codes.OK else "has something else"
         remedy = (

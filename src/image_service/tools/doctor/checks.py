@@ -19,7 +19,7 @@ from image_service.bootstrap import aws_session
 from image_service.settings import Settings, SettingsError
 from image_service.tools.doctor.aws_errors import is_aws
 from image_service.tools.doctor.bucket import BucketCheck
-from image_service.tools.doctor.bucket_probes import BucketWriteCheck, ClockCheck
+from image_service.tools.doctor.bucket_trials import BucketWriteCheck, ClockCheck
 from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress
 from image_service.tools.doctor.cloudfront import DistributionCheck, NoDistributionCheck
 from image_service.tools.doctor.cognito import SigningKeysCheck
@@ -30,7 +30,7 @@ from image_service.tools.doctor.ports import SystemCheck
 from image_service.tools.doctor.redis import RedisCheck, RedisWriteCheck
 from image_service.tools.doctor.service import Doctor
 from image_service.tools.doctor.table import TableCheck
-from image_service.tools.doctor.table_probes import TableReadCheck, TableWriteCheck
+from image_service.tools.doctor.table_trials import TableReadCheck, TableWriteCheck
 from image_service.tools.doctor.vips import VipsCheck
 
 PRODUCTION: Final = "prod"

@@ -40,9 +40,9 @@ _WHERE: Final = "set it in the environment; docs/settings.md lists all settings"
 class Unreadable(Exception):
     """The settings can't be read, so nothing else can be looked at."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.findings = [failed(_SETTINGS, fault, _WHERE) for fault in faults]
-        super().__init__(*faults)
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.findings = [failed(_SETTINGS, text, _WHERE) for text in texts]
+        super().__init__(*texts)
 
 
 async def examine(*, write: bool) -> list[Diagnosis]:
@@ -57,20 +57,20 @@ async def examine(*, write: bool) -> list[Diagnosis]:
 
 def _settings() -> Settings:
     """All that `serve` reads: who fixes one error should not learn of the next only then."""
-    faults: list[str] = []
-    settings = _loaded(load_settings, faults)
-    _loaded(aws_session, faults)
-    _loaded(load_trace_settings, faults)
-    if settings is None or faults:
-        raise Unreadable(faults)
+    texts: list[str] = []
+    settings = _loaded(load_settings, texts)
+    _loaded(aws_session, texts)
+    _loaded(load_trace_settings, texts)
+    if settings is None or texts:
+        raise Unreadable(texts)
     return settings
 
 
-def _loaded(load: Callable[[], T], faults: list[str]) -> T | None:
+def _loaded(load: Callable[[], T], texts: list[str]) -> T | None:
     try:
         return load()
     except SettingsError as error:
-        faults += error.faults
+        texts += error.faults
         return None
 
 

@@ -1,4 +1,4 @@
-"""Probes that use the table."""
+"""Trials that use the table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
 
 _TABLE: Final = Index("", "PK", "SK")
-_PROBE_SECONDS: Final = 3600
+_TRIAL_SECONDS: Final = 3600
 _THERE: Final = Condition("attribute_exists(PK)")
 _NOT_THERE: Final = Condition("attribute_not_exists(PK)")
 _TRANSACTION: Final = "dynamodb:ConditionCheckItem and UpdateItem, in a transaction"
@@ -85,10 +85,10 @@ class TableWriteCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         partition = f"DOCTOR#{uuid.uuid4()}"
-        probe, counter = {"PK": partition, "SK": "PROBE"}, {"PK": partition, "SK": "COUNTER"}
+        trial, counter = {"PK": partition, "SK": "PROBE"}, {"PK": partition, "SK": "COUNTER"}
         try:
-            async with cleared_away(lambda: self._delete(probe, counter)):
-                error = await self._put(probe) or await self._transact(probe, counter)
+            async with cleared_away(lambda: self._delete(trial, counter)):
+                error = await self._put(trial) or await self._transact(trial, counter)
         except AwsError as raised:
             return [raised.diagnosis]
         if error is not None:
@@ -110,13 +110,13 @@ class TableWriteCheck:
                 return None
         return "an item was overwritten although a condition forbade it"
 
-    async def _transact(self, probe: dict[str, str], counter: dict[str, str]) -> str | None:
+    async def _transact(self, trial: dict[str, str], counter: dict[str, str]) -> str | None:
         """Two transactions count; the condition of the second one does not hold."""
         count = self._actions.update(counter, set_to={"ttl": _expires()}, add={"count": 1})
         with self._diagnosed(_TRANSACTION):
-            await self._write([self._actions.check(probe, _THERE), count])
+            await self._write([self._actions.check(trial, _THERE), count])
             try:
-                await self._write([self._actions.check(probe, _NOT_THERE), count])
+                await self._write([self._actions.check(trial, _NOT_THERE), count])
             except self._client.exceptions.TransactionCanceledException:
                 pass
             else:
@@ -153,4 +153,4 @@ class TableWriteCheck:
 
 def _expires() -> int:
     """Should the deletion fail."""
-    return int(time.time()) + _PROBE_SECONDS
+    return int(time.time()) + _TRIAL_SECONDS

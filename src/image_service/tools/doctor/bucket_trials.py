@@ -1,4 +1,4 @@
-"""Probes that use the bucket, and its clock."""
+"""Trials that use the bucket, and its clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LATE_SECONDS: Final = 10  # what tokens may be off by
 _WRONG_SECONDS: Final = 60
-_PROBE: Final = b"image-service doctor"
+_CONTENT: Final = b"image-service doctor"
 
 
 class BucketWriteCheck:
@@ -36,7 +36,7 @@ class BucketWriteCheck:
         key = f"temp/doctor-{uuid.uuid4()}"
         try:
             async with cleared_away(lambda: self._delete(key)):
-                same = await self._probe(key)
+                same = await self._round_trip(key)
         except AwsError as error:
             return [error.diagnosis]
         if not same:
@@ -44,20 +44,20 @@ class BucketWriteCheck:
             return [failed(self.name, detail, "this is no S3 to rely on: use another")]
         return [well(self.name, "an object was put, read and deleted under temp/")]
 
-    async def _probe(self, key: str) -> bool:
+    async def _round_trip(self, key: str) -> bool:
         endpoint = self._client.meta.endpoint_url
         with diagnosed(self.name, "s3:PutObject", endpoint):
             await self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
-                Body=_PROBE,
+                Body=_CONTENT,
                 ContentType="text/plain",
                 ServerSideEncryption="AES256",
                 StorageClass=self._storage_class,
             )
         with diagnosed(self.name, "s3:GetObject", endpoint):
             response = await self._client.get_object(Bucket=self._bucket, Key=key)
-            return await response["Body"].read() == _PROBE
+            return await response["Body"].read() == _CONTENT
 
     async def _delete(self, key: str) -> None:
         with diagnosed(self.name, "s3:DeleteObject", self._client.meta.endpoint_url):

@@ -10,6 +10,7 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from image_service.api.state import state_of
 from image_service.server import operations_port as operations
 from image_service.telemetry.telemetry import Telemetry
 
@@ -52,5 +53,5 @@ async def operations_port(app: FastAPI) -> AsyncIterator[Scraper]:
     """The real port of an app that runs in process."""
     listener = operations.listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    async with operations.serving(app.state.telemetry, listener):
+    async with operations.serving(state_of(app).telemetry, listener):
         yield Scraper(f"http://127.0.0.1:{port}/metrics")

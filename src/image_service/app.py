@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from image_service import __version__
 from image_service.api import openapi
+from image_service.api.bodies.form_parts import FormLimits
 from image_service.api.middleware.boundary import Boundary
 from image_service.api.middleware.compression import Compression
 from image_service.api.middleware.cors import Cors
@@ -20,12 +21,16 @@ from image_service.api.middleware.exchange import Limits, Pace
 from image_service.api.middleware.gate import Gate
 from image_service.api.middleware.request import Requests
 from image_service.api.routes import docs, health, images, usage
+from image_service.api.state import AppState
 from image_service.bootstrap import new_telemetry, open_services
+from image_service.domain.limits import USER_REQUESTS
+from image_service.domain.renditions import RENDITIONS
+from image_service.domain.time_limits import TimeLimits
 from image_service.services import Services
 from image_service.settings import Settings
 from image_service.telemetry.telemetry import Telemetry
 
-OpenServices = Callable[[Settings, Telemetry], AbstractAsyncContextManager[Services]]
+OpenServices = Callable[[Settings, Telemetry, TimeLimits], AbstractAsyncContextManager[Services]]
 
 _ROUTERS = (images.router, usage.router, health.router, docs.router)
 _ROUTES = tuple(route for router in _ROUTERS for route in router.routes)
@@ -54,21 +59,19 @@ class Application(FastAPI):
 
 def create_app(
     settings: Settings,
+    times: TimeLimits,
     open_services: OpenServices = open_services,
 ) -> FastAPI:
-    """The whole service. Tests pass an `open_services` of their own; nothing else differs.
-
-    `app.state.telemetry` is for whoever serves the operations port.
-    """
+    """The whole service. Tests pass an `open_services` of their own; nothing else differs."""
     telemetry = new_telemetry(settings.stage)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with telemetry.running(), open_services(settings, telemetry) as services:
-            app.state.services = services
-            app.state.ready = True
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with telemetry.running(), open_services(settings, telemetry, times) as services:
+            state.services = services
+            state.ready = True
             yield
-            app.state.ready = False
+            state.ready = False
 
     app = Application(
         title="Image Service",
@@ -90,28 +93,32 @@ def create_app(
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
-        middleware=_middleware(settings, telemetry),
+        middleware=_middleware(settings, times, telemetry),
     )
-    app.state.settings = settings
-    app.state.telemetry = telemetry
-    app.state.limits = openapi.limits(
-        requests=settings.rate_limit_requests,
-        uploads=settings.rate_limit_uploads,
-        in_flight=_requests_of_one(settings),
-        max_file_bytes=settings.max_file_bytes,
-        min_side=settings.min_dimension,
-        max_side=settings.max_dimension,
-        cpu_seconds=settings.picture_cpu_seconds,
-        main=settings.main_size,
-        thumbnail=settings.thumbnail_size,
-    )
-    app.state.ready = False
+    app.state.shared = state = _state(settings, telemetry)
     for router in _ROUTERS:
         app.include_router(router)
     return app
 
 
-def _middleware(settings: Settings, telemetry: Telemetry) -> list[Middleware]:
+def _state(settings: Settings, telemetry: Telemetry) -> AppState:
+    return AppState(
+        telemetry=telemetry,
+        form_limits=FormLimits(max_file_bytes=settings.max_file_bytes),
+        stated_limits=openapi.limits(
+            requests=settings.rate_limit_requests,
+            uploads=settings.rate_limit_uploads,
+            in_flight=_requests_of_one(settings),
+            max_file_bytes=settings.max_file_bytes,
+            min_side=settings.min_dimension,
+            max_side=settings.max_dimension,
+            cpu_seconds=settings.picture_cpu_seconds,
+            **{spec.name: spec.side for spec in RENDITIONS},
+        ),
+    )
+
+
+def _middleware(settings: Settings, times: TimeLimits, telemetry: Telemetry) -> list[Middleware]:
     """From the outside in; see `api.middleware.request` for why each stands where it does."""
     gate = Gate(
         open_paths=OPEN_PATHS,
@@ -122,7 +129,7 @@ def _middleware(settings: Settings, telemetry: Telemetry) -> list[Middleware]:
     return [
         Middleware(
             Requests,
-            limits=_limits(settings),
+            limits=_limits(times),
             routes=_ROUTES,
             telemetry=telemetry,
             untraced=health.PATHS,
@@ -136,18 +143,18 @@ def _middleware(settings: Settings, telemetry: Telemetry) -> list[Middleware]:
 def _requests_of_one(settings: Settings) -> int:
     """Never more than the share of the connections that one user may take."""
     share = int(settings.max_connections * settings.user_share)
-    return max(1, min(settings.max_user_requests, share))
+    return max(1, min(USER_REQUESTS, share))
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(times: TimeLimits) -> Limits:
     return Limits(
         upload_path=images.COLLECTION,
         pace=Pace(
-            stall=settings.upload_stall_timeout,
-            least_rate=settings.upload_min_rate,
-            total=settings.upload_timeout,
+            stall=times.upload_stall_timeout,
+            least_rate=times.upload_min_rate,
+            total=times.upload_timeout,
         ),
-        upload=settings.upload_deadline,
-        delete=settings.delete_deadline,
-        other=settings.request_deadline,
+        upload=times.upload_deadline,
+        delete=times.delete_deadline,
+        other=times.request_deadline,
     )

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
@@ -28,7 +28,7 @@ from image_service.adapters.dynamodb import (
     DynamoUploadIntents,
     DynamoUsageCounters,
 )
-from image_service.adapters.machine import available_cpus
+from image_service.adapters.machine import available_cpus, group_memory, machine_memory
 from image_service.adapters.redis import (
     RedisHealth,
     RedisImageCache,
@@ -39,7 +39,9 @@ from image_service.adapters.redis import (
 from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
-from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
+from image_service.domain.task_size import USUAL_MEMORY, bounds_for
+from image_service.domain.time_limits import TimeLimits
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
@@ -54,7 +56,7 @@ from image_service.services.sweeping import IntentSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
-from image_service.settings import Settings, SettingsError, load_trace_settings
+from image_service.settings import FORM_BYTES, Settings, SettingsError, load_trace_settings
 from image_service.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -63,9 +65,6 @@ if TYPE_CHECKING:
 
 # Seconds to wait for a response: small items, whole pictures, a slow control plane.
 _READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
-
-# One worker decodes about 200 MB per second: what waits is done in 20 s.
-_WAITING_BYTES_A_WORKER: Final = 4 * 2**30
 
 
 def new_telemetry(stage: str) -> Telemetry:
@@ -90,17 +89,26 @@ def new_telemetry(stage: str) -> Telemetry:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings,
+    telemetry: Telemetry,
+    times: TimeLimits,
+    renditions: Sequence[RenditionSpec] = RENDITIONS,
+) -> AsyncIterator[Services]:
     """Open every client once, build the services; close in reverse order."""
     async with AsyncExitStack() as stack:
-        renditions = [_as_set(spec, settings) for spec in RENDITIONS]
-        processor = _processor(settings, renditions, telemetry)
+        limits = admission_limits(settings, times)
+        processor = VipsProcessor(
+            limits=_picture_limits(settings, limits, times, renditions),
+            worker_threads=limits.workers,
+            telemetry=telemetry,
+        )
         stack.callback(processor.close)
         await processor.start()
         stores = await open_stores(settings, stack, telemetry)
-        redis = await open_redis_link(settings, stack, telemetry)
+        redis = await open_redis_link(settings, stack, telemetry, times)
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
-        admission = Admission(_admission_limits(settings), telemetry)
+        admission = Admission(limits, telemetry)
         rate_limiter = WindowRateLimiter(
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
@@ -124,7 +132,7 @@ async def open_services(settings: Settings, telemetry: Telemetry) -> AsyncIterat
         worker = Worker(
             processor=stores.outbox_processor(cache.purge),
             sweeper=stores.sweeper,
-            poll=settings.outbox_poll,
+            poll=times.outbox_poll,
             backlog=stores.backlog,
             telemetry=telemetry,
         )
@@ -238,12 +246,12 @@ def aws_session() -> aioboto3.Session:
 
 
 async def open_redis_link(
-    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry
+    settings: Settings, stack: AsyncExitStack, telemetry: Telemetry, times: TimeLimits
 ) -> RedisLink | None:
     if settings.redis_url is None:
         return None
     url = settings.redis_url.get_secret_value()
-    link = open_redis(url, within=settings.redis_timeout, telemetry=telemetry)
+    link = open_redis(url, within=times.redis_timeout, telemetry=telemetry)
     return await stack.enter_async_context(link)
 
 
@@ -257,48 +265,40 @@ async def open_cache(
     return cache
 
 
-def _as_set(spec: RenditionSpec, settings: Settings) -> RenditionSpec:
-    """Returns a row of the table with the side and the quality that settings give it."""
-    if spec.name == MAIN:
-        side, quality, effort = settings.main_size, settings.main_quality, settings.webp_effort
-        return replace(spec, side=side, quality=quality, effort=effort)
-    if spec.name == THUMBNAIL:
-        return replace(spec, side=settings.thumbnail_size, quality=settings.thumbnail_quality)
-    return spec
-
-
-def _processor(
-    settings: Settings, renditions: Sequence[RenditionSpec], telemetry: Telemetry
-) -> VipsProcessor:
-    return VipsProcessor(
-        limits=PictureLimits(
-            min_side=settings.min_dimension,
-            max_side=settings.max_dimension,
-            max_decode_bytes=settings.decode_memory_bytes,
-            max_output_pixels=max(spec.side for spec in renditions) ** 2,
-            cpu_seconds=settings.picture_cpu_seconds,
-            timeout=settings.processing_timeout,
-        ),
-        worker_threads=_workers(settings),
-        telemetry=telemetry,
+def _picture_limits(
+    settings: Settings,
+    limits: AdmissionLimits,
+    times: TimeLimits,
+    renditions: Sequence[RenditionSpec],
+) -> PictureLimits:
+    return PictureLimits(
+        min_side=settings.min_dimension,
+        max_side=settings.max_dimension,
+        max_decode_bytes=limits.decode_bytes,
+        max_output_pixels=max(spec.side for spec in renditions) ** 2,
+        cpu_seconds=settings.picture_cpu_seconds,
+        timeout=times.processing_timeout,
     )
 
 
-def _admission_limits(settings: Settings) -> AdmissionLimits:
-    workers = _workers(settings)
+def admission_limits(settings: Settings, times: TimeLimits) -> AdmissionLimits:
+    """Returns the bounds of a task of this size, but for those that settings name."""
+    cpus = settings.task_cpus or settings.worker_threads or available_cpus()
+    bounds = bounds_for(cpus, settings.task_memory_bytes or _memory())
+    one_upload = settings.max_file_bytes + FORM_BYTES
     return AdmissionLimits(
-        uploads=settings.max_uploads,
-        upload_bytes=settings.upload_memory_bytes,
-        decode_bytes=settings.decode_memory_bytes,
-        waiting_bytes=settings.waiting_decode_bytes or workers * _WAITING_BYTES_A_WORKER,
-        workers=workers,
+        workers=settings.worker_threads or bounds.workers,
+        uploads=settings.max_uploads or bounds.uploads,
+        upload_bytes=settings.upload_memory_bytes or max(one_upload, bounds.upload_bytes),
+        decode_bytes=settings.decode_memory_bytes or bounds.decode_bytes,
+        waiting_bytes=bounds.waiting_bytes,
         user_share=settings.user_share,
-        max_wait=settings.queue_timeout,
+        max_wait=times.queue_timeout,
     )
 
 
-def _workers(settings: Settings) -> int:
-    return settings.worker_threads or available_cpus()
+def _memory() -> int:
+    return group_memory() or min(USUAL_MEMORY, machine_memory() or USUAL_MEMORY)
 
 
 async def _verifier(

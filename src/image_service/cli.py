@@ -295,6 +295,7 @@ def openapi() -> None:
 
     from image_service.api.openapi import document
     from image_service.app import create_app
+    from image_service.domain.time_limits import TimeLimits
     from image_service.settings import Settings
 
     anywhere = Settings(
@@ -305,7 +306,9 @@ def openapi() -> None:
         cognito_issuer="https://localhost",
         cognito_client_ids=frozenset({"docs"}),
     )
-    typer.echo(json.dumps(document(create_app(anywhere)), indent=2, ensure_ascii=False))
+    typer.echo(
+        json.dumps(document(create_app(anywhere, TimeLimits())), indent=2, ensure_ascii=False)
+    )
 
 
 def _settings_or_exit(status: int = 1) -> Settings:

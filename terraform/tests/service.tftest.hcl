@@ -232,61 +232,23 @@ run "as_the_stage_has_it" {
   }
 }
 
-# Memory settings follow the table in docs/scaling.md, what may wait follows the CPU. Python sees
-# two CPUs on every Fargate task, even on a quarter of one.
-run "half_a_cpu" {
+# What the service takes at once it derives from the size (tests/unit/test_task_size.py), which a
+# task on Fargate can't see by itself.
+run "size" {
   command = plan
 
   variables {
-    task_cpu          = 512
+    task_cpu          = 256
     task_memory       = 1024
     telemetry_enabled = false
-    extra_environment = {}
+    extra_environment = { IMAGE_SERVICE_MAX_UPLOADS = "7" }
   }
 
   assert {
     condition = {
       for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment :
-      trimprefix(entry.name, "IMAGE_SERVICE_") => entry.value if strcontains(entry.name, "_MEMORY_") || strcontains(entry.name, "_MAX_") || strcontains(entry.name, "_WAITING_") || strcontains(entry.name, "_WORKER_")
-    } == { UPLOAD_MEMORY_BYTES = "134217728", DECODE_MEMORY_BYTES = "536870912", MAX_UPLOADS = "64", WAITING_DECODE_BYTES = "2147483648", WORKER_THREADS = "1" }
-    error_message = "Half a CPU and 1 GB."
-  }
-}
-
-run "a_cpu" {
-  command = plan
-
-  variables {
-    task_cpu          = 1024
-    task_memory       = 2048
-    telemetry_enabled = false
-    extra_environment = {}
-  }
-
-  assert {
-    condition = {
-      for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment :
-      trimprefix(entry.name, "IMAGE_SERVICE_") => entry.value if strcontains(entry.name, "_MEMORY_") || strcontains(entry.name, "_MAX_") || strcontains(entry.name, "_WAITING_") || strcontains(entry.name, "_WORKER_")
-    } == { UPLOAD_MEMORY_BYTES = "268435456", DECODE_MEMORY_BYTES = "805306368", MAX_UPLOADS = "128", WAITING_DECODE_BYTES = "4294967296", WORKER_THREADS = "1" }
-    error_message = "A CPU and 2 GB."
-  }
-}
-
-run "two_cpus" {
-  command = plan
-
-  variables {
-    task_cpu          = 2048
-    task_memory       = 4096
-    telemetry_enabled = false
-    extra_environment = { IMAGE_SERVICE_MAX_UPLOADS = "200" }
-  }
-
-  assert {
-    condition = {
-      for entry in jsondecode(module.service.resources.task_definition.container_definitions)[0].environment :
-      trimprefix(entry.name, "IMAGE_SERVICE_") => entry.value if strcontains(entry.name, "_MEMORY_") || strcontains(entry.name, "_MAX_") || strcontains(entry.name, "_WAITING_") || strcontains(entry.name, "_WORKER_")
-    } == { UPLOAD_MEMORY_BYTES = "536870912", DECODE_MEMORY_BYTES = "1610612736", MAX_UPLOADS = "200", WAITING_DECODE_BYTES = "8589934592", WORKER_THREADS = "2" }
-    error_message = "Two CPUs and 4 GB; what a stage sets itself wins."
+      trimprefix(entry.name, "IMAGE_SERVICE_") => entry.value if strcontains(entry.name, "_TASK_") || strcontains(entry.name, "_MEMORY_") || strcontains(entry.name, "_MAX_") || strcontains(entry.name, "_WORKER_")
+    } == { TASK_CPUS = "0.25", TASK_MEMORY_BYTES = "1073741824", MAX_UPLOADS = "7" }
+    error_message = "A quarter of a CPU and 1 GB; what a stage sets itself is passed on."
   }
 }

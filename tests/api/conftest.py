@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from blockbuster import BlockBuster
 from fastapi import FastAPI
+from tests.times import split
 
 from image_service.app import create_app
+from image_service.bootstrap import open_services
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.settings import Settings
 
 OpenApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -63,11 +67,15 @@ async def settings(
 
 @pytest.fixture(scope="session")
 def open_app(settings: Settings) -> OpenApp:
-    """Opens an app of its own, with some settings changed."""
+    """Opens an app of its own, with some settings, time limits or renditions changed."""
 
     @asynccontextmanager
-    async def opened(**changes: Any) -> AsyncIterator[FastAPI]:
-        app = create_app(Settings(**(settings.model_dump() | changes)))
+    async def opened(
+        renditions: Sequence[RenditionSpec] = RENDITIONS, **changes: Any
+    ) -> AsyncIterator[FastAPI]:
+        changed, times = split(changes)
+        opening = partial(open_services, renditions=renditions)
+        app = create_app(Settings(**(settings.model_dump() | changed)), times, opening)
         async with lifespan(app):
             yield app
 

@@ -16,6 +16,7 @@ from image_service.api.bodies.multipart import REPEATABLE_FIELDS, SINGLE_FIELDS
 from image_service.api.error_table import CODES
 from image_service.api.schemas import IMAGE_EXAMPLE, ImageUpload
 from image_service.app import create_app
+from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings
 
 OPERATIONS = {
@@ -157,7 +158,7 @@ async def test_the_code_of_an_error_is_open(document: dict[str, Any]):
 def test_limits_in_the_texts_are_those_of_the_settings(unlike: dict[str, Any]):
     upload_text = unlike["paths"]["/images"]["post"]["description"]
     assert "up to 3 MiB, each side 120 to 5000 pixels" in upload_text
-    assert "1024 x 1024 pixels" in upload_text
+    assert "2048 x 2048 pixels" in upload_text
     assert "`7/second` over all routes, `5/hour` for uploads" in unlike["info"]["description"]
     assert unlike["components"]["headers"]["X-RateLimit-Limit"]["schema"]["example"] == 7
     del unlike["paths"][IMAGES]["post"]["x-codeSamples"]
@@ -190,13 +191,11 @@ def unlike(settings: Settings) -> dict[str, Any]:
         "max_file_bytes": 3 << 20,
         "min_dimension": 120,
         "max_dimension": 5000,
-        "main_size": 1024,
-        "thumbnail_size": 200,
         "rate_limit_requests": "7/second",
         "rate_limit_uploads": "5/hour",
         "max_user_requests": 9,
     }
-    return openapi.document(create_app(settings.model_copy(update=changed)))
+    return openapi.document(create_app(settings.model_copy(update=changed), TimeLimits()))
 
 
 async def test_the_example_is_what_the_service_sends(client: httpx.AsyncClient):

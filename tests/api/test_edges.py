@@ -9,6 +9,8 @@ import httpx
 import pytest
 from tests.api.photos import IMAGES, PHOTO, upload
 
+from image_service.api.state import state_of
+
 ENVELOPE = {"error", "message", "code", "details", "requestId"}
 CLOSED = [
     ("POST", IMAGES),
@@ -148,7 +150,7 @@ async def test_an_unforeseen_failure_is_an_envelope_without_secrets(
     async def broken(*_: object) -> None:
         raise RuntimeError("secret table name")
 
-    monkeypatch.setattr(app.state.services.library, "list", broken)
+    monkeypatch.setattr(state_of(app).services.library, "list", broken)
     response = await client.get(IMAGES)
     assert response.status_code == 500
     error = response.json()

@@ -7,7 +7,9 @@ import pytest
 from tests.api.conftest import OpenApp, lifespan
 from tests.api.photos import IMAGES, PHOTO
 
+from image_service.api.state import state_of
 from image_service.app import create_app
+from image_service.domain.time_limits import TimeLimits
 
 
 async def test_health_names_every_system(anonymous: httpx.AsyncClient):
@@ -42,7 +44,7 @@ async def test_without_children_it_is_not_live(
     open_app: OpenApp, new_client, user, monkeypatch: pytest.MonkeyPatch
 ):
     async with open_app(worker_threads=1) as app, new_client(user, app=app) as client:
-        processor = app.state.services.is_live.__self__
+        processor = state_of(app).services.is_live.__self__
         assert (await client.get("/health/live")).json() == {"status": "live"}
         monkeypatch.setattr(processor, "_command", ("/nonexistent",))
         [child] = processor._children
@@ -60,7 +62,7 @@ async def test_without_children_it_is_not_live(
 
 
 async def test_ready_from_start_to_stop(settings, new_client):
-    app = create_app(settings)
+    app = create_app(settings, TimeLimits())
     async with new_client(None, app=app) as client:
         assert (await client.get("/health/ready")).status_code == 503
         assert (await client.get("/health/live")).status_code == 200

@@ -12,6 +12,7 @@ from tests import pictures
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, photo, upload
 
+from image_service.api.state import state_of
 from image_service.services import admission
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ async def test_over_the_limit_not_a_byte_of_the_body_is_taken(
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "query_string": b"",
         }
-        with app.state.services.admission.receiving("somebody", 1000):
+        with state_of(app).services.admission.receiving("somebody", 1000):
             await app(scope, receive, send)
         (start, asked_before_answer), *_ = answers
         assert start["status"] == 503
@@ -61,7 +62,7 @@ async def test_reads_are_answered_while_uploads_are_refused(
 ):
     async with open_app(**limits) as app, new_client(user, app=app) as client:
         image = await upload(client)
-        with app.state.services.admission.receiving("somebody", 10_999_000):
+        with state_of(app).services.admission.receiving("somebody", 10_999_000):
             refused = await client.post(IMAGES, files={"file": PHOTO})
             assert (refused.status_code, refused.json()["code"]) == (503, "OVERLOADED")
             assert int(refused.headers["retry-after"]) >= 1
@@ -75,7 +76,7 @@ async def test_reads_are_answered_while_uploads_are_refused(
 async def test_what_may_wait_is_bounded_and_nothing_is_left_of_the_refused(
     open_app: OpenApp, new_client: NewClient, user: str
 ):
-    limits = {"worker_threads": 1, "waiting_decode_bytes": 200 * 2**20, "user_share": 1}
+    limits = {"worker_threads": 1, "task_cpus": 200 / 4096, "user_share": 1}
     async with open_app(**limits) as app, new_client(user, app=app) as client:
         answers = await asyncio.gather(
             *(client.post(IMAGES, files={"file": BIG}) for _ in range(10))
@@ -123,7 +124,7 @@ async def test_a_body_that_stalls_is_cut_off(open_app: OpenApp, new_client: NewC
             late = await client.request(method, path, content=stalling(), headers=headers)
             assert (late.status_code, late.json()["code"]) == (408, "UPLOAD_TIMEOUT")
             assert late.headers["connection"] == "close"
-        with app.state.services.admission.receiving(user, 100_000_000):
+        with state_of(app).services.admission.receiving(user, 100_000_000):
             pass  # its place is free again
 
 
@@ -135,7 +136,7 @@ async def test_an_answer_that_takes_too_long_is_given_up(
         async def never(*_: object) -> None:
             await asyncio.sleep(60)
 
-        monkeypatch.setattr(app.state.services.library, "list", never)
+        monkeypatch.setattr(state_of(app).services.library, "list", never)
         late = await client.get(IMAGES)
         assert (late.status_code, late.json()["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
         assert late.headers["retry-after"]
@@ -154,7 +155,7 @@ async def test_an_upload_that_takes_too_long_leaves_nothing(
         assert (late.status_code, late.json()["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
         listed = (await client.get(IMAGES)).json()
         assert (listed["totalCount"], listed["images"]) == (0, [])
-        async with app.state.services.admission.processing(user, 700 * 2**20):
+        async with state_of(app).services.admission.processing(user, 700 * 2**20):
             pass
 
 

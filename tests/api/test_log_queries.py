@@ -21,6 +21,7 @@ from tests.unit.test_outbox_service import Parts
 
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.redis.breaker import CircuitBreaker
+from image_service.api.state import state_of
 from image_service.domain.errors import CdnBusy, DependencyUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ async def requests(
     await stranger.get(f"{IMAGES}/{image['id']}")
     with pytest.MonkeyPatch.context() as patch:
         for fault in (broken, failing):
-            patch.setattr(app.state.services.library, "list", fault)
+            patch.setattr(state_of(app).services.library, "list", fault)
             await client.get(IMAGES)
     await full.post(IMAGES, files={"file": PHOTO})
 
@@ -104,7 +105,7 @@ async def lines(
     """Of all that the queries ask for, as it goes to stdout."""
     with watched_log() as log:
         async with open_app(max_uploads=1) as small:
-            with small.state.services.admission.receiving("somebody", 1):
+            with state_of(small).services.admission.receiving("somebody", 1):
                 async with (
                     new_client("alice") as client,
                     new_client("stranger") as stranger,

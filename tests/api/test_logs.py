@@ -17,6 +17,7 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, upload
 from tests.logs import Log, watched_log
 
+from image_service.api.state import state_of
 from image_service.domain.errors import DependencyUnavailable, TooManyUnknownKeys
 
 
@@ -165,7 +166,7 @@ async def test_a_failure_is_logged_once_with_its_cause(
         (broken, "unhandled_error", "error", "RuntimeError", "a bug"),
         (down, "request_failed", "warning", "ConnectionResetError", "by the peer"),
     ):
-        monkeypatch.setattr(app.state.services.library, "list", failing)
+        monkeypatch.setattr(state_of(app).services.library, "list", failing)
         response = await client.get(IMAGES)
         failure, request = log.of(response)
         assert (failure["event"], failure["level"]) == (event, level)
@@ -195,7 +196,7 @@ async def test_overload_is_no_failure(
     open_app: OpenApp, new_client: NewClient, user: str, log: Log
 ):
     async with open_app(max_uploads=1) as app, new_client(user, app=app) as client:
-        with app.state.services.admission.receiving("somebody", 1):
+        with state_of(app).services.admission.receiving("somebody", 1):
             response = await client.post(IMAGES, files={"file": PHOTO})
     [line] = log.of(response)
     assert (line["event"], line["status"], line["code"]) == ("request", 503, "OVERLOADED")
@@ -207,7 +208,7 @@ async def test_a_storm_of_invented_keys_is_no_failure(
     async def full(token: str) -> None:
         raise TooManyUnknownKeys
 
-    monkeypatch.setattr(app.state.services.verifier, "verify", full)
+    monkeypatch.setattr(state_of(app).services.verifier, "verify", full)
     response = await client.get(IMAGES)
     assert (response.status_code, response.json()["code"]) == (503, "AUTH_UNAVAILABLE")
     assert response.headers["retry-after"] == "5"
@@ -301,7 +302,7 @@ async def test_nothing_a_caller_wrote_is_in_it(
         # And where there is a bug: tracebacks show no values.
         image = await upload(client)
         for part, name in (("uploads", "upload"), ("library", "list"), ("library", "update")):
-            monkeypatch.setattr(getattr(app.state.services, part), name, broken)
+            monkeypatch.setattr(getattr(state_of(app).services, part), name, broken)
         named = {"file": (f"{SECRET}.jpg", PHOTO)}
         for failed in (
             await client.post(IMAGES, files=named, data={"title": SECRET}),

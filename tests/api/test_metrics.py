@@ -15,6 +15,8 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, upload
 from tests.scraping import Samples, Scraper, Series, operations_port
 
+from image_service.api.state import state_of
+
 pytestmark = pytest.mark.slow
 
 DURATIONS = "http_request_duration_seconds_count"
@@ -157,7 +159,7 @@ async def test_overload_shows_while_it_lasts(open_app: OpenApp, new_client: NewC
         new_client(user, app=app) as client,
         operations_port(app) as scrape,
     ):
-        with app.state.services.admission.receiving("somebody", 1_000):
+        with state_of(app).services.admission.receiving("somebody", 1_000):
             assert (await client.post(IMAGES, files={"file": PHOTO})).status_code == 503
             during = await scrape()
         after = await scrape()
@@ -169,7 +171,7 @@ async def test_overload_shows_while_it_lasts(open_app: OpenApp, new_client: NewC
 
 async def test_who_waits_for_a_worker_is_seen(open_app: OpenApp):
     async with open_app(worker_threads=1) as app, operations_port(app) as scrape:
-        admission = app.state.services.admission
+        admission = state_of(app).services.admission
         async with admission.processing("one", 1_000):
             waiting = asyncio.create_task(enter(admission.processing("two", 1_000)))
             await asyncio.sleep(0.2)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, photo, upload
+
+from image_service.api.state import state_of
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 
 BIG = photo(3000, 2000)
 
@@ -19,13 +23,12 @@ async def test_the_pictures_are_as_the_settings_say(
     changed = {
         "min_dimension": 50,
         "max_dimension": 300,
-        "main_size": 128,
-        "main_quality": 60,
-        "thumbnail_size": 64,
-        "thumbnail_quality": 1,
         "storage_class": "STANDARD",
     }
-    async with open_app(**changed) as app, new_client(user, app=app) as client:
+    async with (
+        open_app(renditions(quality=1), **changed) as app,
+        new_client(user, app=app) as client,
+    ):
         image = await upload(client, photo(300, 150))
         assert (image["width"], image["height"], image["quality"]) == (128, 64, 60)
         assert (image["thumbnailWidth"], image["thumbnailHeight"]) == (64, 64)
@@ -40,10 +43,16 @@ async def test_the_pictures_are_as_the_settings_say(
                 "maxHeight": 300,
             }
     assert await storage_class(image) == "STANDARD"
-    async with open_app(thumbnail_size=64) as app, new_client(user, app=app) as client:
+    async with open_app(renditions(quality=80)) as app, new_client(user, app=app) as client:
         finer = await upload(client, photo(300, 150))
     assert await storage_class(finer) == "INTELLIGENT_TIERING"
     assert await length(finer["thumbnailUrl"]) > 2 * await length(image["thumbnailUrl"])
+
+
+def renditions(quality: int) -> list[RenditionSpec]:
+    """The table, smaller; with that quality of the thumbnail."""
+    main, thumbnail = RENDITIONS
+    return [replace(main, side=128, quality=60), replace(thumbnail, side=64, quality=quality)]
 
 
 async def length(url: str) -> int:
@@ -85,6 +94,6 @@ async def test_one_user_s_share_leaves_room_for_another(
         new_client(user, app=app) as client,
         new_client(f"{user}-2", app=app) as other,
     ):
-        with app.state.services.admission.receiving(user, 1000):
+        with state_of(app).services.admission.receiving(user, 1000):
             assert (await client.post(IMAGES, files={"file": PHOTO})).status_code == 503
             await upload(other)

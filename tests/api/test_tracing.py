@@ -24,6 +24,7 @@ from tests.logs import Log
 from tests.otlp_receiver import Receiver, attributes, receiving
 from tests.scraping import Samples
 
+from image_service.api.state import state_of
 from image_service.bootstrap import new_telemetry
 from image_service.devstack import stack
 from image_service.server import uvicorn_server as server
@@ -384,7 +385,7 @@ async def test_no_secret_no_id_and_no_word_of_a_caller_is_in_it(
         async def broken(*_: object, **__: object) -> None:
             raise RuntimeError(SECRET)
 
-        monkeypatch.setattr(app.state.services.library, "list", broken)
+        monkeypatch.setattr(state_of(app).services.library, "list", broken)
         assert (await client.get(IMAGES)).status_code == 500
         secrets += [user, image["id"], settings.table_name, settings.bucket]
         for bearer in (client, stranger):
@@ -433,7 +434,7 @@ async def test_errors_are_named_and_failures_marked(
         async def broken(*_: object) -> None:
             raise RuntimeError
 
-        monkeypatch.setattr(app.state.services.library, "list", broken)
+        monkeypatch.setattr(state_of(app).services.library, "list", broken)
         await client.get(IMAGES)
     found = {span.name: span for span in server_spans(receiver)}
     missing, nowhere, failed = found["GET /images/{id}"], found["GET"], found["GET /images"]

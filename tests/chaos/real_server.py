@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,7 @@ class RealServer:
     """Started and killed any number of times, on one port."""
 
     env: dict[str, str]
+    command: Sequence[str] = (str(COMMAND),)
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
     _output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
@@ -54,7 +56,7 @@ class RealServer:
     async def start(self) -> None:
         """Returns once it is ready."""
         self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork takes a millisecond
-            [COMMAND, "serve"],
+            [*self.command, "serve"],
             env={**self.env, "IMAGE_SERVICE_PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             stdout=self._output,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from tests.api.photos import PHOTO
 from tests.chaos.truth import Place
 from tests.fault_proxy import FaultProxy
+from tests.times import split
 
 from image_service.app import create_app
 from image_service.devstack import stack
@@ -109,7 +110,8 @@ def _app(
             **PATIENT,
             **changes,
         }
-        return create_app(Settings(**values))
+        settings, times = split(values)
+        return create_app(Settings(**settings), times)
 
 
 @contextmanager

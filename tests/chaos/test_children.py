@@ -10,6 +10,8 @@ import pytest
 from tests.chaos.service import Backends, new_user, post, running_service
 from tests.chaos.truth import left_wrong
 
+from image_service.api.state import state_of
+
 ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "10"))
 AT_ONCE = 4
 
@@ -21,7 +23,7 @@ async def test_killed_children_lose_nothing(backends: Backends):
         running_service(await backends.apart("children"), worker_threads=2) as service,
         service.client(user) as client,
     ):
-        processor = service.app.state.services.is_live.__self__
+        processor = state_of(service.app).services.is_live.__self__
         refused = killed = 0
         for number in range(ROUNDS):
             keys = [f"{number}-{each}" for each in range(AT_ONCE)]

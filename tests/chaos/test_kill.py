@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from PIL import Image
-from tests import pictures
+from tests import pictures, times
 from tests.chaos.real_server import RealServer, environment
 from tests.chaos.service import Backends, new_user, post
 from tests.chaos.truth import Place, expire_leases, reconcile, settle, truth
@@ -61,7 +61,7 @@ async def apart(backends: Backends) -> Place:
 
 @pytest.fixture
 async def server(apart: Place) -> AsyncIterator[RealServer]:
-    made = RealServer(environment(apart, outbox_poll="0.2", log_level="error"))
+    made = RealServer(environment(apart, log_level="error"), times.command(outbox_poll=0.2))
     yield made
     made.close()
 

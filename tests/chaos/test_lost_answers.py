@@ -22,6 +22,8 @@ from tests.fault_proxy import (
     truncated,
 )
 
+from image_service.api.state import state_of
+
 COMMIT = rb'"renditions"'  # what only the transaction that adds an image holds
 MARK = rb"deletedAt"
 INTENT = rb'"objectKeys"'
@@ -44,7 +46,7 @@ async def user(service: Service) -> AsyncIterator[str]:
     name = new_user()
     yield name
     service.heal()
-    await service.app.state.services.uploads.aclose()  # what requests have left running
+    await state_of(service.app).services.uploads.aclose()  # what requests have left running
     assert await left_wrong(service.place, name) == []
 
 
@@ -80,7 +82,7 @@ async def never_answered(service: Service, user: str, fault: Fault, key: str | N
         assert len(found.images) == 1
         assert found.wrong() == []
         service.heal()
-        await service.app.state.services.uploads.aclose()
+        await state_of(service.app).services.uploads.aclose()
         await is_whole(service, user, *found.images)
         if key is not None:
             again = await post(client, key)
@@ -92,7 +94,7 @@ async def never_happened(service: Service, user: str, fault: Fault, key: str | N
     async with service.client(user) as client:
         service.dynamodb.add(fault, on="TransactWriteItems", holding=COMMIT)
         assert (await post(client, key)).status_code == 503
-        await service.app.state.services.uploads.aclose()
+        await state_of(service.app).services.uploads.aclose()
         await is_whole(service, user)
         service.heal()
         again = await post(client, key)
@@ -154,7 +156,7 @@ async def test_an_upload_that_fails_half_way_leaves_nothing(
         proxy.add(answer_lost, on=on, holding=holding)
         assert (await post(client, "key")).status_code == 503
         service.heal()
-        await service.app.state.services.uploads.aclose()
+        await state_of(service.app).services.uploads.aclose()
         await is_whole(service, user)
         again = await post(client, "key")
         assert again.status_code == 201, again.text
@@ -202,7 +204,7 @@ async def test_a_client_that_goes_away_leaves_a_whole_image_or_none(service: Ser
             await asyncio.sleep(moments.uniform(0, 0.25))
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
-        await service.app.state.services.uploads.aclose()
+        await state_of(service.app).services.uploads.aclose()
         found = await truth(service.place, user)
         assert found.wrong() == []
         assert len(found.images) <= 5  # one a key

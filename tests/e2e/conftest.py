@@ -62,14 +62,19 @@ class Running:
 
 
 @contextmanager
-def started(*arguments: str, through: Sequence[str] = (), **environment: str) -> Iterator[Running]:
+def started(
+    *arguments: str,
+    through: Sequence[str] = (),
+    command: Sequence[str] = (str(COMMAND),),
+    **environment: str,
+) -> Iterator[Running]:
     """Without an operations port, unless one is asked for: "" is the default one.
 
     For that, servers that run side by side would contend. `through` is a command that runs
-    the command that follows it.
+    the command that follows it; `command` another one than `image-service`.
     """
     process = subprocess.Popen(
-        [*through, COMMAND, *arguments],
+        [*through, *command, *arguments],
         env={**os.environ, "IMAGE_SERVICE_OPS_PORT": "0", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

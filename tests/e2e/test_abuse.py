@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests import times
 from tests.api.photos import PHOTO, raw_form
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import Answer, connection, exchange, receive, request_head
@@ -32,7 +33,7 @@ def server(state_dir: Path) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_RATE_LIMIT_UPLOADS="10000/minute",
-        IMAGE_SERVICE_UPLOAD_STALL_TIMEOUT="1",
+        command=times.command(upload_stall_timeout=1),
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests import times
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import connection, exchange, receive, request_head
 from tests.e2e.test_dev import token
@@ -39,7 +40,7 @@ ROUTES = [
 def server(state_dir: Path) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
-        IMAGE_SERVICE_MAX_USER_REQUESTS=str(LIMIT),
+        command=times.command(USER_REQUESTS=LIMIT),
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running

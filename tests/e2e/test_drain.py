@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests import times
 from tests.api.photos import PHOTO, raw_form
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import connection, exchange, receive, request_head
@@ -30,11 +32,11 @@ def server(state_dir: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def draining(state_dir: Path, seconds: float, **environment: str) -> Iterator[Running]:
+def draining(state_dir: Path, seconds: float, **options: Any) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_DRAIN_SECONDS=str(seconds),
-        **environment,
+        **options,
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running
@@ -101,7 +103,7 @@ def test_an_upload_on_its_way_is_finished(state_dir: Path):
 
 
 def test_an_upload_that_does_not_come_in_time_is_told_so(state_dir: Path):
-    with draining(state_dir, 0, IMAGE_SERVICE_SHUTDOWN_SECONDS="1") as server:
+    with draining(state_dir, 0, command=times.command(shutdown_seconds=1)) as server:
         host = address(server)
         with connection(host) as made:
             made.sendall(

@@ -33,7 +33,7 @@ from image_service.domain.errors import (
     TokenExpired,
     UploadTimeout,
 )
-from image_service.settings import Settings
+from image_service.domain.time_limits import TimeLimits
 
 pytestmark = pytest.mark.e2e
 in_every_language = pytest.mark.parametrize("language", examples.languages())
@@ -211,8 +211,7 @@ async def test_what_fails_ends_the_tour(language: str, url: str, token: str, pic
 )
 def test_an_upload_is_waited_for_as_long_as_it_may_take(file: str, patience: str):
     text = docs.region((docs.ROOT / "examples" / file).read_text(), "upload")
-    fields = Settings.model_fields
-    longest = fields["upload_timeout"].default + fields["upload_deadline"].default
+    longest = TimeLimits.upload_timeout + TimeLimits.upload_deadline
     [seconds] = re.findall(patience, text)
     assert longest < int(seconds) < 2 * longest
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from tests import times
 from tests.api.photos import IMAGES, PHOTO
 from tests.e2e.conftest import Running, started
 from tests.e2e.test_operations import stack_environment
@@ -39,10 +40,9 @@ def server(environment: Mapping[str, str], **changes: str) -> Iterator[tuple[str
         "IMAGE_SERVICE_OPS_PORT": "0",
         "IMAGE_SERVICE_LOG_LEVEL": "debug",
         "IMAGE_SERVICE_DRAIN_SECONDS": "0",
-        "IMAGE_SERVICE_REQUEST_DEADLINE": "3",
         **changes,
     }
-    with started("serve", **environment) as running:
+    with started("serve", command=times.command(request_deadline=3), **environment) as running:
         running.wait_for("Uvicorn running")
         yield f"http://127.0.0.1:{port}", running
         running.stop()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from tests import times
 from tests.api.photos import PHOTO, raw_form
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import connection, receive, request_head
@@ -51,7 +52,7 @@ def server(state_dir: Path, ops_port: int) -> Iterator[Running]:
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_OPS_PORT=str(ops_port),
         IMAGE_SERVICE_DRAIN_SECONDS="1.5",
-        IMAGE_SERVICE_SHUTDOWN_SECONDS=str(LONG_SECONDS),
+        command=times.command(shutdown_seconds=LONG_SECONDS),
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running

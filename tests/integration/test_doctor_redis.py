@@ -38,13 +38,13 @@ def its_keys(url: str) -> list[bytes]:
 
 async def test_one_that_is_there(environment: dict[str, str], redis_url: str):
     environment["IMAGE_SERVICE_REDIS_URL"] = redis_url
-    environment["IMAGE_SERVICE_REDIS_TIMEOUT"] = "5"  # on a busy machine a ping is slow
 
     told = await doctor(environment)
 
     assert told.status == 0, told.out
-    assert told.lines["redis"].startswith("✓")
+    assert "redis" not in told.failed()  # on a busy machine a ping is slow, and warned of
     assert "a ping takes" in told.lines["redis"]
+    assert (await look(redis_url, within=5)).verdict is Verdict.OK
     assert "redis write" not in told.lines
 
     told = await doctor(environment, "--write")
@@ -56,7 +56,7 @@ async def test_a_slow_one(redis_url: str):
     told = await look(redis_url, within=1e-9)
     assert (told.verdict, told.remedy) == (
         Verdict.WARNING,
-        "bring it nearer, or raise IMAGE_SERVICE_REDIS_TIMEOUT",
+        "bring it nearer, or give it a larger node",
     )
     assert "calls end after 1e-09 s" in told.detail
 

@@ -5,7 +5,17 @@ import os
 import pytest
 from pydantic import SecretStr
 
-from image_service.settings import SettingsError, load_settings
+from image_service.domain.limits import USER_REQUESTS
+from image_service.domain.renditions import RENDITIONS
+from image_service.domain.time_limits import TimeLimits
+from image_service.settings import (
+    ENV_PREFIX,
+    Settings,
+    SettingsError,
+    former,
+    ignored_settings,
+    load_settings,
+)
 
 REQUIRED = {
     "STAGE": "dev",
@@ -66,10 +76,12 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
         ("BUCKET", "B_B"),
         ("OBJECT_CACHE_CONTROL", "public\nX-Evil: 1"),
         ("MAIN_SIZE", "20000"),
+        ("TASK_CPUS", "0"),
+        ("TASK_MEMORY_BYTES", "1024"),
+        ("UPLOAD_MEMORY_BYTES", "1024"),
         ("CORS_HEADERS", "*"),
         ("CORS_HEADERS", "X-Tenant: 1"),
         ("PORT", "eighty"),
-        ("WEBP_EFFORT", "7"),
         ("WORKER_THREADS", "0"),
         ("MIN_DIMENSION", "9000"),
         ("STORAGE_CLASS", "GLACIER"),
@@ -136,7 +148,7 @@ def test_what_is_no_origin(environment: pytest.MonkeyPatch, given: str):
 
 def test_all_faults_are_told_at_once(environment: pytest.MonkeyPatch):
     environment.setenv("IMAGE_SERVICE_PORT", "eighty")
-    environment.setenv("IMAGE_SERVICE_WEBP_EFFORT", "7")
+    environment.setenv("IMAGE_SERVICE_USER_SHARE", "7")
     environment.delenv("IMAGE_SERVICE_BUCKET")
     with pytest.raises(SettingsError) as error:
         load_settings()
@@ -203,3 +215,43 @@ def test_a_redis_url_it_cannot_use_is_refused_unshown(environment: pytest.Monkey
     with pytest.raises(SettingsError, match="IMAGE_SERVICE_REDIS_URL: must be redis://") as error:
         load_settings()
     assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [*former._IGNORED, *former._FIXED])
+def test_a_former_one_is_told(environment: pytest.MonkeyPatch, name: str):
+    assert name.lower() not in Settings.model_fields
+    assert ignored_settings() == []
+    environment.setenv(f"{ENV_PREFIX}{name}", former._FIXED.get(name, "7"))
+    load_settings()
+    [line] = ignored_settings()
+    assert line.startswith(f"{ENV_PREFIX}{name} is no longer a setting, and ignored: ")
+
+
+@pytest.mark.parametrize("name", former._FIXED)
+def test_pictures_that_would_be_other_ones_stop_the_start(
+    environment: pytest.MonkeyPatch, name: str
+):
+    environment.setenv(f"{ENV_PREFIX}{name}", "1")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    value = former._FIXED[name]
+    assert error.value.faults == [
+        f"{ENV_PREFIX}{name} is no longer a setting: it is {value}; remove it"
+    ]
+
+
+def test_what_is_said_of_former_ones_is_so():
+    main, thumbnail = RENDITIONS
+    assert {
+        "MAIN_SIZE": str(main.side),
+        "MAIN_QUALITY": str(main.quality),
+        "THUMBNAIL_SIZE": str(thumbnail.side),
+        "THUMBNAIL_QUALITY": str(thumbnail.quality),
+        "WEBP_EFFORT": str(main.effort),
+    } == former._FIXED
+    for name, now in former._IGNORED.items():
+        limit = getattr(TimeLimits, name.lower(), None)
+        if limit is not None:
+            shown = f"{limit // 1024} KiB" if name == "UPLOAD_MIN_RATE" else f"{limit:g} s"
+            assert shown in now
+    assert str(USER_REQUESTS) in former._IGNORED["MAX_USER_REQUESTS"]

@@ -32,11 +32,11 @@ from image_service.domain.errors import (
 from image_service.domain.images import Image
 from image_service.domain.pictures import ProcessedImage
 from image_service.domain.renditions import RENDITIONS
+from image_service.domain.time_limits import TimeLimits
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
 from image_service.services.uploads import UploadService
-from image_service.settings import Settings
 from image_service.telemetry.telemetry import Telemetry
 
 ALICE, BOB = caller("alice"), caller("bob")
@@ -213,11 +213,9 @@ async def test_a_claim_that_was_not_answered_is_given_back(parts: Parts, *, canc
 
 def test_a_claim_outlasts_its_upload():
     """Else the client's repeat is let in while the first is still at work."""
-    limit = {name: field.default for name, field in Settings.model_fields.items()}
-    assert CLAIM_LEASE.total_seconds() > limit["upload_deadline"] + PATIENCE
-    assert CLAIM_LEASE.total_seconds() > (
-        limit["queue_timeout"] + limit["processing_timeout"] + PATIENCE
-    )
+    times = TimeLimits()
+    assert CLAIM_LEASE.total_seconds() > times.upload_deadline + PATIENCE
+    assert CLAIM_LEASE.total_seconds() > (times.queue_timeout + times.processing_timeout + PATIENCE)
 
 
 async def test_a_commit_that_comes_late_is_refused(parts: Parts):

@@ -1,37 +1,59 @@
-"""The processors and the memory this process may use."""
+"""The processors and the memory this process may use: of the machine, and of its control group."""
 
 from __future__ import annotations
 
-import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
-_MEMORY_LIMITS: Final = (  # of control groups, version 2 and 1
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
-def available_cpus() -> int:
-    """Whole processors this process may use, by affinity and by the container's quota."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def available_cpus(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> float:
+    """Processors this process may use, by affinity and by the control group's quota."""
+    known = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return min([float(cpus), *_quotas(groups, own)])
+
+
+def group_memory(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> int | None:
+    """Bytes the control group may use; None where nothing limits it."""
+    files = [folder / "memory.max" for folder in _folders(groups, own)]
+    files.append(groups / "memory/memory.limit_in_bytes")  # of version 1
+    limits = [int(text) for text in map(_text, files) if text.isdigit()]
+    physical = machine_memory()
+    # Version 1 has a number where there is no limit.
+    return min((limit for limit in limits if not physical or limit < physical), default=None)
+
+
+def machine_memory() -> int | None:
+    """Bytes the machine has; None where it does not say."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _quotas(groups: Path, own: Path) -> Iterator[float]:
+    quotas = [_text(folder / "cpu.max").split() for folder in _folders(groups, own)]
+    version_1 = groups / "cpu"
+    quotas.append([_text(version_1 / f"cpu.cfs_{name}_us") for name in ("quota", "period")])
+    for quota in quotas:
+        if len(quota) == 2 and all(part.isdigit() and int(part) for part in quota):  # noqa: PLR2004
+            yield int(quota[0]) / int(quota[1])
+
+
+def _folders(groups: Path, own: Path) -> Iterator[Path]:
+    """The process's own control group and those around it, of version 2."""
+    for line in _text(own).splitlines():
+        path = line.removeprefix("0::/")
+        if path != line and ".." not in path:
+            yield from (groups / each for each in (Path(path), *Path(path).parents))
+
+
+def _text(path: Path) -> str:
     try:
-        quota, period = _CPU_QUOTA.read_text().split()
-        return max(1, min(cpus, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control groups, or "max": no quota
-        return cpus
-
-
-def available_memory() -> int | None:
-    """Bytes this process may use, by the machine and by the container's limit."""
-    limits = []
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path in _MEMORY_LIMITS:
-        try:
-            limits.append(int(path.read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return min(limits, default=None)
+        return path.read_text().strip()
+    except OSError:  # no control groups, or of the other version
+        return ""

@@ -23,6 +23,7 @@ from pydantic.alias_generators import to_camel
 
 from image_service.api.bodies.field_errors import collected_errors
 from image_service.api.middleware.exchange import exchange_of
+from image_service.api.state import state_of
 from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import (
@@ -53,8 +54,7 @@ _TAG = frozenset({"tag", "tag[]"})
 
 # Plain functions: each `Depends` costs a request a hundredth of its time.
 def services_of(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
+    return state_of(request.app).services
 
 
 def caller_of(request: Request) -> Caller:

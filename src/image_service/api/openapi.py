@@ -18,6 +18,7 @@ from image_service.api import schemas
 from image_service.api.bodies.form_parts import size_text
 from image_service.api.error_table import row_for
 from image_service.api.errors import envelope, headers_of
+from image_service.api.state import state_of
 from image_service.domain import errors
 from image_service.domain.listing import LOOK_BOUND
 from image_service.domain.uploads import RESPONSE_KEPT
@@ -185,7 +186,7 @@ def document(app: FastAPI) -> Document:
             _drop_framework_error(operation)
             _add_what_middleware_does(operation)
         _drop_titles_and_nulls(made)
-        made = _filled(made, app.state.limits)
+        made = _filled(made, state_of(app).stated_limits)
         # The upload in three languages, which ReDoc shows beside it; made from examples/.
         made["paths"]["/images"]["post"]["x-codeSamples"] = json.loads(_SAMPLES.read_text())
         app.openapi_schema = made

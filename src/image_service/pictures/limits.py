@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from image_service.domain.errors import InvalidDimensions
+from image_service.domain.limits import MAX_SIDE, MIN_SIDE, PICTURE_CPU_SECONDS
+from image_service.domain.renditions import RENDITIONS
+from image_service.domain.task_size import USUAL
+from image_service.domain.time_limits import TimeLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +20,12 @@ class PictureLimits:
     `timeout` bounds the seconds that it takes.
     """
 
-    min_side: int = 100
-    max_side: int = 8000
-    max_decode_bytes: int = 1024 * 2**20
-    max_output_pixels: int = 2048 * 2048
-    cpu_seconds: int = 8
-    timeout: float = 20.0
+    min_side: int = MIN_SIDE
+    max_side: int = MAX_SIDE
+    max_decode_bytes: int = USUAL.decode_bytes
+    max_output_pixels: int = max(spec.side for spec in RENDITIONS) ** 2
+    cpu_seconds: int = PICTURE_CPU_SECONDS
+    timeout: float = TimeLimits.processing_timeout
 
     def check(self, width: int, height: int) -> None:
         """Raises InvalidDimensions, saying what was measured, the limits and the remedy."""

@@ -19,12 +19,14 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from image_service.api.state import state_of
 from image_service.app import create_app
+from image_service.domain.time_limits import TimeLimits
 from image_service.pictures.confinement import hide_from_children
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
 from image_service.server.room import Room
-from image_service.settings import Settings, SettingsError
+from image_service.settings import Settings, SettingsError, ignored_settings
 from image_service.telemetry.logging import log_what_python_prints
 
 App = Callable[[Any, Any, Any], Awaitable[None]]  # of ASGI
@@ -53,13 +55,14 @@ class _Server(uvicorn.Server):
     before the start to the end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server is made of
         self,
         config: uvicorn.Config,
         app: FastAPI,
         *,
         room: Room,
         settings: Settings,
+        shutdown_seconds: float,
         on_listening: Callable[[str], None],
         operations_listener: socket.socket | None = None,
     ) -> None:
@@ -67,7 +70,7 @@ class _Server(uvicorn.Server):
         self._application = app
         self._room = room
         self._drain_seconds = settings.drain_seconds
-        self._shutdown_seconds = settings.shutdown_seconds
+        self._shutdown_seconds = shutdown_seconds
         self._drained_at: float | None = None
         self._on_listening = on_listening
         self._operations_listener = operations_listener
@@ -76,7 +79,7 @@ class _Server(uvicorn.Server):
         if self._operations_listener is None:
             await super().serve(sockets)
             return
-        telemetry = self._application.state.telemetry
+        telemetry = state_of(self._application).telemetry
         async with operations.serving(telemetry, self._operations_listener):
             await super().serve(sockets)
 
@@ -94,7 +97,7 @@ class _Server(uvicorn.Server):
         # Runs between any two instructions of the event loop: it only leaves a note.
         if self._drained_at is None and self.started and self._drain_seconds:
             self._drained_at = time.monotonic() + self._drain_seconds
-            self._application.state.ready = False
+            state_of(self._application).ready = False
             self._captured_signals.append(sig)
         else:
             super().handle_exit(sig, frame)
@@ -107,7 +110,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._application.state.ready = False
+        state_of(self._application).ready = False
         loop = asyncio.get_running_loop()
         cutting_short = loop.call_later(self._shutdown_seconds, self._cut_short)
         try:
@@ -144,17 +147,20 @@ def serve(
     Listens at the settings' host and port, unless it is given a `listener`; `around` may
     respond before the application does. Logging is expected to be configured.
     """
+    times = TimeLimits()
     log_what_python_prints()
+    for line in ignored_settings():
+        log.warning("setting_ignored", reason=line)
     hide_from_children()
     operations_listener = _operations_listener(settings)
     descriptors, connections = _make_room_for(settings.max_connections)
     settings = settings.model_copy(update={"max_connections": connections})
     try:
-        app = create_app(settings)
+        app = create_app(settings, times)
     except SettingsError as error:
         log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
         sys.exit(_CANNOT_START)
-    room = Room(connections, descriptors=descriptors, telemetry=app.state.telemetry)
+    room = Room(connections, descriptors=descriptors, telemetry=state_of(app).telemetry)
     config = uvicorn.Config(
         around(app),
         host=settings.host,
@@ -163,7 +169,7 @@ def serve(
         http=partial(  # type: ignore[arg-type]  # it is only called
             Connection,
             room=room,
-            telemetry=app.state.telemetry,
+            telemetry=state_of(app).telemetry,
         ),
         ws="none",
         lifespan="on",
@@ -172,13 +178,14 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.shutdown_seconds + _LAST_ANSWERS_SECONDS,
+        timeout_graceful_shutdown=times.shutdown_seconds + _LAST_ANSWERS_SECONDS,
     )
     server = _Server(
         config,
         app,
         room=room,
         settings=settings,
+        shutdown_seconds=times.shutdown_seconds,
         on_listening=on_listening,
         operations_listener=operations_listener,
     )

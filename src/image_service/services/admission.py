@@ -24,6 +24,9 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from image_service.domain.errors import Overloaded, TooManyInFlight
+from image_service.domain.limits import USER_SHARE
+from image_service.domain.task_size import USUAL
+from image_service.domain.time_limits import TimeLimits
 from image_service.telemetry.telemetry import Telemetry
 
 # A page of a hundred fully described images takes 30 ms of the event loop, 180 ms of another
@@ -34,20 +37,18 @@ _LISTS_WAIT: Final = 5.0  # seconds, of the 10 that a request has
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionLimits:
-    """The bounds; sizes in bytes, `max_wait` in seconds.
+    """The bounds, those of a task and two more; `max_wait` in seconds.
 
-    `uploads` and `upload_bytes` bound what is in the process at once, `decode_bytes` and
-    `workers` what is being processed, `waiting_bytes` (of decoding) what waits for that.
-    `user_share` of the first two and of the last is the most one user gets.
+    `user_share` of uploads, their bytes and what waits is the most one user gets.
     """
 
-    uploads: int = 128
-    upload_bytes: int = 256 * 2**20
-    decode_bytes: int = 768 * 2**20
-    waiting_bytes: int = 8 * 2**30
-    workers: int = 2
-    user_share: float = 0.5
-    max_wait: float = 15.0
+    workers: int = USUAL.workers
+    uploads: int = USUAL.uploads
+    upload_bytes: int = USUAL.upload_bytes
+    decode_bytes: int = USUAL.decode_bytes
+    waiting_bytes: int = USUAL.waiting_bytes
+    user_share: float = USER_SHARE
+    max_wait: float = TimeLimits.queue_timeout
 
 
 class Admission:

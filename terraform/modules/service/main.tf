@@ -48,26 +48,19 @@ locals {
 
   image = join("@", [aws_ecr_repository.this.repository_url, coalesce(var.image_digest, "none")])
 
-  # What docs/scaling.md has for a task of this size: "Size a task".
-  # A gigabyte takes all but the two dearest kinds of picture, more takes everything. What
-  # may wait follows the CPU: 4 GiB are 20 s of work for a whole one.
-  mebibyte = 1024 * 1024
-  room = {
-    IMAGE_SERVICE_MAX_UPLOADS          = tostring(var.memory / 16)
-    IMAGE_SERVICE_UPLOAD_MEMORY_BYTES  = tostring(var.memory / 8 * local.mebibyte)
-    IMAGE_SERVICE_DECODE_MEMORY_BYTES  = tostring((var.memory < 2048 ? 512 : var.memory * 3 / 8) * local.mebibyte)
-    IMAGE_SERVICE_WAITING_DECODE_BYTES = tostring(var.cpu * 4 * local.mebibyte)
+  # How large the task is, from which the service derives what it takes at once: docs/scaling.md,
+  # "Size a task". It can't see it: on Fargate the limits are not the container's own, and Python
+  # sees two CPUs even on a quarter of one. Metrics are for the collector alone, which shares the
+  # task's loopback.
+  size = {
+    IMAGE_SERVICE_TASK_CPUS         = tostring(var.cpu / 1024)
+    IMAGE_SERVICE_TASK_MEMORY_BYTES = tostring(var.memory * 1024 * 1024)
   }
-
-  # Python sees two CPUs on any Fargate task, even on a quarter of one: the number of
-  # worker threads has to come from here. Metrics are for the collector alone, which shares
-  # the task's loopback.
-  environment = merge(local.room, var.environment, {
-    IMAGE_SERVICE_HOST           = "0.0.0.0"
-    IMAGE_SERVICE_PORT           = tostring(var.ports.api)
-    IMAGE_SERVICE_OPS_HOST       = "127.0.0.1"
-    IMAGE_SERVICE_OPS_PORT       = tostring(var.ports.operations)
-    IMAGE_SERVICE_WORKER_THREADS = tostring(max(1, floor(var.cpu / 1024)))
+  environment = merge(local.size, var.environment, {
+    IMAGE_SERVICE_HOST     = "0.0.0.0"
+    IMAGE_SERVICE_PORT     = tostring(var.ports.api)
+    IMAGE_SERVICE_OPS_HOST = "127.0.0.1"
+    IMAGE_SERVICE_OPS_PORT = tostring(var.ports.operations)
   })
 
   service = {

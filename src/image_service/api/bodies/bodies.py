@@ -12,12 +12,12 @@ from image_service.api.bodies.field_errors import FieldErrors, collected_errors
 from image_service.api.bodies.form_parts import shown
 from image_service.api.bodies.json_text import parse_json
 from image_service.api.bodies.multipart import (
-    FormLimits,
     check_content_length,
     read_form,
     tags_from,
 )
 from image_service.api.schemas import ImagePatch
+from image_service.api.state import state_of
 from image_service.domain.errors import (
     FileRequired,
     FileTooLarge,
@@ -43,7 +43,7 @@ def upload_bytes(request: Request) -> int:
 
     Raises FileTooLarge, UnsupportedMediaType.
     """
-    limits = _form_limits(request)
+    limits = state_of(request.app).form_limits
     _refuse_content_encoding(request)
     length = _content_length(request)
     check_content_length(length, limits)
@@ -55,7 +55,7 @@ async def read_upload(request: Request) -> NewImage:
     form = await read_form(
         request.headers.get("content-type"),
         request.stream(),
-        _form_limits(request),
+        state_of(request.app).form_limits,
     )
     if form.file is None:
         raise FileRequired
@@ -135,10 +135,6 @@ async def _read_bounded(request: Request) -> bytes:
         if len(body) > MAX_JSON_BYTES:
             raise json_too_large(len(body))
     return bytes(body)
-
-
-def _form_limits(request: Request) -> FormLimits:
-    return FormLimits(max_file_bytes=request.app.state.settings.max_file_bytes)
 
 
 def _content_length(request: Request) -> int | None:

@@ -22,6 +22,7 @@ from image_service.api.errors import (
 )
 from image_service.api.middleware.exchange import exchange_of
 from image_service.api.middleware.gate import Gate
+from image_service.api.state import state_of
 from image_service.domain.errors import ImageServiceError, Overloaded, TooManyUnknownKeys
 
 log = structlog.stdlib.get_logger("image_service.access")
@@ -50,7 +51,7 @@ class Boundary:
         except asyncio.CancelledError:
             # By the server that can wait no longer; whoever else cancels wants no response.
             task = asyncio.current_task()
-            if exchange.has_response or scope["app"].state.ready or not task:
+            if exchange.has_response or state_of(scope["app"]).ready or not task:
                 raise
             task.uncancel()
             error: Exception = Overloaded("The service is being stopped; send the request again.")

@@ -19,6 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import DependencyUnavailable, ImageServiceError, UploadTimeout
+from image_service.domain.time_limits import TimeLimits
 
 EXCHANGE: Final = "exchange"  # in the state of a request
 CLIENT_DISCONNECTED: Final = 499  # the client went away before a response, as nginx has it
@@ -38,12 +39,12 @@ class Pace:
     """The slowest a body may come: seconds, and bytes per second.
 
     It may pause for `stall`, has to have come at `least_rate` on the whole, `stall` apart,
-    and be complete after `total`. The defaults let 10 MiB pass at 300 kbit/s, a poor 3G.
+    and be complete after `total`.
     """
 
-    stall: float = 20.0
-    least_rate: float = 8 * 1024
-    total: float = 300.0
+    stall: float = TimeLimits.upload_stall_timeout
+    least_rate: float = TimeLimits.upload_min_rate
+    total: float = TimeLimits.upload_timeout
 
 
 # At most 128 KiB, and as a rule 200 bytes: a body that takes longer is holding a place.
@@ -60,9 +61,9 @@ class Limits:
 
     upload_path: str = "/images"
     pace: Pace = Pace()
-    upload: float = 30.0
-    delete: float = 15.0
-    other: float = 10.0
+    upload: float = TimeLimits.upload_deadline
+    delete: float = TimeLimits.delete_deadline
+    other: float = TimeLimits.request_deadline
     drain_seconds: float = 2.0
     drain_bytes: int = 16 << 20
 

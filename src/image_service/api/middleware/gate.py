@@ -12,13 +12,13 @@ from starlette.datastructures import Headers
 
 from image_service.api.error_table import RouteNotFound
 from image_service.api.middleware.exchange import Exchange
+from image_service.api.state import state_of
 from image_service.domain.errors import (
     RateLimitExceeded,
     TokenInvalid,
     TokenMissing,
     TooManyInFlight,
 )
-from image_service.services import Services
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
@@ -77,7 +77,7 @@ class Gate:
 
     async def _authenticate(self, exchange: Exchange) -> str:
         scope = exchange.scope
-        services: Services = scope["app"].state.services
+        services = state_of(scope["app"]).services
         caller = await services.verifier.verify(_bearer_token(Headers(scope=scope)))
         exchange.caller = caller
         upload = scope["method"] == "POST" and scope["path"] == self._upload_path

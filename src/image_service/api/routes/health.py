@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from image_service.api.dependencies import services_of
 from image_service.api.openapi import error_responses, limit
 from image_service.api.schemas import Check, Health, Probe
+from image_service.api.state import state_of
 from image_service.domain.errors import MalformedBody, TooManyInFlight
 
 LIVE: Final = "/health/live"
@@ -61,7 +62,7 @@ async def health(request: Request, response: Response) -> Health:
 async def live(request: Request, response: Response) -> Probe:
     """That it responds, and has not failed to start the processes that decode pictures."""
     response.headers.update(_NO_STORE)
-    if not request.app.state.ready or services_of(request).is_live():
+    if not state_of(request.app).ready or services_of(request).is_live():
         return Probe(status="live")
     response.status_code = 503
     return Probe(status="not live")
@@ -80,7 +81,7 @@ async def ready(request: Request, response: Response) -> Probe:
     every task out of service at once.
     """
     response.headers.update(_NO_STORE)
-    if request.app.state.ready:
+    if state_of(request.app).ready:
         return Probe(status="ready")
     response.status_code = 503
     return Probe(status="not ready")

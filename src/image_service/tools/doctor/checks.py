@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,9 @@ import httpx
 from botocore.exceptions import BotoCoreError
 
 from image_service.adapters.aws.clients import aws_client
-from image_service.adapters.machine import (
-    available_cpus,
-    available_memory,
-)
-from image_service.bootstrap import aws_session
+from image_service.adapters.machine import available_cpus, group_memory, machine_memory
+from image_service.bootstrap import admission_limits, aws_session
+from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings, SettingsError
 from image_service.tools.doctor.aws_errors import is_aws
 from image_service.tools.doctor.bucket import BucketCheck
@@ -106,7 +105,7 @@ def _write_checks(settings: Settings, aws: _Aws, address: PublicAddress) -> Sequ
 
 def _redis_checks(settings: Settings, *, write: bool) -> Sequence[SystemCheck]:
     url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    looking = RedisCheck(url, within=settings.redis_timeout)
+    looking = RedisCheck(url, within=TimeLimits.redis_timeout)
     return [looking, RedisWriteCheck(url)] if write and url else [looking]
 
 
@@ -120,13 +119,14 @@ async def _distribution_check(
 
 
 def _machine_checks(settings: Settings) -> Sequence[SystemCheck]:
-    cpus = available_cpus()
+    limits = admission_limits(settings, TimeLimits())
+    memory = [settings.task_memory_bytes, group_memory(), machine_memory()]
     return [
         VipsCheck(),
-        WorkersCheck(settings.worker_threads or cpus, cpus),
+        WorkersCheck(limits.workers, math.ceil(available_cpus())),
         MemoryCheck(
-            upload_bytes=settings.upload_memory_bytes,
-            decode_bytes=settings.decode_memory_bytes,
-            limit=available_memory(),
+            upload_bytes=limits.upload_bytes,
+            decode_bytes=limits.decode_bytes,
+            limit=min((each for each in memory if each), default=None),
         ),
     ]

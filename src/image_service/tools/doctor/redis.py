@@ -74,7 +74,7 @@ class RedisCheck:
         version = engine_version(about)
         detail = f"{place} is {version}, a ping takes {seconds * 1000:.1f} ms"
         if seconds > self._within:
-            remedy = "bring it nearer, or raise IMAGE_SERVICE_REDIS_TIMEOUT"
+            remedy = "bring it nearer, or give it a larger node"
             return warning(self.name, f"{detail}; calls end after {self._within:g} s", remedy)
         if not about:
             remedy = "allow its user +info, or try with --write"

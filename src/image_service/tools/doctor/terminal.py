@@ -13,6 +13,7 @@ from image_service.bootstrap import aws_session
 from image_service.settings import (
     Settings,
     SettingsError,
+    ignored_settings,
     load_settings,
     load_trace_settings,
 )
@@ -76,6 +77,7 @@ def _loaded(load: Callable[[], T], texts: list[str]) -> T | None:
 
 def _on_settings(settings: Settings) -> list[Diagnosis]:
     found = [well(_SETTINGS, f"stage {settings.stage}, all can be read")]
+    found += [warning(_SETTINGS, line, "remove it") for line in ignored_settings()]
     if settings.stage == PRODUCTION and not settings.cors_origins:
         detail = "no origin is let in: web apps elsewhere can't call the service"
         found.append(warning("cors", detail, "list them in IMAGE_SERVICE_CORS_ORIGINS"))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from image_service.bootstrap import open_cache, open_redis_link, open_stores
+from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
@@ -20,7 +21,7 @@ async def open_reconciler(settings: Settings, options: Options) -> AsyncIterator
     async with AsyncExitStack() as stack:
         telemetry = Telemetry()  # which nobody scrapes
         stores = await open_stores(settings, stack, telemetry)
-        redis = await open_redis_link(settings, stack, telemetry)
+        redis = await open_redis_link(settings, stack, telemetry, TimeLimits())
         cache = await open_cache(redis, stores.outbox, stack, telemetry)
         compared = Stores(
             table=DynamoTableInventory(stores.dynamodb, settings.table_name),

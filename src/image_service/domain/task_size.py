@@ -1,0 +1,60 @@
+"""Bounds of a task by its size: the table of docs/scaling.md, "Size a task"."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+_MIB: Final = 2**20
+# One CPU decodes about 200 MB a second: what waits is done in 20 s.
+_WAITING_BYTES_A_CPU: Final = 4 * 2**30
+USUAL_MEMORY: Final = 2048 * _MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskBounds:
+    """Bounds of one process, in bytes but for the first two.
+
+    `uploads` and `upload_bytes` bound what is in it at once, `decode_bytes` and `workers` what
+    is being processed, `waiting_bytes` (of decoding) what waits for that.
+    """
+
+    workers: int
+    uploads: int
+    upload_bytes: int
+    decode_bytes: int
+    waiting_bytes: int
+
+
+class _Row(NamedTuple):
+    memory: int
+    uploads: int
+    upload: int
+    decode: int
+
+
+# In MiB. Measured: with the process itself (140 MB), its children, and what the allocator holds
+# beyond what it has handed out (a fifth), a task stays within its memory.
+_ROWS: Final = (
+    _Row(2048, uploads=128, upload=256, decode=768),  # takes every picture; more in proportion
+    _Row(1024, uploads=64, upload=128, decode=512),
+    _Row(0, uploads=32, upload=48, decode=144),  # of 512 MiB
+)
+
+
+def bounds_for(cpus: float, memory_bytes: int) -> TaskBounds:
+    """Returns those of a task with so many CPUs, or parts of one, and so much memory."""
+    row = next(row for row in _ROWS if memory_bytes >= row.memory * _MIB)
+    scale = max(1.0, memory_bytes / USUAL_MEMORY)
+    return TaskBounds(
+        workers=max(1, math.ceil(cpus)),
+        uploads=int(row.uploads * scale),
+        upload_bytes=int(row.upload * _MIB * scale),
+        decode_bytes=int(row.decode * _MIB * scale),
+        waiting_bytes=int(_WAITING_BYTES_A_CPU * cpus),
+    )
+
+
+USUAL: Final = bounds_for(1, USUAL_MEMORY)
+"""Of a task of one CPU, and of memory that nothing limits."""

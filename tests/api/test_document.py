@@ -193,7 +193,7 @@ def unlike(settings: Settings) -> dict[str, Any]:
         "max_dimension": 5000,
         "rate_limit_requests": "7/second",
         "rate_limit_uploads": "5/hour",
-        "max_user_requests": 9,
+        "max_connections": 18,
     }
     return openapi.document(create_app(settings.model_copy(update=changed), TimeLimits()))
 

@@ -84,7 +84,7 @@ lint: $(INSTALLED) ## Check style, types and the import rules
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.locks requirements/uv.txt requirements/build.txt
 
-format: $(INSTALLED) ## Format the code and mend what can be mended
+format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
@@ -133,7 +133,7 @@ test-examples: $(INSTALLED) docs-lint ## Run the docs' examples in all languages
 	cd $(TYPESCRIPT) && npm ci && npm run --silent check && npm run --silent build
 	IMAGE_SERVICE_TEST_EXAMPLES=all $(BIN)/pytest tests/e2e/test_getting_started.py $(ARGS)
 
-lock: $(TOOLS) ## Pin the requirements anew; UPGRADE= keeps the pins there are
+lock: $(TOOLS) ## Pin the requirements again; UPGRADE= keeps the pins there are
 	$(LOCK) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) pyproject.toml --extra local -c requirements/runtime.txt -o requirements/local.txt

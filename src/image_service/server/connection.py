@@ -165,7 +165,7 @@ class Connection(HttpToolsProtocol):
         return not self._unanswered
 
     @property
-    def is_answered(self) -> bool:
+    def has_responded(self) -> bool:
         exchange = _exchange_of(self.cycle)
         return exchange is not None and exchange.is_draining
 

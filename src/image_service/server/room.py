@@ -33,7 +33,7 @@ class Occupant(Protocol):
         ...
 
     @property
-    def is_answered(self) -> bool:
+    def has_responded(self) -> bool:
         """Whether it has its whole response, and is only kept so that this arrives."""
         ...
 
@@ -92,7 +92,7 @@ class Room:
         """Raises Overloaded where as many are served as may be, and this is no health check."""
         if len(self._open) <= self._limit or path in PROBES:
             return
-        served = sum(not (c.is_waiting or c.is_answered) for c in self._open if c is not asking)
+        served = sum(not (c.is_waiting or c.has_responded) for c in self._open if c is not asking)
         if served >= self._limit:
             raise Overloaded(
                 f"{served} connections are being served, the limit; try again shortly."
@@ -106,7 +106,7 @@ class Room:
         others = [connection for connection in self._open if connection is not new]
         spared = (
             [c for c in others if c.is_waiting],
-            [c for c in others if c.is_answered],
+            [c for c in others if c.has_responded],
             [c for c in others if c.is_unread],
         )
         for some in filter(None, spared):

@@ -39,7 +39,7 @@ class LogOutput(logging.StreamHandler[TextIO]):
         self._changed = threading.Condition()  # around all below; the handler's lock is logging's
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        self._untold = 0  # dropped lines
+        self._unreported = 0  # dropped lines
         self._draining = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -76,7 +76,7 @@ class LogOutput(logging.StreamHandler[TextIO]):
         with self._changed:
             if self._backlog and self._backlog_bytes + len(line) > MAX_BACKLOG_BYTES:
                 LogOutput.dropped += 1
-                self._untold += 1
+                self._unreported += 1
                 return False
             self._backlog.append(line)
             self._backlog_bytes += len(line)
@@ -102,14 +102,14 @@ class LogOutput(logging.StreamHandler[TextIO]):
                 line = self._backlog.popleft()
                 self._backlog_bytes -= len(line)
                 return line
-            if self._untold:
-                told, self._untold = self._untold, 0
-                return self._told(told)
+            if self._unreported:
+                unreported, self._unreported = self._unreported, 0
+                return self._dropped_line(unreported)
             self._draining = False
             self._changed.notify_all()
             return None
 
-    def _told(self, dropped: int) -> bytes:
+    def _dropped_line(self, dropped: int) -> bytes:
         """A line of our own, past `emit`, whose lock may be held by who waits in `flush`."""
         level = logging.ERROR  # audit lines may be among them
         facts = {"name": __name__, "levelno": level, "levelname": logging.getLevelName(level)}

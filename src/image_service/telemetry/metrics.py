@@ -35,7 +35,7 @@ CacheResult = Literal["hit", "miss", "unavailable", "would_hit", "would_miss"]
 """`would_…`: without Redis, as it would be."""
 
 # Seconds. The targets of the platform are among them: 50, 80, 100 and 1,000 ms.
-_ANSWER: Final = (0.005, 0.01, 0.025, 0.05, 0.08, 0.1, 0.2, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30)
+_RESPONSE: Final = (0.005, 0.01, 0.025, 0.05, 0.08, 0.1, 0.2, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30)
 _CALL: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _PICTURE: Final = (0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 20)
 _QUEUE: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
@@ -82,7 +82,7 @@ class Metrics:
                 "image_service_http_request_duration_seconds",
                 "From the request's headers to the last byte of the response.",
                 ("method", "route", "status"),
-                buckets=_ANSWER,
+                buckets=_RESPONSE,
             )
         )
         self.rejected: Callable[[str], Counter] = _by_label(

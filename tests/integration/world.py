@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from image_service.adapters.dynamodb import (
 from image_service.adapters.dynamodb.items import from_wire, to_wire
 from image_service.adapters.redis.counting import NullCache
 from image_service.domain.images import Image
-from image_service.domain.renditions import RENDITIONS
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.domain.times import utc_now
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
@@ -51,6 +52,7 @@ class World:
 
     def __post_init__(self) -> None:
         client, name = self.table.client, self.table.name
+        self.renditions: Sequence[RenditionSpec] = RENDITIONS
         self.repository: Any = self.table.repository
         self.intents: Any = DynamoUploadIntents(client, name)
         self.records: Any = DynamoIdempotencyRecords(client, name)
@@ -77,7 +79,7 @@ class World:
     @property
     def uploads(self) -> UploadService:
         return UploadService(
-            renditions=RENDITIONS,
+            renditions=self.renditions,
             processor=FakeProcessor(),
             intents=self.intents,
             records=self.records,

@@ -74,7 +74,7 @@ def serve() -> None:
     try:
         aws_session()
     except SettingsError as error:
-        _fail(*error.faults)
+        _fail(*error.errors)
     _listener(settings.host, settings.port, "IMAGE_SERVICE_PORT").close()
     configure_logging(settings.log_level, settings.log_format, settings.stage)
     hide_from_children()
@@ -317,7 +317,7 @@ def _settings_or_exit(status: int = 1) -> Settings:
     try:
         return load_settings()
     except SettingsError as error:
-        _fail(*error.faults, status=status)
+        _fail(*error.errors, status=status)
 
 
 def _fail(*lines: str, status: int = 1) -> NoReturn:

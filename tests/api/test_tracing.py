@@ -513,7 +513,7 @@ def test_what_is_set_wrong_stops_the_start(
     environment.setenv(f"OTEL_{name}", value)
     with pytest.raises(SettingsError) as refused:
         load_trace_settings()
-    [told] = refused.value.faults
+    [told] = refused.value.errors
     assert told.startswith(f"OTEL_{name}: ")
     assert fault in told
     assert value not in told.replace("'http/protobuf'", "")

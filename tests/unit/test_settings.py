@@ -56,7 +56,7 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
     environment.delenv(f"IMAGE_SERVICE_{name}")
     with pytest.raises(SettingsError) as error:
         load_settings()
-    assert error.value.faults == [f"IMAGE_SERVICE_{name} is not set; it is required"]
+    assert error.value.errors == [f"IMAGE_SERVICE_{name} is not set; it is required"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_wrong_one_is_one_clear_line(environment: pytest.MonkeyPatch, name: st
     environment.setenv(f"IMAGE_SERVICE_{name}", value)
     with pytest.raises(SettingsError) as error:
         load_settings()
-    (fault,) = error.value.faults
+    (fault,) = error.value.errors
     assert name in fault
     assert "\n" not in fault
 
@@ -152,7 +152,7 @@ def test_all_faults_are_told_at_once(environment: pytest.MonkeyPatch):
     environment.delenv("IMAGE_SERVICE_BUCKET")
     with pytest.raises(SettingsError) as error:
         load_settings()
-    assert len(error.value.faults) == 3
+    assert len(error.value.errors) == 3
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_pictures_that_would_be_other_ones_stop_the_start(
     with pytest.raises(SettingsError) as error:
         load_settings()
     value = former._FIXED[name]
-    assert error.value.faults == [
+    assert error.value.errors == [
         f"{ENV_PREFIX}{name} is no longer a setting: it is {value}; remove it"
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 _MIB: Final = 2**20
-# One CPU decodes about 200 MB a second: what waits is done in 20 s.
+# One CPU decodes about 200 MB per second: what waits is done in 20 s.
 _WAITING_BYTES_A_CPU: Final = 4 * 2**30
 USUAL_MEMORY: Final = 2048 * _MIB
 

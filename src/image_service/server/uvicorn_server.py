@@ -42,7 +42,7 @@ _OWN_DESCRIPTORS: Final = 300
 _FEWEST_CONNECTIONS: Final = 16
 _TICKS_BETWEEN_LOOKS: Final = 20  # at the open files; uvicorn ticks ten times per second
 # For those who must then come again: longer than an `Exchange` drains.
-_LAST_ANSWERS_SECONDS: Final = 3
+_LAST_RESPONSES_SECONDS: Final = 3
 
 
 class _Server(uvicorn.Server):
@@ -158,7 +158,7 @@ def serve(
     try:
         app = create_app(settings, times)
     except SettingsError as error:
-        log.error("cannot_start", faults=error.faults)  # noqa: TRY400 - they say it all
+        log.error("cannot_start", faults=error.errors)  # noqa: TRY400 - they say it all
         sys.exit(_CANNOT_START)
     room = Room(connections, descriptors=descriptors, telemetry=state_of(app).telemetry)
     config = uvicorn.Config(
@@ -178,7 +178,7 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=times.shutdown_seconds + _LAST_ANSWERS_SECONDS,
+        timeout_graceful_shutdown=times.shutdown_seconds + _LAST_RESPONSES_SECONDS,
     )
     server = _Server(
         config,

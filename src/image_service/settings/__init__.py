@@ -4,7 +4,7 @@ AWS credentials, the region and endpoint overrides go by their standard AWS name
 read by botocore itself; where traces go, by OpenTelemetry's, most of which its SDK reads.
 """
 
-from image_service.settings.faults import SettingsError
+from image_service.settings.errors import SettingsError
 from image_service.settings.former import ENV_PREFIX, ignored_settings
 from image_service.settings.service import FORM_BYTES, Settings, load_settings
 from image_service.settings.traces import TraceSettings, load_trace_settings

@@ -33,7 +33,7 @@ _FIXED = {
 
 
 def refused_settings() -> list[str]:
-    """Returns a line for each that asks for what is no longer to be had."""
+    """Returns a line for each that asks for what is no longer available."""
     return [
         f"{ENV_PREFIX}{name} is no longer a setting: it is {value}; remove it"
         for name, value in _FIXED.items()
@@ -43,10 +43,10 @@ def refused_settings() -> list[str]:
 
 def ignored_settings() -> list[str]:
     """Returns a line for each that is set and no longer does anything."""
-    gone = _IGNORED | {name: f"it is {value}" for name, value in _FIXED.items()}
+    former = _IGNORED | {name: f"it is {value}" for name, value in _FIXED.items()}
     return [
         f"{ENV_PREFIX}{name} is no longer a setting, and ignored: {now}"
-        for name, now in gone.items()
+        for name, now in former.items()
         if _given(name)
     ]
 

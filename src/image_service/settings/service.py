@@ -21,7 +21,7 @@ from image_service.domain.limits import (
     PICTURE_CPU_SECONDS,
     USER_SHARE,
 )
-from image_service.settings.faults import SettingsError, faults_in
+from image_service.settings.errors import SettingsError, errors_in
 from image_service.settings.former import ENV_PREFIX, refused_settings
 from image_service.settings.values import (
     CommaSeparated,
@@ -164,11 +164,11 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Settings from the environment. Raises SettingsError with a line for each error."""
-    faults = refused_settings()
+    errors = refused_settings()
     try:
         settings = Settings()
     except ValidationError as error:
-        raise SettingsError([*faults_in(error, ENV_PREFIX), *faults]) from None
-    if faults:
-        raise SettingsError(faults)
+        raise SettingsError([*errors_in(error, ENV_PREFIX), *errors]) from None
+    if errors:
+        raise SettingsError(errors)
     return settings

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from image_service.settings.faults import SettingsError, faults_in
+from image_service.settings.errors import SettingsError, errors_in
 from image_service.settings.values import Url
 
 OTEL_PREFIX = "OTEL_"
@@ -63,4 +63,4 @@ def load_trace_settings() -> TraceSettings | None:
     try:
         return TraceSettings()
     except ValidationError as error:
-        raise SettingsError(faults_in(error, OTEL_PREFIX)) from None
+        raise SettingsError(errors_in(error, OTEL_PREFIX)) from None

@@ -53,7 +53,7 @@ async def examine(*, write: bool) -> list[Diagnosis]:
         async with open_doctor(settings, write=write) as doctor:
             return [*_on_settings(settings), *await doctor.examine()]
     except SettingsError as error:
-        raise Unreadable(error.faults) from None
+        raise Unreadable(error.errors) from None
 
 
 def _settings() -> Settings:
@@ -71,7 +71,7 @@ def _loaded(load: Callable[[], T], texts: list[str]) -> T | None:
     try:
         return load()
     except SettingsError as error:
-        texts += error.faults
+        texts += error.errors
         return None
 
 

@@ -58,7 +58,7 @@ def run(
     try:
         asyncio.run(reconcile(settings, options, state, checkpoint))
     except SettingsError as error:
-        raise NotFinished(*error.faults) from error
+        raise NotFinished(*error.errors) from error
     except DependencyUnavailable as error:
         again = f"; repeat the command to go on ({checkpoint})" if checkpoint else ""
         raise NotFinished(f"a store does not respond; see the log above{again}") from error

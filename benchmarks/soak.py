@@ -4,7 +4,8 @@ Hypothesis: with jemalloc, as in the container, resident memory after the warm-u
 it is; glibc's malloc keeps more of what libvips' threads gave back, but does not grow without
 end either. Load: `--concurrency` clients upload pictures of several sizes to
 `image-service serve` on the embedded emulator; the first `--warm-up` uploads don't count.
-Resident memory (VmRSS) is read from /proc, so Linux only.
+Memory is that of the server and its children, what they share counted once (Pss of
+/proc/PID/smaps_rollup), so Linux only.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import argparse
 import asyncio
 import io
 import random
+import re
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +55,7 @@ def pictures(seed: int = 1) -> list[bytes]:
 
 @dataclass
 class Figures:
-    """Bytes of resident memory at the start, after the warm-up, at most and at the end."""
+    """Bytes of memory at the start, after the warm-up, at most and at the end."""
 
     start: int = 0
     warm: int = 0
@@ -63,10 +66,17 @@ class Figures:
 
 
 def resident(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmRSS")
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    pids = [str(pid), *(child for thread in children for child in thread.read_text().split())]
+    return sum(map(_resident_share, pids))
+
+
+def _resident_share(pid: str) -> int:
+    """Bytes; 0 of a child that has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        shares = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return sum(int(found) * 1024 for found in re.findall(r"\nPss:\s+(\d+)", shares))
+    return 0
 
 
 async def soak(pid: int, url: str, token: str, options: argparse.Namespace) -> Figures:

@@ -23,6 +23,7 @@ from image_service.domain.pictures import SourceInfo
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures import pipeline
 from image_service.pictures.confinement import confine, limit_picture
+from image_service.pictures.heap import give_back
 from image_service.pictures.library import check_vips, version
 from image_service.pictures.messages import receive, send
 from image_service.pictures.steps import Steps
@@ -47,6 +48,8 @@ def main() -> None:
         except EOFError:
             return
         send(responses, *_response(head, data))
+        del head, data
+        give_back()
 
 
 def _pipes() -> tuple[BinaryIO, BinaryIO]:

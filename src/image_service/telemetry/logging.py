@@ -47,9 +47,8 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
-        _drop_color_message,
     ]
+    of_libraries = [*shared, structlog.stdlib.ExtraAdder(), _drop_color_message]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -67,7 +66,7 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             "formatters": {
                 "structured": {
                     "()": structlog.stdlib.ProcessorFormatter,
-                    "foreign_pre_chain": shared,
+                    "foreign_pre_chain": of_libraries,
                     "processors": _renderers(log_format),
                 }
             },

@@ -313,4 +313,5 @@ async def _verifier(
         telemetry=telemetry,
     )
     stack.push_async_callback(verifier.aclose)
+    verifier.prefetch()
     return verifier

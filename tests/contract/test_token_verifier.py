@@ -294,6 +294,15 @@ async def test_keys_are_fetched_once(verifier: CognitoVerifier, server: JwksServ
     assert server.requests == 1
 
 
+async def test_keys_are_there_before_the_first_request(
+    verifier: CognitoVerifier, server: JwksServer
+) -> None:
+    verifier.prefetch()
+    await until(lambda: server.requests == 1)
+    assert await verifier.verify(token())
+    assert server.requests == 1
+
+
 async def test_a_request_that_gives_up_does_not_take_the_fetch_with_it(
     verifier: CognitoVerifier, server: JwksServer
 ) -> None:

@@ -66,6 +66,10 @@ class KeySet:
         self._waiting = 0
         self._closed = False
 
+    def prefetch(self) -> None:
+        """Begin the first fetch, without waiting for it, so that the first requests find keys."""
+        self._begin_fetch()
+
     async def find(self, key_id: str) -> Key | None:
         """The key; None where the pool doesn't have it.
 

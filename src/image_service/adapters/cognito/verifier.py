@@ -96,6 +96,10 @@ class CognitoVerifier:
         self._verified[digest] = caller
         return caller
 
+    def prefetch(self) -> None:
+        """Begin to fetch the pool's keys, without waiting for them."""
+        self._keys.prefetch()
+
     async def aclose(self) -> None:
         """Cancel a fetch that is under way."""
         await self._keys.aclose()

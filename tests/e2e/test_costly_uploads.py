@@ -14,20 +14,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests import costly, pictures
+from tests import costly, pictures, times
 from tests.e2e.conftest import started
 from tests.e2e.test_dev import token
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
 AT_ONCE = 3  # of alice's; more than there are workers
-PATIENCE = {
-    "IMAGE_SERVICE_QUEUE_TIMEOUT": "45",
-    "IMAGE_SERVICE_PROCESSING_TIMEOUT": "45",
-    "IMAGE_SERVICE_UPLOAD_DEADLINE": "50",
-    # Or alice, who is charged for what her pictures cost, would soon be refused for that.
-    "IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "100000/minute",
-}
+PATIENT = times.command(queue_timeout=45, processing_timeout=45, upload_deadline=50)
+# Or alice, who is charged for what her pictures cost, would soon be refused for that.
+MANY = {"IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "100000/minute"}
 ORDINARY = (
     pictures.jpeg(1600, 1200, quality=85),
     pictures.png(600, 400),
@@ -38,7 +34,8 @@ ORDINARY = (
 async def test_costly_files_of_one_user_fail_no_upload_of_another(
     state_dir: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with started("dev", "--port", "0", "--state-dir", str(state_dir), **PATIENCE) as server:
+    here = ("--port", "0", "--state-dir", str(state_dir))
+    with started("dev", *here, command=PATIENT, **MANY) as server:
         url = server.wait_for(r"(http://\S+)/docs")[1]
         alice, bob = (
             {"Authorization": f"Bearer {token(state_dir, user)}"} for user in ("alice", "bob")

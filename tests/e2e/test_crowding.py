@@ -41,6 +41,7 @@ def server(state_dir: Path) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         command=times.command(USER_REQUESTS=LIMIT),
+        IMAGE_SERVICE_MAX_USER_REQUESTS="3",  # of an earlier release
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running
@@ -68,6 +69,11 @@ def hold(stack: ExitStack, host: str, number: int, *head: str) -> list[socket.so
         held.append(made)
     time.sleep(0.3)
     return held
+
+
+def test_a_former_setting_is_told_at_start(server: Running):
+    told = r"IMAGE_SERVICE_MAX_USER_REQUESTS is no longer a setting, .*\"setting_ignored\""
+    assert server.wait_for(told, seconds=1)
 
 
 def test_a_user_at_the_limit_is_told_so_on_every_route_and_nobody_else_is(

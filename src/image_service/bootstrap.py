@@ -7,7 +7,7 @@ import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import httpx
@@ -41,7 +41,7 @@ from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.domain.task_size import USUAL_MEMORY, bounds_for
-from image_service.domain.time_limits import TimeLimits
+from image_service.domain.time_limits import AWS_READ, TimeLimits
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
@@ -62,9 +62,6 @@ from image_service.telemetry.telemetry import Telemetry
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_s3.client import S3Client
-
-# Seconds to wait for a response: small items, whole pictures, a slow control plane.
-_READ_TIMEOUTS: Final = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
 
 
 def new_telemetry(stage: str) -> Telemetry:
@@ -202,7 +199,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack, telemetry: Tele
 
     async def client(service: str) -> Any:
         opened = await stack.enter_async_context(
-            aws_client(session, service, read_timeout=_READ_TIMEOUTS[service])
+            aws_client(session, service, read_timeout=AWS_READ[service])
         )
         measure_calls(opened, service, telemetry)
         return opened

@@ -188,7 +188,7 @@ async def test_fifty_uploads_of_one_user_at_once_all_succeed(client: httpx.Async
 async def test_a_list_keeps_its_place_until_it_is_sent_and_the_next_is_told(
     open_app: OpenApp, new_client: NewClient, user: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(admission, "_LISTS_WAIT", 0.3)
+    monkeypatch.setattr(admission, "LIST_WAIT", 0.3)
     async with open_app() as app, new_client(user, app=app) as client:
         unread = asyncio.Event()
         held = [

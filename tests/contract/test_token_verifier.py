@@ -436,7 +436,7 @@ async def test_nobody_waits_for_a_key_without_end(
         await verifier.verify(token())
         with pytest.raises(TokenInvalid):
             await verifier.verify(unknown())
-        monkeypatch.setattr("image_service.adapters.cognito.jwks._WAIT_SECONDS", 0.05)
+        monkeypatch.setattr("image_service.adapters.cognito.jwks.UNKNOWN_KEY_WAIT", 0.05)
         with pytest.raises(AuthUnavailable):  # the clock stands
             await verifier.verify(unknown())
         await verifier.aclose()

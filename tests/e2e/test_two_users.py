@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests import costly, pictures
+from tests import costly, pictures, times
 from tests.e2e.conftest import Running, started
 from tests.e2e.raw import request_head
 from tests.e2e.test_dev import token
@@ -34,20 +34,18 @@ HEADERS = [
     "webp, flood of chunks",
 ]
 # Nothing but alice may be in bob's way, however busy the machine.
-PATIENT = {
-    "IMAGE_SERVICE_UPLOAD_DEADLINE": "50",
-    "IMAGE_SERVICE_DELETE_DEADLINE": "50",
-    "IMAGE_SERVICE_REQUEST_DEADLINE": "50",
-    "IMAGE_SERVICE_QUEUE_TIMEOUT": "45",
-    "IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "100000/minute",
-}
+PATIENT = times.command(
+    upload_deadline=50, delete_deadline=50, request_deadline=50, queue_timeout=45
+)
+MANY = {"IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "100000/minute"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Its URL and state directory."""
     state = tmp_path_factory.mktemp("two")
-    with started("dev", "--port", "0", "--state-dir", str(state), **PATIENT) as running:
+    here = ("--port", "0", "--state-dir", str(state))
+    with started("dev", *here, command=PATIENT, **MANY) as running:
         yield url_of(running), state
 
 

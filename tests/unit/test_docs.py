@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from tools import docs, guides
 
 from image_service.api.schemas import IMAGE_EXAMPLE
+from image_service.domain import time_limits
+from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings
 
 GENERATED = re.compile(r"<!-- made from \S+ -->.*?<!-- end -->", re.DOTALL)
@@ -104,10 +107,26 @@ TIME_LIMIT = re.compile(r"^\| .+ \| ([\d.]+) s \| `(.+)` \|$", re.MULTILINE)
 def test_the_time_limits_are_those_of_the_code(repository_root: Path):
     rows = TIME_LIMIT.findall((repository_root / "docs/architecture.md").read_text())
     timed = {name for name in Settings.model_fields if re.search(r"timeout|deadline|second", name)}
-    assert {name.upper() for name in timed} <= {place for _, place in rows}
+    places = {place for _, place in rows}
+    assert {name.upper() for name in timed} <= places
+    constants = {f"domain.time_limits:{name}" for name in constant_times()}
+    assert places - {"domain.uploads:CLAIM_LEASE"} == constants | {
+        place for place in places if place.isupper() or place.startswith("terraform/")
+    }
     assert {place: float(limit) for limit, place in rows} == {
         place: limit_at(repository_root, place) for _, place in rows
     }
+
+
+def constant_times() -> Iterator[str]:
+    """Those that bear on a request: no pace, and nothing of the worker."""
+    for name in vars(time_limits):
+        if name == "AWS_READ":
+            yield from (f"{name}.{service}" for service in ("dynamodb", "s3"))
+        elif name.isupper():
+            yield name
+    others = {"upload_min_rate", "outbox_poll"}
+    yield from (f"TimeLimits.{each.name}" for each in fields(TimeLimits) if each.name not in others)
 
 
 def limit_at(root: Path, place: str) -> float:

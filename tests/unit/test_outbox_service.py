@@ -18,7 +18,7 @@ from tests.fakes import (
 )
 from tests.unit.builders import NOW, make_image
 
-from image_service.adapters.aws.clients import ATTEMPTS, CONNECT_TIMEOUT
+from image_service.adapters.aws.clients import ATTEMPTS
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.domain.images import CdnUrls, Deletion
 from image_service.domain.outbox import (
@@ -31,6 +31,7 @@ from image_service.domain.outbox import (
     Step,
 )
 from image_service.domain.renditions import RENDITIONS
+from image_service.domain.time_limits import AWS_CONNECT
 from image_service.services.outbox import (
     BATCH,
     LEASE,
@@ -44,7 +45,7 @@ from image_service.services.worker import Worker
 
 # Connecting and waiting for an answer, as often as botocore tries.
 FILES = len(RENDITIONS)  # of an image
-LONGEST_CALL = ATTEMPTS * (CONNECT_TIMEOUT + 10)
+LONGEST_CALL = ATTEMPTS * (AWS_CONNECT + 10)
 
 
 class Parts:

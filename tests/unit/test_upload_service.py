@@ -17,7 +17,6 @@ from tests.fakes import (
 )
 from tests.unit.builders import NEW, NOW, FakeProcessor, caller
 
-from image_service.adapters.dynamodb.transactions import PATIENCE
 from image_service.adapters.redis.counting import NullCache
 from image_service.domain.access import RateLimit
 from image_service.domain.errors import (
@@ -32,7 +31,7 @@ from image_service.domain.errors import (
 from image_service.domain.images import Image
 from image_service.domain.pictures import ProcessedImage
 from image_service.domain.renditions import RENDITIONS
-from image_service.domain.time_limits import TimeLimits
+from image_service.domain.time_limits import TRANSACTION_PATIENCE, TimeLimits
 from image_service.domain.uploads import CLAIM_LEASE, Uploaded
 from image_service.services.admission import Admission, AdmissionLimits
 from image_service.services.storing import ImageWriter
@@ -214,8 +213,10 @@ async def test_a_claim_that_was_not_answered_is_given_back(parts: Parts, *, canc
 def test_a_claim_outlasts_its_upload():
     """Else the client's repeat is let in while the first is still at work."""
     times = TimeLimits()
-    assert CLAIM_LEASE.total_seconds() > times.upload_deadline + PATIENCE
-    assert CLAIM_LEASE.total_seconds() > (times.queue_timeout + times.processing_timeout + PATIENCE)
+    assert CLAIM_LEASE.total_seconds() > times.upload_deadline + TRANSACTION_PATIENCE
+    assert CLAIM_LEASE.total_seconds() > (
+        times.queue_timeout + times.processing_timeout + TRANSACTION_PATIENCE
+    )
 
 
 async def test_a_commit_that_comes_late_is_refused(parts: Parts):

@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+# The connection
+HEAD_SECONDS: Final = 20.0
+"""For the line and the headers of a request."""
+IDLE_SECONDS: Final = 75
+"""For the next request. Longer than the load balancer's 60 s, so that it is never the one to
+find a dead connection."""
+UNREAD_SECONDS: Final = 20.0
+"""How long a response may be left unread."""
+LINGER_SECONDS: Final = 2.0
+"""For the rest of a body that was refused."""
+JSON_STALL: Final = 5.0
+"""How long a JSON body may pause: at most 128 KiB, and as a rule 200 bytes."""
+JSON_SECONDS: Final = 10.0
+"""When it must be complete: one that takes longer is holding a place."""
+LIST_WAIT: Final = 5.0
+"""How long a list waits for those of the same user, of the 10 s that a request has."""
+
+# What it depends on
+KEY_FETCH: Final = 5.0
+"""For the token keys. httpx's own limit is per read: a slow drip would never meet it."""
+UNKNOWN_KEY_WAIT: Final = 8.0
+"""How long one request waits for its key; less than any response may take."""
+REDIS_COOLDOWN: Final = 5.0
+AWS_CONNECT: Final = 1.0
+"""Within a region a connection takes milliseconds."""
+AWS_READ: Final[Mapping[str, float]] = {"dynamodb": 3.0, "s3": 10.0, "cloudfront": 10.0}
+"""For each of three attempts: small items, whole pictures, a slow control plane."""
+TRANSACTION_PATIENCE: Final = 9.0
+"""How long a transaction is retried; contention on one user's counter passes well within."""
+EDIT_PATIENCE: Final = 6.0
+"""How long an edit starts over when another was faster."""
+LAST_EDIT_PATIENCE: Final = 9.0
+"""Until when the store may try the last one, from the first: less than a request has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from image_service.api.middleware.exchange import EXCHANGE, Exchange
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
+from image_service.domain.time_limits import HEAD_SECONDS, LINGER_SECONDS, UNREAD_SECONDS
 from image_service.server.refusals import Refusal, refusal_of
 from image_service.server.request_bounds import RequestBounds
 from image_service.server.room import Room
@@ -34,9 +35,9 @@ class Connection(HttpToolsProtocol):
     the start, and for heads and lingering, too. The other is for the client that must read.
     """
 
-    header_seconds: float = 20.0
-    unread_seconds: float = 20.0
-    linger_seconds: float = 2.0
+    header_seconds: float = HEAD_SECONDS
+    unread_seconds: float = UNREAD_SECONDS
+    linger_seconds: float = LINGER_SECONDS
 
     def __init__(
         self, *args: Any, room: Room, telemetry: Telemetry | None = None, **options: Any

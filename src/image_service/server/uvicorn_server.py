@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from image_service.api.state import state_of
 from image_service.app import create_app
-from image_service.domain.time_limits import TimeLimits
+from image_service.domain.time_limits import IDLE_SECONDS, TimeLimits
 from image_service.pictures.confinement import hide_from_children
 from image_service.server import operations_port as operations
 from image_service.server.connection import Connection
@@ -33,8 +33,6 @@ App = Callable[[Any, Any, Any], Awaitable[None]]  # of ASGI
 
 log = structlog.stdlib.get_logger(__name__)
 
-# Longer than the load balancer's 60 s, so that it is never the one to find a dead connection.
-_KEEP_ALIVE_SECONDS: Final = 75
 _CANNOT_START: Final = 3
 # 50 connections each to S3, DynamoDB, CloudFront and Redis, the children's pipes, the extra
 # connections that are let in to see what they want, and what Python itself has open.
@@ -177,7 +175,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=times.shutdown_seconds + _LAST_RESPONSES_SECONDS,
     )
     server = _Server(

@@ -26,13 +26,12 @@ from weakref import WeakValueDictionary
 from image_service.domain.errors import Overloaded, TooManyInFlight
 from image_service.domain.limits import USER_SHARE
 from image_service.domain.task_size import USUAL
-from image_service.domain.time_limits import TimeLimits
+from image_service.domain.time_limits import LIST_WAIT, TimeLimits
 from image_service.telemetry.telemetry import Telemetry
 
 # A page of a hundred fully described images takes 30 ms of the event loop, 180 ms of another
 # thread, and up to 5 MB while it is being sent.
 _LISTS_AT_ONCE: Final = 2
-_LISTS_WAIT: Final = 5.0  # seconds, of the 10 that a request has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ class Admission:
         self._listing[user_id] += 1
         try:
             try:
-                async with asyncio.timeout(_LISTS_WAIT):
+                async with asyncio.timeout(LIST_WAIT):
                     await places.acquire()
             except TimeoutError:
                 measured = self._listing[user_id]

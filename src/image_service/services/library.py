@@ -21,6 +21,7 @@ from image_service.domain.errors import (
 from image_service.domain.images import ExpectedVersion, Image, ImageChanges, is_image_id
 from image_service.domain.listing import Listing, ListQuery
 from image_service.domain.outbox import OutboxEntry
+from image_service.domain.time_limits import EDIT_PATIENCE, LAST_EDIT_PATIENCE
 from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageLists, ImageRepository
 from image_service.services.deletions import DeletionService
@@ -28,10 +29,6 @@ from image_service.telemetry import audit_log
 
 T = TypeVar("T")
 
-# A write starts over when another was faster, for so many seconds; the store may try the last
-# one until so many, counted from the first: less than a request has.
-_PATIENCE: Final = 6.0
-_STORE_PATIENCE: Final = 9.0
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 0.5
 
@@ -47,7 +44,7 @@ class Library:
         cache: ImageCache,
         deletions: DeletionService,
         now: Callable[[], datetime] = utc_now,
-        patience: float = _PATIENCE,
+        patience: float = EDIT_PATIENCE,
     ) -> None:
         self._patience = patience
         self._repository = repository
@@ -121,7 +118,7 @@ class Library:
         Those of this task take turns, so that only other tasks are in each other's way.
         """
         now = asyncio.get_running_loop().time
-        give_up, until = now() + self._patience, now() + _STORE_PATIENCE
+        give_up, until = now() + self._patience, now() + LAST_EDIT_PATIENCE
         async with self._turn(caller, action, image_id, expected, give_up):
             for tries in count():
                 image = await self._stored(caller, action, image_id)

@@ -14,9 +14,9 @@ from image_service import __version__
 from image_service.adapters.aws.errors import outcome_of
 from image_service.adapters.aws.shortcuts import parse_plainly, resolve_once
 from image_service.adapters.aws.signing import POST_SIGNATURE
+from image_service.domain.time_limits import AWS_CONNECT
 from image_service.telemetry.telemetry import Telemetry
 
-CONNECT_TIMEOUT: Final = 1.0  # seconds; within a region a connection takes milliseconds
 POOL_CONNECTIONS: Final = 50
 ATTEMPTS: Final = 3
 _USER_AGENT: Final = f"image-service/{__version__} aiobotocore/{aiobotocore.__version__}"
@@ -70,7 +70,7 @@ def _retries(response: Any) -> int:
 def _config(service: str, read_timeout: float) -> AioConfig:
     dynamodb = service == "dynamodb"
     return AioConfig(
-        connect_timeout=CONNECT_TIMEOUT,
+        connect_timeout=AWS_CONNECT,
         read_timeout=read_timeout,
         max_pool_connections=POOL_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},

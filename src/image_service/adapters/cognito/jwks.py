@@ -16,6 +16,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.domain.errors import AuthUnavailable, TooManyUnknownKeys
+from image_service.domain.time_limits import KEY_FETCH, UNKNOWN_KEY_WAIT
 from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -24,10 +25,8 @@ ALGORITHM: Final = "RS256"
 
 _MAX_JWKS_BYTES: Final = 64 * 1024
 _FETCH_TIMEOUT: Final = httpx.Timeout(2.0)
-FETCH_DEADLINE: Final = 5.0  # httpx's own is per read: a slow drip would never meet it
 _RETRY_SECONDS: Final = 1.0  # with no set at all
 _UNKNOWN_KID_SECONDS: Final = 5.0
-_WAIT_SECONDS: Final = 8.0  # for the key of one request; less than any response may take
 _MAX_WAITING: Final = 100
 _REFRESH_SECONDS: Final = 3600.0
 _REFRESH_RETRY_SECONDS: Final = 60.0
@@ -111,7 +110,7 @@ class KeySet:
     async def _newer_set(self, key_id: str, since: int) -> None:
         """Wait for a set that has the key, or that was asked for later than `since`."""
         with self._place(), contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(UNKNOWN_KEY_WAIT):
                 await self._end_of_fetch()
                 while key_id not in self._keys and self._ended <= since and not self._closed:
                     if self._next is None and not self._is_fetching:
@@ -166,7 +165,7 @@ async def download_keys(
     http: httpx.AsyncClient,
     url: str,
     *,
-    within: float = FETCH_DEADLINE,
+    within: float = KEY_FETCH,
     telemetry: Telemetry | None = None,
 ) -> bytes:
     """What lies at `url`, had in `within` seconds.

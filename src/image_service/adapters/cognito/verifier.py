@@ -21,10 +21,11 @@ from jose import jws
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
-from image_service.adapters.cognito.jwks import ALGORITHM, FETCH_DEADLINE, KeySet
+from image_service.adapters.cognito.jwks import ALGORITHM, KeySet
 from image_service.domain.access import Caller
 from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
+from image_service.domain.time_limits import KEY_FETCH
 from image_service.telemetry.telemetry import Telemetry
 
 _MAX_TOKEN_CHARS: Final = 16 * 1024  # a load balancer takes no longer header
@@ -53,7 +54,7 @@ class CognitoVerifier:
         jwks_url: str,
         client_ids: frozenset[str],
         leeway_seconds: int = 10,
-        fetch_within: float = FETCH_DEADLINE,
+        fetch_within: float = KEY_FETCH,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -23,8 +23,9 @@ from image_service.adapters.dynamodb.entries import (
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.partitions import older
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
+from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.outbox import Lease, OutboxEntry, OutboxQueue
+from image_service.domain.time_limits import TRANSACTION_PATIENCE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -45,7 +46,7 @@ class DynamoOutbox:
     """
 
     def __init__(
-        self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
+        self, client: DynamoDBClient, table_name: str, *, patience: float = TRANSACTION_PATIENCE
     ) -> None:
         self._table = Table(client, table_name, patience=patience)
         self._actions = self._table.actions

@@ -20,7 +20,7 @@ from image_service.adapters.dynamodb.items import (
     to_image,
 )
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed
+from image_service.adapters.dynamodb.transactions import ConditionFailed
 from image_service.domain.errors import (
     Contended,
     DependencyUnavailable,
@@ -31,6 +31,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Deletion, Image
 from image_service.domain.outbox import OutboxEntry
+from image_service.domain.time_limits import TRANSACTION_PATIENCE
 from image_service.domain.times import format_timestamp
 from image_service.domain.uploads import Claim, UploadIntent
 
@@ -52,7 +53,7 @@ class DynamoImageRepository:
     """An `ImageRepository` in one table. An image being deleted has `deletedAt`."""
 
     def __init__(
-        self, client: DynamoDBClient, table_name: str, *, patience: float = PATIENCE
+        self, client: DynamoDBClient, table_name: str, *, patience: float = TRANSACTION_PATIENCE
     ) -> None:
         self._table = Table(client, table_name, patience=patience)
         self._actions = self._table.actions

@@ -14,8 +14,9 @@ from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.dynamodb.keys import Key
-from image_service.adapters.dynamodb.transactions import PATIENCE, ConditionFailed, Transactions
+from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
 from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.time_limits import TRANSACTION_PATIENCE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -59,7 +60,9 @@ class Table:
     Every call raises DependencyUnavailable where DynamoDB fails.
     """
 
-    def __init__(self, client: DynamoDBClient, name: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, client: DynamoDBClient, name: str, *, patience: float = TRANSACTION_PATIENCE
+    ) -> None:
         self.name = name
         self.actions = Actions(name)
         self._client = client

@@ -28,6 +28,7 @@ from image_service.adapters.aws.errors import (
 )
 from image_service.adapters.dynamodb.items import Item, from_wire
 from image_service.domain.errors import Contended, DependencyUnavailable, OutcomeUnknown
+from image_service.domain.time_limits import TRANSACTION_PATIENCE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 log = structlog.stdlib.get_logger(__name__)
 
-PATIENCE: Final = 9.0  # seconds; contention on one user's counter passes well within
 _FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 0.8
 
@@ -83,7 +83,7 @@ class ConditionFailed(Exception):
 class Transactions:
     """Runs TransactWriteItems on one client."""
 
-    def __init__(self, client: DynamoDBClient, *, patience: float = PATIENCE) -> None:
+    def __init__(self, client: DynamoDBClient, *, patience: float = TRANSACTION_PATIENCE) -> None:
         self._client = client
         self._patience = patience
         client.meta.events.register(

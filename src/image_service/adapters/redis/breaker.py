@@ -11,10 +11,11 @@ from typing import Final
 
 import structlog
 
+from image_service.domain.time_limits import REDIS_COOLDOWN
+
 log = structlog.stdlib.get_logger(__name__)
 
 _THRESHOLD: Final = 5
-_COOLDOWN_SECONDS: Final = 5.0
 
 
 class CircuitBreaker:
@@ -28,7 +29,7 @@ class CircuitBreaker:
         system: str,
         *,
         threshold: int = _THRESHOLD,
-        cooldown: float = _COOLDOWN_SECONDS,
+        cooldown: float = REDIS_COOLDOWN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._system = system

@@ -19,7 +19,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import DependencyUnavailable, ImageServiceError, UploadTimeout
-from image_service.domain.time_limits import TimeLimits
+from image_service.domain.time_limits import (
+    JSON_SECONDS,
+    JSON_STALL,
+    LINGER_SECONDS,
+    TimeLimits,
+)
 
 EXCHANGE: Final = "exchange"  # in the state of a request
 CLIENT_DISCONNECTED: Final = 499  # the client went away before a response, as nginx has it
@@ -47,8 +52,7 @@ class Pace:
     total: float = TimeLimits.upload_timeout
 
 
-# At most 128 KiB, and as a rule 200 bytes: a body that takes longer is holding a place.
-JSON_PACE: Final = Pace(stall=5.0, least_rate=8 * 1024, total=10.0)
+JSON_PACE: Final = Pace(stall=JSON_STALL, total=JSON_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class Limits:
     upload: float = TimeLimits.upload_deadline
     delete: float = TimeLimits.delete_deadline
     other: float = TimeLimits.request_deadline
-    drain_seconds: float = 2.0
+    drain_seconds: float = LINGER_SECONDS
     drain_bytes: int = 16 << 20
 
 

@@ -9,7 +9,7 @@ _INTERRUPTED = 130  # as a shell and Typer say it
 
 def main() -> None:
     try:
-        from image_service.cli import main as run  # noqa: PLC0415  # 0.1 s in which one may stop it
+        from image_service.cli import cli as run  # noqa: PLC0415  # 0.1 s in which one may stop it
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     run()

@@ -346,7 +346,3 @@ def _welcome(url: str, header: Path, state_dir: Path) -> None:
 def _state_option(state_dir: Path) -> str:
     given = shlex.quote(str(state_dir))
     return "" if state_dir == _DEFAULT_STATE_DIR else f" --state-dir {given}"
-
-
-def main() -> None:
-    cli()

@@ -34,7 +34,7 @@ from image_service.pictures.verdicts import (
 from image_service.pictures.worker_child import (
     COMMAND,
     START_SECONDS,
-    ChildGone,
+    ChildLost,
     ChildNotStarted,
     WorkerChild,
 )
@@ -50,7 +50,7 @@ _FAILED_STARTS: Final = 5
 _CHILD_SECONDS, _LEAST_SECONDS = 0.5, 2.0
 
 _Steps = list[tuple[str, float]]
-_Answer = tuple[ProcessedImage, _Steps]
+_Outcome = tuple[ProcessedImage, _Steps]
 
 
 class VipsProcessor:
@@ -114,16 +114,16 @@ class VipsProcessor:
     ) -> ProcessedImage:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
         picture = _Picture(data, source, renditions)
-        answer = self._submit(picture)
+        outcome = self._submit(picture)
         with self._telemetry.stage("pixels"):
             try:
-                made, steps = await asyncio.shield(answer)
+                made, steps = await asyncio.shield(outcome)
             except asyncio.CancelledError:
                 picture.stop()
-                answer.add_done_callback(_of_no_interest)
-                while not answer.done():  # cancelled again, it still has its child and its memory
+                outcome.add_done_callback(_of_no_interest)
+                while not outcome.done():  # cancelled again, it still has its child and its memory
                     with suppress(asyncio.CancelledError):
-                        await asyncio.wait([answer])
+                        await asyncio.wait([outcome])
                 raise
             finally:
                 spent(picture.cpu_seconds)
@@ -160,35 +160,35 @@ class VipsProcessor:
             self._children.add(child)
         return child
 
-    def _submit(self, picture: _Picture) -> asyncio.Future[_Answer]:
+    def _submit(self, picture: _Picture) -> asyncio.Future[_Outcome]:
         """Have a worker see to it. The result is there before a lost child is replaced."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[_Answer] = loop.create_future()
+        outcome: asyncio.Future[_Outcome] = loop.create_future()
 
         def work() -> None:
             settle: Callable[[], object]
             try:
                 if picture.stopped:  # while it waited: no child has to end for it
-                    settle = answer.cancel
+                    settle = outcome.cancel
                 else:
-                    settle = partial(answer.set_result, self._run(picture))
+                    settle = partial(outcome.set_result, self._run(picture))
             except errors.ImageServiceError as error:
-                settle = partial(answer.set_exception, error)
+                settle = partial(outcome.set_exception, error)
             except Exception:  # the picture's upload must not wait for ever
                 log.exception("picture_failed")
-                settle = partial(answer.set_exception, errors.ProcessingFailed())
+                settle = partial(outcome.set_exception, errors.ProcessingFailed())
                 self._lose_own()  # who knows what it is about to send
             loop.call_soon_threadsafe(settle)
             self._replace_lost()
 
         def dropped(job: Future[None]) -> None:
             if job.cancelled():  # by `close`
-                loop.call_soon_threadsafe(answer.cancel)
+                loop.call_soon_threadsafe(outcome.cancel)
 
         self._workers.submit(work).add_done_callback(dropped)
-        return answer
+        return outcome
 
-    def _run(self, picture: _Picture) -> _Answer:
+    def _run(self, picture: _Picture) -> _Outcome:
         """The child's response. Raises the picture's error."""
         try:
             child = self._child()
@@ -198,9 +198,9 @@ class VipsProcessor:
         try:
             with picture.within(self._limits.timeout, child):
                 head, body = child.ask(self._request(picture), picture.data)
-        except ChildGone as gone:
+        except ChildLost as lost:
             self._lose(child)
-            raise self._lost(gone, picture, monotonic() - began) from None
+            raise self._lost(lost, picture, monotonic() - began) from None
         if picture.stopped:  # just as it responded; or the kill would be the next picture's
             self._lose(child)
         picture.cpu_seconds = float(head["cpuSeconds"])
@@ -212,12 +212,12 @@ class VipsProcessor:
             (str(name), float(took)) for name, took in head["steps"]
         ]
 
-    def _lost(self, gone: ChildGone, picture: _Picture, seconds: float) -> errors.ImageServiceError:
+    def _lost(self, lost: ChildLost, picture: _Picture, seconds: float) -> errors.ImageServiceError:
         """The error of a picture whose child ended after `seconds`; and counts what it cost."""
-        used = gone.cpu_seconds
+        used = lost.cpu_seconds
         if used is None:  # by the clock, for want of the system's word
             used = min(seconds, self._limits.cpu_seconds)
-        loss = Loss(gone.returncode, seconds, used, picture.late, picture.stopped)
+        loss = Loss(lost.returncode, seconds, used, picture.late, picture.stopped)
         error = of_loss(loss, picture.source, self._limits)
         least = 0.0 if isinstance(error, errors.Overloaded) else _LEAST_SECONDS
         picture.cpu_seconds = max(used + _CHILD_SECONDS, least)
@@ -298,10 +298,10 @@ class _Picture:
         self.stop()
 
 
-def _of_no_interest(answer: asyncio.Future[_Answer]) -> None:
+def _of_no_interest(outcome: asyncio.Future[_Outcome]) -> None:
     """Retrieve the error of a picture that no request waits for; else the loop would log it."""
-    if not answer.cancelled():
-        answer.exception()
+    if not outcome.cancelled():
+        outcome.exception()
 
 
 def _result(picture: _Picture, head: dict[str, Any], body: bytes) -> ProcessedImage:

@@ -2,7 +2,7 @@
 
 A lossless WebP may have a group of Huffman codes for every 16 pixels, each 9 to 20 KB of tables.
 How many it has stands in a picture of its own within the file, behind transforms that are such
-pictures too, all in prefix codes: to count them is to decode megapixels, which Python can't do in
+pictures too, all in prefix codes: to count them takes decoding megapixels, which Python can't do in
 time. So the kernel bounds them, by the memory that the child may have; and libvips calls every
 failure of libwebp "unable to read pixels".
 

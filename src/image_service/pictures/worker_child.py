@@ -20,7 +20,7 @@ _STOP_SECONDS: Final = 2.0
 _ENVIRONMENT: Final = ("LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_CONF")
 
 
-class ChildGone(Exception):
+class ChildLost(Exception):
     """The child ended, or sent what is no message, before it had responded.
 
     `cpu_seconds` it took since it was asked; None where the system does not say.
@@ -63,10 +63,10 @@ class WorkerChild:
         clock.start()
         try:
             head, _ = self._receive()
-        except ChildGone as gone:
+        except ChildLost as lost:
             late = clock.finished.is_set()
-            cause = f"it was not ready within {START_SECONDS:g} s" if late else str(gone)
-            raise ChildNotStarted(cause) from gone
+            cause = f"it was not ready within {START_SECONDS:g} s" if late else str(lost)
+            raise ChildNotStarted(cause) from lost
         finally:
             clock.cancel()
         if "ready" not in head:
@@ -87,19 +87,19 @@ class WorkerChild:
         try:
             send(self._requests, head, [body])
         except OSError:
-            raise self._gone() from None
+            raise self._lost() from None
         return self._receive()
 
     def _receive(self) -> tuple[dict[str, Any], bytes]:
         try:
             return receive(self._responses)
         except (OSError, EOFError, ValueError, RecursionError):  # the last of nested JSON
-            raise self._gone() from None
+            raise self._lost() from None
 
-    def _gone(self) -> ChildGone:
+    def _lost(self) -> ChildLost:
         before, used = self._used, self._cpu_seconds()  # known until it is reaped
         taken = None if before is None or used is None else used - before
-        return ChildGone(self.close(), taken)
+        return ChildLost(self.close(), taken)
 
     def _cpu_seconds(self) -> float | None:
         """What all its threads have run, in steps of 0.01 s; None if there is no /proc (macOS)."""

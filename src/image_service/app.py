@@ -119,7 +119,7 @@ def _state(settings: Settings, telemetry: Telemetry) -> AppState:
 
 
 def _middleware(settings: Settings, times: TimeLimits, telemetry: Telemetry) -> list[Middleware]:
-    """From the outside in; see `api.middleware.request` for why each stands where it does."""
+    """Middleware from the outside in; `api.middleware.request` says why in this order."""
     gate = Gate(
         open_paths=OPEN_PATHS,
         upload_path=images.COLLECTION,

@@ -165,7 +165,7 @@ def _use_running_stack(state_dir: Path) -> None:
 
 
 def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socket:
-    """Where the service listens; 0 is the port of the `last` run, or any free one."""
+    """Returns where the service listens; 0 is the port of the `last` run, or any free one."""
     from image_service.server.uvicorn_server import bind
 
     if not port and last:

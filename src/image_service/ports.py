@@ -71,14 +71,14 @@ class ImageRepository(Protocol):
 
 
 class UploadIntents(Protocol):
-    """Who is writing which files. What a dead task left behind is found by its intent."""
+    """Records of who writes which files. What a dead task left behind is found by its intent."""
 
     async def announce(self, intent: UploadIntent) -> None:
         """Durable on return. A withdrawn intent can't be announced again."""
         ...
 
     async def withdraw(self, intent: UploadIntent) -> bool:
-        """Whether the image has not been committed; if so it never can be from now on.
+        """Returns whether the image has not been committed; if so it never can be from now on.
 
         The intent itself stays until `forget`: its files are still to be removed. Safe to
         repeat.
@@ -90,7 +90,7 @@ class UploadIntents(Protocol):
         ...
 
     async def exists(self, image_id: str) -> bool:
-        """Whether an intent of that image is there, withdrawn or not."""
+        """Returns whether an intent of that image is there, withdrawn or not."""
         ...
 
     def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
@@ -169,12 +169,12 @@ class ImageLists(Protocol):
         ...
 
     async def count(self, user_id: str, album_id: str | None) -> int:
-        """How many images the user, or the album of that user, has."""
+        """Returns how many images the user, or the album of that user, has."""
         ...
 
 
 class UsageCounters(Protocol):
-    """How much a user has, as last committed (strongly consistent)."""
+    """The usage of a user, as last committed (strongly consistent)."""
 
     async def total(self, user_id: str) -> Amount:
         """Over all images of the user; zeros where there is none."""

@@ -134,7 +134,7 @@ def idempotency_key(values: IdempotencyKey) -> str | None:
 
 
 def not_modified(values: IfNoneMatch, tag: int | str) -> bool:
-    """Whether If-None-Match names this entity tag. A malformed header matches nothing."""
+    """Returns whether If-None-Match names this entity tag. A malformed header matches nothing."""
     if not values:
         return False
     try:

@@ -224,7 +224,7 @@ def _add_what_middleware_does(operation: Document) -> None:
 
 
 def _drop_titles_and_nulls(made: Document) -> None:
-    """What pydantic says of fields and generators of clients take amiss.
+    """Drop what pydantic says of fields and generators of clients take amiss.
 
     A title is the name once more, misspelt ("Albumid"). A default of null says that leaving a
     field out clears it, where it means that the field stays as it is.
@@ -244,7 +244,7 @@ def _drop_titles_and_nulls(made: Document) -> None:
 def limits(
     *, requests: str, in_flight: int, max_file_bytes: int, min_side: int, **more: Any
 ) -> dict[str, Any]:
-    """What the document's texts name as `$name`: the settings, and more ways to say them."""
+    """Returns the values of `$name` in the document: settings, and more ways to say them."""
     amount, period = re.split(r"\s*(?:/|per)\s*", requests)
     mebibytes, rest = divmod(max_file_bytes, 2**20)
     return {

@@ -59,13 +59,13 @@ def local_stack(state: StateDir, emulator: Emulator) -> dict[str, str]:
 
 
 def base_url(host: str, port: int) -> str:
-    """Where others, phones among them, open what listens on `host`."""
+    """Returns where others, phones among them, open what listens on `host`."""
     address = _reachable(host)
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def _reachable(host: str) -> str:
-    """Where `host` is every address: the one that leads out of this machine, else loopback."""
+    """Returns `host`, or the address that leads out of this machine where it is every one."""
     if host not in ("0.0.0.0", "::"):  # noqa: S104 - asked for
         return host
     family, loopback, outside = (
@@ -97,7 +97,7 @@ def aws_environment(endpoint: str) -> dict[str, str]:
 
 
 def service_environment(endpoint: str) -> dict[str, str]:
-    """What the service needs to know to run on the emulator at `endpoint`."""
+    """Returns what the service needs to know to run on the emulator at `endpoint`."""
     return {
         "IMAGE_SERVICE_STAGE": STAGE,
         "IMAGE_SERVICE_TABLE_NAME": TABLE_NAME,

@@ -11,14 +11,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request, as the token says. `expires_at` in seconds since 1970."""
+    """The sender of a request, as the token says. `expires_at` in seconds since 1970."""
 
     user_id: str
     expires_at: int
 
 
 class Action(Enum):
-    """What a caller wants to do with an image."""
+    """The use that a caller wants to make of an image."""
 
     READ = auto()
     EDIT = auto()

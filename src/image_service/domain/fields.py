@@ -53,7 +53,7 @@ def clean_text(text: str | None, *, limit: int, keep_newlines: bool = False) -> 
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of it is visible; such a text counts as not given."""
+    """Returns whether nothing of it is visible; such a text counts as not given."""
     return not _VISIBLE.search(text)
 
 
@@ -96,7 +96,7 @@ def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def tag_key(tag: str) -> str:
-    """What two tags are compared by: those that look alike, but for case, have the same.
+    """Returns what two tags are compared by: those that look alike, but for case, have the same.
 
     Without what is invisible, white space folded, NFC, casefolded, NFC again (folding can
     undo it). Keys are stored; docs/adr/0018-tag-keys.md says what a change of this takes.

@@ -32,7 +32,7 @@ def new_image_id(at: datetime) -> str:
 
 
 def is_user_id(text: str) -> bool:
-    """Whether `text` can be a user's id: it becomes part of object keys and of item keys."""
+    """Returns whether `text` can be a user's id: it becomes part of keys of objects and items."""
     return _USER_ID.fullmatch(text) is not None and text not in {".", ".."}
 
 
@@ -56,7 +56,7 @@ class CdnUrls:
 
 
 class ImageChanges(TypedDict, total=False):
-    """What an edit sets; an absent key leaves the field as it is."""
+    """The fields that an edit sets; an absent key leaves the field as it is."""
 
     title: str | None
     description: str | None
@@ -110,7 +110,7 @@ class Image:
 
     @property
     def stored_bytes(self) -> int:
-        """What the image takes in the bucket: the sum over its renditions."""
+        """Returns what the image takes in the bucket: the sum over its renditions."""
         return sum(rendition.size_bytes for rendition in self.renditions.values())
 
     @property

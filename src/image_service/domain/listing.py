@@ -52,11 +52,11 @@ class ListQuery:
 
     @property
     def countable(self) -> bool:
-        """Whether a stored counter knows the total: the user's, or one album's."""
+        """Returns whether a stored counter knows the total: the user's, or one album's."""
         return not (self.tags or self.uploaded_after or self.uploaded_before)
 
     def matches(self, image: Image) -> bool:
-        """Whether the image passes the filters; its place in the list is not looked at."""
+        """Returns whether the image passes the filters; its place in the list is not looked at."""
         return (
             self.matches_album_and_tags(image.album_id, image.tags)
             and (self.uploaded_after is None or image.uploaded_at >= self.uploaded_after)

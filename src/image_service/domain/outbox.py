@@ -27,7 +27,7 @@ _RANDOM_BYTES: Final = 10  # of a ULID
 
 
 class Step(StrEnum):
-    """What comes next for deleted images. Each is safe to repeat."""
+    """The next step for deleted images. Each is safe to repeat."""
 
     OBJECTS = "objects"  # delete the files
     CDN = "edges"  # the files are deleted; wait to be put into a batch
@@ -48,7 +48,7 @@ class OutboxQueue(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What lies in the outbox. The oldest is so many seconds old; 0 where there is none.
+    """The state of the outbox. The oldest is so many seconds old; 0 where there is none.
 
     `waiting` and `dead_letters` are counted up to a bound, and no further.
     """
@@ -76,7 +76,7 @@ class CachePurge:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Whose an entry is, and until when."""
+    """The owner of an entry, and until when."""
 
     owner: str
     until: datetime
@@ -106,7 +106,7 @@ class OutboxEntry:
 
     @classmethod
     def of(cls, image: Image, at: datetime) -> Self:
-        """What is written with the deletion of `image`."""
+        """Returns what is written with the deletion of `image`."""
         work = Clearing(Step.OBJECTS, (Deletion.of(image),))
         return cls(id=str(ULID.from_datetime(at)), due_at=at + REQUEST_CLEARS, work=work)
 

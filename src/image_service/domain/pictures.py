@@ -13,7 +13,7 @@ MimeType = Literal["image/jpeg", "image/png", "image/webp"]
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What an image's header says. Width and height in pixels, after `orientation` (EXIF's).
+    """The contents of an image's header. Width and height in pixels, after `orientation` (EXIF's).
 
     `decode_bytes` is what processing it will take of memory at its peak, estimated from
     above; about a second of one CPU for each 200 MB.

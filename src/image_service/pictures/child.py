@@ -105,7 +105,7 @@ def _response(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Seq
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:
-    """Whether that is what lies under an error; libraries say so in words only."""
+    """Returns whether that is what lies under an error; libraries say so in words only."""
     while error is not None:
         if isinstance(error, MemoryError) or _MEMORY.search(str(error)):
             return True

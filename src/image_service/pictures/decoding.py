@@ -97,7 +97,7 @@ def _decode_or_repair(data: bytes, source: SourceInfo, size: Size) -> Raster:
 
 
 def _is_the_loaders(error: pyvips.Error) -> bool:
-    """Whether a loader reported it, by the domain that libvips puts before each line.
+    """Returns whether a loader reported it, by the domain that libvips puts before each line.
 
     Of pixels missing from an interlaced PNG it reports nothing at all. Memory is ours.
     """
@@ -166,7 +166,7 @@ def _resized_deep(picture: pyvips.Image, size: Size) -> pyvips.Image:
 
 
 def _jpeg_reduction(header: pyvips.Image, size: Size) -> int:
-    """How many times smaller the decoder can make a JPEG, no side of it less than `size`.
+    """Returns how many times smaller the decoder can make a JPEG, no side of it less than `size`.
 
     libvips itself would leave at least a factor of 2 to scale, which for 24 megapixels costs
     a fifth more time and looks no better (docs/benchmarks.md).
@@ -181,7 +181,7 @@ def _turned(size: Size, source: SourceInfo) -> Size:
 
 
 def _profiles(data: bytes, mime_type: MimeType, header: pyvips.Image) -> list[bytes]:
-    """What the file says its numbers mean, to be tried in this order, each within bounds."""
+    """Returns the profiles that the file names, to be tried in this order, each within bounds."""
     if mime_type == "image/png":
         found = png_colour.profiles(data)
     else:

@@ -86,7 +86,7 @@ def check_vips() -> None:
 
 
 def loads(data: bytes) -> bool:
-    """Whether libvips decodes `data` as it is configured now."""
+    """Returns whether libvips decodes `data` as it is configured now."""
     try:
         pyvips.Image.new_from_buffer(data, "").copy_memory()
     except pyvips.Error:

@@ -90,7 +90,7 @@ def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
 
 
 def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureLimits) -> int:
-    """What processing takes at its peak, from above: `python -m benchmarks.memory` measures.
+    """Returns the peak of processing, from above: `python -m benchmarks.memory` measures it.
 
     The sizes that are made, which grow with the picture up to those of the largest main
     picture; what the decoder holds, all of the picture or some of its rows, with its tables;

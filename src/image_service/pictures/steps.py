@@ -27,7 +27,7 @@ class Steps:
         self.times: list[tuple[str, float]] = []
 
     def run(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `step` returns. Raises ProcessingFailed if libvips fails."""
+        """Returns what `step` returns. Raises ProcessingFailed if libvips fails."""
         started = perf_counter()
         try:
             return step(*args, **kwargs)

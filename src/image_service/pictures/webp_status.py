@@ -23,7 +23,7 @@ _OUT_OF_MEMORY: Final = 1  # VP8StatusCode
 
 
 def is_out_of_memory(data: bytes) -> bool:
-    """Whether memory is what the decoder of `data` lacks, under the limits there are now."""
+    """Returns whether the decoder of `data` lacks memory, under the limits there are now."""
     lossless = webp.lossless_part(data)
     decoder = _decoder() if lossless else None
     if lossless is None or decoder is None:

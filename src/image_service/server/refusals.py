@@ -20,7 +20,7 @@ _BLANK_IN_URL: Final = "Expected HTTP/"  # what follows a blank there is taken f
 
 
 def refusal_of(error: BaseException) -> ImageServiceError:
-    """What stopped the parser: an error of ours, or its own in words for the request's writer."""
+    """Returns what stopped the parser: an error of ours, or its own in words for the client."""
     if isinstance(error, httptools.HttpParserCallbackError) and error.__context__:
         error = error.__context__
     if isinstance(error, ImageServiceError):

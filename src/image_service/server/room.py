@@ -29,12 +29,12 @@ class Occupant(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it has no request that waits for a response."""
+        """Returns whether it has no request that waits for a response."""
         ...
 
     @property
     def has_responded(self) -> bool:
-        """Whether it has its whole response, and is only kept so that this arrives."""
+        """Returns whether it has its whole response, and is only kept so that this arrives."""
         ...
 
     @property
@@ -117,7 +117,7 @@ class Room:
         return False
 
     def _handle_scarcity(self, new: Occupant) -> None:
-        """Where descriptors run out, have a log line and make do with fewer connections.
+        """Make do with fewer connections where descriptors run out, with a log line.
 
         The kernel gives out the lowest free number, so that of a new connection shows it.
         """

@@ -216,7 +216,7 @@ class _Place:
 
 
 class _Line:
-    """Who waits: each user's pictures in their order, the users in turn."""
+    """The queue: each user's pictures in their order, the users in turn."""
 
     def __init__(self) -> None:
         self._users: OrderedDict[str, deque[_Place]] = OrderedDict()

@@ -286,7 +286,7 @@ class OutboxProcessor:
 
 
 class _Cooldown:
-    """How long an outside system is left alone that takes no more, or does not respond."""
+    """The time for which a system that takes no more, or does not respond, is left alone."""
 
     def __init__(self, seconds: float, now: Callable[[], datetime]) -> None:
         self._seconds = seconds

@@ -59,7 +59,7 @@ class IntentSweeper:
         return swept
 
     async def settle(self, intent: UploadIntent) -> bool:
-        """Whether it was withdrawn, and its files removed; else its image is committed."""
+        """Returns whether it was withdrawn, and its files removed; else its image is committed."""
         if not await self._intents.withdraw(intent):
             return False
         await self._objects.delete(intent.object_keys)

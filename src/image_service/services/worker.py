@@ -25,7 +25,7 @@ _STOPPING: Final = 10.0  # seconds for the round that is running; leases cover w
 
 class BacklogReader(Protocol):
     async def measure(self, now: datetime) -> Backlog:
-        """What lies in the outbox, at a bounded price. Raises DependencyUnavailable."""
+        """Returns what lies in the outbox, at a bounded price. Raises DependencyUnavailable."""
         ...
 
 

@@ -39,7 +39,7 @@ def _redis_url(value: SecretStr) -> SecretStr:
 
 
 def _can_be_dialled(url: str) -> bool:
-    """Whether its port, where it names one, is of those there are."""
+    """Returns whether its port, where it names one, is of those there are."""
     try:
         return urlsplit(url).port != 0
     except ValueError:
@@ -75,7 +75,7 @@ def _origin(value: str) -> str:
 
 @cache  # reading the list takes longer than all other settings
 def _is_one_owners(domain: str) -> bool:
-    """Whether all its subdomains are one owner's: not so of com, co.uk, github.io."""
+    """Returns whether all its subdomains are one owner's: not so of com, co.uk, github.io."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  # 20 ms, for wildcards alone
 
     return PublicSuffixList().privatesuffix(domain) is not None

@@ -141,7 +141,7 @@ def _descriptor(stream: TextIO) -> int | None:
 
 
 def _has_room(descriptor: int, wait: int | None = 0) -> bool:
-    """Whether a write is taken now, or fails; `wait` None: until one is."""
+    """Returns whether a write is taken now, or fails; `wait` None: until one is."""
     room = select.poll()
     room.register(descriptor, select.POLLOUT)
     return bool(room.poll(wait))

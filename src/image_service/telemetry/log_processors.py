@@ -76,7 +76,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """From the outermost to the innermost, as a traceback has them."""
+    """Errors from the outermost to the innermost, as a traceback has them."""
     chain = [error]
     while len(chain) < _LONGEST_CHAIN:
         outer = chain[-1]

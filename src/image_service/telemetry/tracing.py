@@ -215,7 +215,7 @@ def _recording() -> bool:
 
 
 def _caller(headers: Headers) -> tuple[Context, int]:
-    """Where to go on: under a span of the caller's, or in a trace that has none yet (its id).
+    """Returns where to go on: under a caller's span, or in a trace without one yet (its id).
 
     W3C Trace Context, else AWS X-Ray, of which a load balancer sends `Root` alone; a new trace
     where neither makes sense. `tracestate` and `baggage` are not even read: they are text of

@@ -87,7 +87,7 @@ def error_code(error: BotoCoreError | ClientError) -> str:
 
 
 def cancellations(error: BotoCoreError | ClientError) -> list[Any]:
-    """What DynamoDB says of each action of a transaction that it cancelled, in their order."""
+    """Returns what DynamoDB says of each action of a cancelled transaction, in their order."""
     if not isinstance(error, ClientError):
         return []
     response: Any = error.response  # CancellationReasons is only in some of them
@@ -112,7 +112,7 @@ def outcome_of(error: ClientError) -> CallOutcome:
 
 
 def may_have_happened(error: BaseException) -> bool:
-    """Whether a write that failed like this may have been carried out all the same.
+    """Returns whether a write that failed like this may have been carried out all the same.
 
     False only where it never left this process, or the server refused it.
     """

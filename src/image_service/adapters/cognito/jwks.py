@@ -168,7 +168,7 @@ async def download_keys(
     within: float = KEY_FETCH,
     telemetry: Telemetry | None = None,
 ) -> bytes:
-    """What lies at `url`, had in `within` seconds.
+    """Returns what lies at `url`, had in `within` seconds.
 
     Raises httpx.HTTPError or TimeoutError; ValueError, in words of our own, where the response
     can be no JWKS.

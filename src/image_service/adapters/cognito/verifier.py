@@ -126,7 +126,7 @@ class CognitoVerifier:
         return Caller(user_id=subject, expires_at=int(expires_at))
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
-        """Whether it was issued to an allowed client.
+        """Returns whether it was issued to an allowed client.
 
         As in the Amazon Cognito developer guide, "Verifying JSON web tokens": an ID token
         names its client in `aud`, an access token in `client_id`.

@@ -85,5 +85,5 @@ def _to_deletion(image: dict[str, Any]) -> Deletion:
 
 
 def milliseconds(lease: Lease) -> int:
-    """When it ends, in milliseconds since 1970."""
+    """Returns when it ends, in milliseconds since 1970."""
     return int(lease.until.timestamp() * 1000)

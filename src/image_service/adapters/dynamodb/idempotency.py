@@ -103,7 +103,7 @@ def _item(claim: Claim) -> Item:
 
 
 def _stored_response(held: Item, claim: Claim) -> Image | None:
-    """What a claim that met a record comes to."""
+    """Returns the outcome of a claim that met a record."""
     if held.get("owner") == claim.owner and held["state"] == _IN_PROGRESS:
         return None  # it is this one: the response to a first try was lost
     if held and held["fingerprint"] != claim.fingerprint:

@@ -26,7 +26,7 @@ _LAST_ONE: Final = Condition(
 
 
 def usage_attributes() -> Item:
-    """What a counter has beside its counts. Repairs go by the time: they leave young ones alone."""
+    """Attributes of a counter beside its counts. Repairs go by the time: they leave young ones."""
     return {
         "type": "usage",
         "schemaVersion": SCHEMA_VERSION,

@@ -58,7 +58,7 @@ def along(partition: Partition, query: ListQuery, *, start: Position | None, lim
 
 
 def older(partition: str, until: datetime | None) -> Query:
-    """What lies in `partition` up to that moment, oldest first, read consistently."""
+    """Returns what lies in `partition` up to that moment, oldest first, read consistently."""
     where = Condition("PK = :partition", {":partition": partition})
     if until is not None:
         # A key goes on with "#" after its time; "$" is the character after that.

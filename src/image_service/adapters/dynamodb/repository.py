@@ -154,7 +154,7 @@ def _still(image: Image) -> Condition:
 
 
 def _no_longer(image: Image, item: Item) -> ImageNotFound | VersionMismatch:
-    """Why `_still` did not hold for the item as it is."""
+    """Returns why `_still` did not hold for the item as it is."""
     if not is_live(item) or item["userId"] != image.user_id:
         return ImageNotFound()
     return VersionMismatch(int(item["version"]))

@@ -57,7 +57,7 @@ _PASSING_ERRORS: Final = frozenset(
 
 @dataclass
 class _Attempts:
-    """What became of the attempts of one call."""
+    """The outcomes of the attempts of one call."""
 
     in_doubt: bool = False  # one that failed may have been carried out all the same
 
@@ -148,7 +148,7 @@ def _note_attempt(
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether the same transaction may well succeed a moment later."""
+    """Returns whether the same transaction may well succeed a moment later."""
     if not isinstance(error, ClientError):
         # Unanswered: the same token finds out what became of it.
         return isinstance(error, BotoCoreError) and may_have_happened(error)

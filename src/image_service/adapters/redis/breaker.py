@@ -44,7 +44,7 @@ class CircuitBreaker:
         return self._failures >= self._threshold
 
     def admits(self) -> bool:
-        """Whether to make a call now. While it is open, asking takes the one that is let in."""
+        """Returns whether to call now. While it is open, asking takes the one call let in."""
         if not self.is_open:
             return True
         if self._clock() < self._next_attempt:

@@ -149,7 +149,7 @@ class RedisImageCache:
             )
 
     async def _invalidate(self, user_id: str, image_id: str, write: str, lease: int) -> bool:
-        """Whether it got through."""
+        """Returns whether it got through."""
         try:
             await self._settle()
             await self._run_invalidate(user_id, image_id, write, lease)

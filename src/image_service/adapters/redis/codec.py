@@ -66,5 +66,5 @@ def decode_listing(value: bytes, user_id: str, query_hash: str) -> Listing | Non
 
 
 def _is_usable(image: Image) -> bool:
-    """Whether all that is computed from it can be; raises where it can't."""
+    """Returns whether all that is computed from it can be; raises where it can't."""
     return image.aspect_ratio > 0 and bool(image.thumbnail.key)

@@ -141,5 +141,5 @@ class RedisHealth:
 
 
 def _is_of_data(error: Exception) -> bool:
-    """Whether it comes from the keys, and so concerns only them."""
+    """Returns whether it comes from the keys, and so concerns only them."""
     return isinstance(error, ResponseError) and bool(_OF_DATA.search(str(error)))

@@ -24,7 +24,7 @@ _MAX_WINDOWS: Final = 50_000  # 20 MB at most; a user has one, or two with uploa
 
 
 class Windows(Protocol):
-    """Where requests are counted."""
+    """Counters of requests."""
 
     async def hit(
         self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1

@@ -20,7 +20,7 @@ class FieldErrors:
         self._found.append((field, message))
 
     def check(self, field: str, clean: Callable[[], T]) -> T | None:
-        """What `clean` returns; None where it raised FieldError, which is kept."""
+        """Returns what `clean` returns; None where it raised FieldError, which is kept."""
         try:
             return clean()
         except FieldError as error:

@@ -20,7 +20,7 @@ _IDENTITY_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormLimits:
-    """What a form may have at most. All text fields at their own limits come to 37 KB."""
+    """The limits of a form. All text fields at their own limits come to 37 KB."""
 
     max_file_bytes: int
     max_text_bytes: int = 64 * 1024

@@ -146,7 +146,7 @@ class _Opening:
         return bool(found)
 
     def may_go_on(self) -> bool:
-        """Whether what there is may be the beginning of the boundary's line."""
+        """Returns whether what there is may be the beginning of the boundary's line."""
         line, opening = self.body.lstrip(b"\r\n"), b"--" + self.boundary
         return opening.startswith(line) or line.startswith(opening)
 

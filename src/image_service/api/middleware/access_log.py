@@ -95,7 +95,7 @@ def _match(route: Any, path: str) -> re.Match[str] | None:
 
 
 def _image_id(route: Any, path: str) -> str | None:
-    """What the path names, if it can be an image at all: else it is any text."""
+    """Returns what the path names, if it can be an image at all: else it is any text."""
     match = _match(route, path)
     given = match.groupdict().get("id", "") if match else ""
     return given if is_image_id(given) else None

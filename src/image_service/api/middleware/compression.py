@@ -21,7 +21,7 @@ _REFUSED = re.compile(r"q\s*=\s*0(?:\.0{0,3})?")
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header names gzip, and not with the weight 0 (RFC 9110, 12.5.3).
+    """Returns whether an Accept-Encoding header names gzip, not with weight 0 (RFC 9110, 12.5.3).
 
     `*` is not taken for it: who can do gzip says so.
     """

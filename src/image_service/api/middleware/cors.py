@@ -91,7 +91,7 @@ class Cors(CORSMiddleware):
         return refusal
 
     def _errors(self, request_headers: Headers) -> Iterator[tuple[str, str]]:
-        """What of the preflight is not allowed; browsers show it to the page's developer."""
+        """Returns what of the preflight is not allowed; browsers show it to developers."""
         origin = request_headers["origin"]
         if not self.is_allowed_origin(origin):
             remedy = _SERVE_IT if origin == "null" else "list it in IMAGE_SERVICE_CORS_ORIGINS"

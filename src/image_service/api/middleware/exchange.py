@@ -219,7 +219,7 @@ def _has_body(headers: Headers) -> bool:
 
 
 def common_headers(request_id: str) -> list[tuple[bytes, bytes]]:
-    """What every response carries."""
+    """Returns what every response carries."""
     return [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
 
 

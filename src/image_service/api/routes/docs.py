@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 def _package_folder(name: str) -> Path:
-    """Where a package lies, found without importing it."""
+    """Returns where a package lies, found without importing it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"the package {name} is not installed")

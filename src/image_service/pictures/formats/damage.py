@@ -21,7 +21,7 @@ _FORMATS: Final[dict[MimeType, tuple[str, Callable[[bytes], Extent]]]] = {
 
 
 def refusal(data: bytes, mime_type: MimeType) -> InvalidImage:
-    """What is wrong with the file `data`, which can't be decoded."""
+    """Returns what is wrong with the file `data`, which can't be decoded."""
     name, extent_of = _FORMATS[mime_type]
     extent = extent_of(data)
     if not extent.has_picture and extent.least_bytes <= len(data):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Extent(NamedTuple):
-    """Whether headers of a picture are there, and how many bytes they say the file has.
+    """The extent of a picture: its headers, if there, and the bytes they say the file has.
 
     `least_bytes` counts what is announced up to where the file ends: more than the file has
     only where something of it is missing.

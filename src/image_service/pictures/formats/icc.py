@@ -80,7 +80,7 @@ def _holds_what_it_declares(name: bytes, body: bytes) -> bool:
 
 
 def _curve(body: bytes, start: int) -> int | None:
-    """Where a curve ends, filled up to four bytes; None where it is none, or is not all there."""
+    """Returns where a curve ends, filled up to four bytes; None where it is none, or is cut."""
     if start + 12 > len(body):
         return None
     kind, function, count = struct.unpack_from(">4s4xHH", body, start)

@@ -76,7 +76,7 @@ def extent(data: bytes) -> Extent:
 
 
 def held_bytes_a_pixel(data: bytes) -> float:
-    """What the decoder keeps of the whole picture, while it decodes.
+    """Returns what the decoder keeps of the whole picture, while it decodes.
 
     Of a picture in one scan it keeps a few rows: 0. Of one in several scans, progressive or
     not, all coefficients, 2 bytes each: 6 for colour that is not subsampled. Where its
@@ -216,7 +216,7 @@ def _walk(data: bytes) -> Iterator[_Segment]:
 
 
 def _end_of_scan(data: bytes, position: int) -> int:
-    """Where entropy-coded data ends; looked for in pieces, because a search stops all threads."""
+    """Returns where entropy-coded data ends; searched in pieces: a search stops all threads."""
     for start in range(position, len(data), _PIECE):
         found = _MARKER_AFTER_SCAN.search(data, start, start + _PIECE + 1)
         if found:
@@ -269,7 +269,7 @@ def check_work(data: bytes) -> None:
 
 
 def _blocks(frame: bytes) -> dict[int, int]:
-    """How many blocks of 8 x 8 each component has, by its identifier."""
+    """Returns how many blocks of 8 x 8 each component has, by its identifier."""
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     parts = [(frame[at], frame[at + 1]) for at in range(6, len(frame) - 2, 3)]
     widest = max((factor >> 4 for _, factor in parts), default=1) or 1

@@ -136,7 +136,7 @@ def _without_padding(part: bytes, blocks: list[tuple[_Table, _Table]], mcus: int
 
 
 def _counted(data: bytes, blocks: list[tuple[_Table, _Table]], mcus: int) -> int:
-    """How many bits the blocks of `mcus` take; 0 where they make no sense."""
+    """Returns how many bits the blocks of `mcus` take; 0 where they make no sense."""
     limit, position = 8 * len(data), 0
     data += bytes(3)
     for _ in range(mcus):

@@ -37,7 +37,7 @@ def declared_size(data: bytes) -> Size | None:
 
 
 def held_bytes_a_pixel(data: bytes) -> float:
-    """What the decoder keeps of the whole picture: nothing, or all of it if it is interlaced."""
+    """Returns what the decoder keeps of the whole picture: nothing, or all of it if interlaced."""
     depth, colour_type, _, _, interlaced = _pixel_format(data)
     if not interlaced:
         return 0
@@ -46,7 +46,7 @@ def held_bytes_a_pixel(data: bytes) -> float:
 
 
 def has_alpha(data: bytes) -> bool:
-    """Whether decoding it gives an alpha channel."""
+    """Returns whether decoding it gives an alpha channel."""
     if _pixel_format(data)[1] in _WITH_ALPHA:
         return True
     for kind in _chunk_types(data):
@@ -58,7 +58,7 @@ def has_alpha(data: bytes) -> bool:
 
 
 def frames(data: bytes) -> int:
-    """How many pictures an APNG shows: 1 without an `acTL` ahead of the pixels.
+    """Returns how many pictures an APNG shows: 1 without an `acTL` ahead of the pixels.
 
     As many as it announces and has: with a single one it is a still, as browsers show it.
     """
@@ -94,7 +94,7 @@ def extent(data: bytes) -> Extent:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether the closing IEND is there. What follows it does not matter."""
+    """Returns whether the closing IEND is there. What follows it does not matter."""
     return any(kind == b"IEND" for kind in _chunk_types(data))
 
 

@@ -47,6 +47,6 @@ _WORDS: Final = {
 
 
 def in_words(found: str) -> str:
-    """What a refusal of type `found` says to a person: the cause and the remedy."""
+    """Returns what a refusal of type `found` says to a person: the cause and the remedy."""
     name, remedy = _WORDS.get(found, (f"by its contents this file is {found}", _CONVERT))
     return f"{name}. {remedy}"

@@ -38,7 +38,7 @@ def declared_size(data: bytes) -> Size | None:
 
 
 def held_bytes_a_pixel(data: bytes) -> float:
-    """What the decoder keeps of the whole picture: RGBA if lossless, else a plane of alpha."""
+    """Returns what the decoder keeps of the picture: RGBA if lossless, else a plane of alpha."""
     kinds = set(_chunk_types(data))
     if b"VP8L" in kinds or b"VP8 " not in kinds:
         return 4
@@ -51,14 +51,14 @@ def code_bytes(data: bytes) -> int:
 
 
 def has_alpha(data: bytes) -> bool:
-    """Whether decoding it gives an alpha channel."""
+    """Returns whether decoding it gives an alpha channel."""
     if data[12:16] == b"VP8L":
         return bool(_little(data[21:25]) & _LOSSLESS_ALPHA)
     return data[12:16] == b"VP8X" and bool(_little(data[20:21]) & _ALPHA)
 
 
 def frames(data: bytes) -> int:
-    """How many pictures it shows: 1 where the header announces no animation.
+    """Returns how many pictures it shows: 1 where the header announces no animation.
 
     Frames it does not announce, no decoder takes. Past a thousand chunks none are counted, and
     what follows might be frames.
@@ -101,7 +101,7 @@ def without_metadata(data: bytes) -> bytes:
 
 
 def lossless_part(data: bytes) -> bytes | None:
-    """What of `data` is coded without loss, as a file of its own: the picture, or its alpha."""
+    """Returns the lossless part of `data` as a file of its own: the picture, or its alpha."""
     for chunk in _chunks(data):
         body = data[chunk.start + 8 : chunk.end]
         if chunk.kind == b"VP8L":

@@ -110,7 +110,7 @@ def _diagnosis(
 def _explained(
     code: str, operation: str, endpoint: str, error: BotoCoreError | ClientError
 ) -> tuple[str, str]:
-    """What is wrong, and what to do about it."""
+    """Returns what is wrong, and what to do about it."""
     if isinstance(error, _NO_CREDENTIALS):
         return f"there are no AWS credentials ({code})", _GET_CREDENTIALS
     if code in _REFUSED:

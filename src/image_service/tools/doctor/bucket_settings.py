@@ -101,7 +101,7 @@ def lifecycle_error(response: Any) -> str | None:
 
 
 def expiry_error(response: Any) -> str | None:
-    """What carries a tag may expire: the service puts none on a picture."""
+    """Returns an error where pictures may expire; with a tag they may, for they have none."""
     for rule in map(_Rule.of, _enabled(response)):
         meets = _PICTURES.startswith(rule.prefix) or rule.prefix.startswith(_PICTURES)
         if meets and (rule.days or rule.date) and not rule.tagged:

@@ -27,7 +27,7 @@ _CONTENT: Final = b"image-service doctor"
 
 
 class PublicAddress:
-    """Where browsers get pictures."""
+    """The origin that browsers get pictures from."""
 
     def __init__(self, http: httpx.AsyncClient, base_url: str, stakes: Stakes) -> None:
         self._http = http

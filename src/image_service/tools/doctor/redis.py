@@ -116,7 +116,7 @@ class RedisWriteCheck:
         return well(self.name, "an entry was put, read, dropped; a request was counted")
 
     async def _kept(self, client: Redis, names: _Names) -> bool:
-        """Whether a page came back, and was a miss once it was invalidated."""
+        """Returns whether a page came back, and was a miss once it was invalidated."""
         read = (READ, [names.page, names.state], "first", "page", 0, _LIFE)
         _, token = await _run(client, *read)
         token = token or b""  # where none is given, the page isn't kept

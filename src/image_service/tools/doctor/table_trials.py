@@ -97,7 +97,7 @@ class TableWriteCheck:
         return [well(self.name, detail)]
 
     async def _put(self, key: dict[str, str]) -> str | None:
-        """What is wrong with how the table keeps its word."""
+        """Returns how the table breaks its word; None where it keeps it."""
         item = {**key, "type": "doctor", "schemaVersion": 1, "ttl": _expires()}
         with self._diagnosed("dynamodb:PutItem"):
             await self._put_new(item)

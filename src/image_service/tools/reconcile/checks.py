@@ -174,7 +174,7 @@ class ItemChecks:
         return findings
 
     async def _is_still(self, image_id: str, record: ImageRecord | None) -> bool:
-        """Whether the image is as it was read; None: not there."""
+        """Returns whether the image is as it was read; None: not there."""
         records = await self._table.records([image_id])
         return records == ({} if record is None else {image_id: record})
 
@@ -200,7 +200,7 @@ class ItemChecks:
 async def _each(
     look: Callable[[T], Awaitable[list[Finding]]], things: Iterable[T]
 ) -> list[Finding]:
-    """What is found of each, some at a time."""
+    """Returns what is found of each, some at a time."""
     waiting, findings = list(things), []
     for start in range(0, len(waiting), _AT_ONCE):
         some = waiting[start : start + _AT_ONCE]

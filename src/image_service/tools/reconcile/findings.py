@@ -86,7 +86,7 @@ class TagPointer:
     uploaded_at: datetime
 
     def points_at(self, record: ImageRecord | None) -> bool:
-        """Whether the image is live and has the tag."""
+        """Returns whether the image is live and has the tag."""
         if record is None or record.deleted_at is not None:
             return False
         image = record.image

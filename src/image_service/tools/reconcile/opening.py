@@ -17,7 +17,7 @@ from image_service.tools.reconcile.table import DynamoTableInventory
 
 @asynccontextmanager
 async def open_reconciler(settings: Settings, options: Options) -> AsyncIterator[Reconciler]:
-    """What `image-service reconcile` needs: the stores and the cache, but no pictures."""
+    """Returns what `image-service reconcile` needs: the stores and the cache, but no pictures."""
     async with AsyncExitStack() as stack:
         telemetry = Telemetry()  # which nobody scrapes
         stores = await open_stores(settings, stack, telemetry)

@@ -56,7 +56,7 @@ class TableInventory(Protocol):
         ...
 
     def counted(self, user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
-        """What the images themselves add up to, a page at a time; may lag a moment behind.
+        """Returns what the images themselves add up to, a page at a time; may lag a moment behind.
 
         Raises UnreadableItem.
         """
@@ -67,7 +67,7 @@ class TableInventory(Protocol):
     ) -> bool: ...
 
     async def wrong_pointers(self, image: Image) -> tuple[int, int]:
-        """How many of the image's tag pointers are missing, and how many are stale."""
+        """Returns how many of the image's tag pointers are missing, and how many are stale."""
         ...
 
     async def rewrite_pointers(self, image: Image) -> bool: ...

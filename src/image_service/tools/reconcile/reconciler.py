@@ -48,7 +48,7 @@ class TooManyOrphans(Exception):
 
 @dataclass(kw_only=True)
 class Reconciliation:
-    """Where a run is, and what it has found so far."""
+    """The place of a run, and what it has found so far."""
 
     fix: bool
     part: Part = Part.FILES
@@ -80,13 +80,13 @@ class Reconciliation:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong any more."""
+        """Returns whether nothing is wrong any more."""
         return self.found.total() == self.fixed.total()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How gently a run goes: what is younger than `min_age` is left alone.
+    """The pace and bounds of a run: what is younger than `min_age` is left alone.
 
     `rate` is files and items looked at a second. `max_orphans` is how many files without an
     image may be removed; None: a fifth of those looked at.

@@ -24,7 +24,7 @@ class Stores:
 
 
 async def repaired(repair: Awaitable[bool]) -> bool:
-    """Whether it was; one that fails is left for another run, and holds nobody up."""
+    """Returns whether it was made; one that fails is left for another run, and holds nobody up."""
     try:
         return await repair
     except DependencyUnavailable:

@@ -139,7 +139,7 @@ def write_report(path: Path, state: Reconciliation) -> None:
 
 
 def print_summary(state: Reconciliation, console: Console) -> None:
-    """What was found, for a person."""
+    """Print the findings for a person."""
     table = Table(title="Reconciliation")
     table.add_column("Finding")
     table.add_column("Found", justify="right")

@@ -77,11 +77,12 @@ test-chaos: $(INSTALLED) ## The same for an hour, with new dice: 200 kills, 5 mi
 soak: $(INSTALLED) ## Measure memory over 2,000 uploads, with jemalloc and without
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
-lint: $(INSTALLED) ## Check style, types and the import rules
+lint: $(INSTALLED) ## Check style, types, the import rules and the words
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.house
 	$(BIN)/python -m tools.locks requirements/uv.txt requirements/build.txt
 
 format: $(INSTALLED) ## Format the code and fix what can be fixed

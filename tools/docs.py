@@ -73,7 +73,7 @@ def stale() -> dict[Path, str]:
 
 
 def openapi() -> str:
-    """What `image-service openapi` prints."""
+    """Returns what `image-service openapi` prints."""
     return CliRunner().invoke(cli, ["openapi"], catch_exceptions=False).stdout
 
 
@@ -87,7 +87,7 @@ def code_samples() -> str:
 
 
 def html(function: str) -> str:
-    """What a function of the examples makes of the document's image."""
+    """Returns what a function of the examples makes of the document's image."""
     shown = run_path(str(ROOT / "examples/python/picture.py"))[function](IMAGE_EXAMPLE)
     broken = re.sub(r" (srcset|sizes|width|alt|style)=", r"\n     \1=", shown)
     return f"```html\n{broken}\n```"
@@ -113,7 +113,7 @@ def quoted(source: str) -> str:
 
 
 def region(text: str, name: str) -> str:
-    """What stands between the comments `region: NAME` and `endregion`. Raises KeyError."""
+    """Returns what stands between the comments `region: NAME` and `endregion`. Raises KeyError."""
     marks = rf"^(?:#|//) region: {name}\n(.*?)^(?:#|//) endregion$"
     found = re.search(marks, text, re.DOTALL | re.MULTILINE)
     if found is None:

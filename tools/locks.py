@@ -47,7 +47,7 @@ def environments() -> Iterator[Environment]:
 
 
 def findings(text: str, roots: Iterable[Requirement], site: list[str]) -> list[str]:
-    """What is wrong with the lock `text`, beside distributions in the folders `site`."""
+    """Returns what is wrong with the lock `text`, beside distributions in the folders `site`."""
     pins = list(parsed(text))
     errors = [f"{pin} has no hash" for pin, hashed in pins if not hashed]
     errors += [f"{pin} is not pinned by ==" for pin, _ in pins if not _exact(pin)]
@@ -119,7 +119,7 @@ def _name(requirement: Requirement) -> str:
 
 
 def roots_of(lock: Path) -> list[Requirement]:
-    """What a lock is made from: the project's requirements, or the .in file beside it."""
+    """Returns what a lock is made from: the project's requirements, or the .in file beside it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     if lock.stem in EXTRAS:
         optional = project["project"]["optional-dependencies"]

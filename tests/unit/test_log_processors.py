@@ -156,7 +156,8 @@ def test_on_a_terminal_there_is_none_either():
 @pytest.mark.parametrize(
     "text",
     [
-        "Send one Authorization header of the form 'Bearer <token>'.",
+        "The Authorization header is not one 'Bearer <token>'; send exactly one of that form.",
+        "send your access or ID token as 'Authorization: Bearer <token>'.",
         "a valid bearer token",
         "http://127.0.0.1:9090/metrics",
         "http://127.0.0.1:9000/images/a@b",

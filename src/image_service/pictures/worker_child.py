@@ -102,7 +102,7 @@ class WorkerChild:
         return ChildLost(self.close(), taken)
 
     def _cpu_seconds(self) -> float | None:
-        """What all its threads have run, in steps of 0.01 s; None if there is no /proc (macOS)."""
+        """Returns the CPU of all its threads, in steps of 0.01 s; None without /proc (macOS)."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text()
         except OSError:

@@ -1,4 +1,4 @@
-"""Observation of calls to outside systems, whichever way they end."""
+"""Measured calls of outside systems, whichever way they end."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ async def health(
     server: FaultyServer, dynamodb_endpoint: str, calls: Calls
 ) -> AsyncIterator[DynamoHealth]:
     async with engines.dynamodb_client(dynamodb_endpoint) as patient:
-        await create_table(patient, "ImageMetadata-observed")
-        await DynamoHealth(patient, "ImageMetadata-observed").ping()
+        await create_table(patient, "ImageMetadata-measured")
+        await DynamoHealth(patient, "ImageMetadata-measured").ping()
     async with server.running() as url, engines.dynamodb_client(url, 1) as client:
         measure_calls(client, "dynamodb", calls.telemetry)
-        yield DynamoHealth(client, "ImageMetadata-observed")
+        yield DynamoHealth(client, "ImageMetadata-measured")
 
 
 async def test_a_call_that_succeeds_at_the_second_try(

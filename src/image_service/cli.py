@@ -213,7 +213,7 @@ def reconcile(
             show_default="a fifth of those looked at",
         ),
     ] = None,
-    rate: Annotated[float, typer.Option(help="Files and items a second.", min=1)] = 2_000,
+    rate: Annotated[float, typer.Option(help="Files and items per second.", min=1)] = 2_000,
     local: Local = False,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:

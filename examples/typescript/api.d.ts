@@ -129,7 +129,7 @@ export interface paths {
         };
         /**
          * Is the process running?
-         * @description That it answers, and has not failed to start the processes that decode pictures.
+         * @description That it responds, and has not failed to start the processes that decode pictures.
          */
         get: operations["live"];
         put?: never;

@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where the service answers."
+  description = "The address of the service."
   value       = "https://${var.domain_name}"
 }
 

@@ -308,7 +308,7 @@ variable "reconcile_schedule" {
 }
 
 variable "reconcile_fix" {
-  description = "Let the scheduled reconcile mend what it finds, instead of only telling."
+  description = "Let the scheduled reconcile repair what it finds, instead of only reporting it."
   type        = bool
   default     = false
   nullable    = false

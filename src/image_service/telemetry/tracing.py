@@ -175,7 +175,7 @@ class Tracing:
                 ending.start()
                 await asyncio.to_thread(ending.join, _LAST_SPANS_SECONDS)
                 if ending.is_alive():
-                    log.warning("traces_not_sent", reason="the collector does not answer")
+                    log.warning("traces_not_sent", reason="the collector does not respond")
                     # No further try.
                     exporter.shutdown()  # type: ignore[no-untyped-call]  # the library's own
 

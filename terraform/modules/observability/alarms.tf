@@ -18,7 +18,7 @@ locals {
         percentile = "p95", compare = "GreaterThanThreshold", threshold = 1000, period = 300, periods = 3
       }
       latency-p95 = {
-        says       = "One request in 20 waits more than a second for its answer, of all routes"
+        says       = "One request in 20 waits more than a second for its response, of all routes"
         metric     = "TargetResponseTime", namespace = "AWS/ApplicationELB", dimensions = local.target
         percentile = "p95", compare = "GreaterThanThreshold", threshold = 1, period = 300, periods = 3
       }
@@ -64,7 +64,7 @@ locals {
         statistic = "Sum", compare = "GreaterThanThreshold", threshold = 5, period = 300, periods = 1
       }
       edge-5xx = {
-        says      = "More than 1 % of what CloudFront answers is a 5xx"
+        says      = "More than 1 % of CloudFront's responses are a 5xx"
         metric    = "5xxErrorRate", namespace = "AWS/CloudFront", dimensions = local.edge
         statistic = "Average", compare = "GreaterThanThreshold", threshold = 1, period = 300, periods = 3
       }
@@ -234,7 +234,7 @@ locals {
     # Ten pictures are shown for each API request, so that many 4xx are pictures that are not
     # shown: S3's 403 after its policy was changed is no 5xx.
     edge-4xx = {
-      says       = "More than 20 % of what CloudFront answers is a 4xx, of 20 requests at least: pictures are not shown"
+      says       = "More than 20 % of CloudFront's responses are a 4xx, of 20 requests at least: pictures are not shown"
       expression = "IF(FILL(requests, 0) >= 20, FILL(refused, 0), 0)"
       threshold  = 20
       namespace  = "AWS/CloudFront"

@@ -8,7 +8,7 @@ locals {
       ["AWS/ApplicationELB", "HTTPCode_Target_5XX_Count", "LoadBalancer", var.watched.balancer],
       ["AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "LoadBalancer", var.watched.balancer],
     ] },
-    { title = "Answer time, p95 (s)", stat = "p95", metrics = [
+    { title = "Response time, p95 (s)", stat = "p95", metrics = [
       ["AWS/ApplicationELB", "TargetResponseTime", "LoadBalancer", var.watched.balancer],
     ] },
     { title = "Uploads: p95 (ms)", stat = "p95", metrics = [
@@ -84,7 +84,7 @@ locals {
     { title = "Calls to dependencies that went wrong, by outcome", stat = "SampleCount", metrics = [
       [{ expression = "SEARCH('{${local.namespace},service,operation,outcome} MetricName=\"image_service_dependency_call_seconds\"', 'SampleCount', 300)" }],
     ] },
-    { title = "Answer time by route, on average (s)", stat = "Average", metrics = [
+    { title = "Response time by route, on average (s)", stat = "Average", metrics = [
       [{ expression = "SEARCH('{${local.namespace},method,route} MetricName=\"image_service_http_request_duration_seconds\"', 'Average', 300)" }],
     ] },
   ] : graph if var.telemetry_enabled]

@@ -87,7 +87,7 @@ variable "schedule" {
 }
 
 variable "fix" {
-  description = "Mend what it finds, instead of only telling."
+  description = "Repair what it finds, instead of only reporting it."
   type        = bool
   nullable    = false
 }

@@ -108,3 +108,39 @@ run "everything_that_may_change" {
     error_message = "What serves users, and what holds their data, stays."
   }
 }
+
+# The old name stays an alias: stored URLs lead there.
+run "another_domain_name" {
+  command   = plan
+  providers = { aws = aws.real }
+
+  plan_options {
+    refresh = false
+  }
+
+  variables {
+    domain_name    = "pictures.example.com"
+    domain_aliases = ["images.example.com"]
+  }
+
+  assert {
+    condition = alltrue([for id in [
+      module.service.resources.service.id, # replaced, it is away until the new one is up
+      module.service.resources.repository.id,
+      module.balancer.resources.balancer.id,
+      module.balancer.resources.listener.id,
+      module.balancer.resources.target_group.id, # in use, it can't be deleted
+      module.cdn.resources.vpc_origin.id,        # in use, it can't even be changed
+      module.cdn.resources.distribution.id,
+      module.storage.resources.table.id,
+      module.storage.resources.bucket.id,
+      module.network.resources.vpc.id,
+    ] : length(id) > 0])
+    error_message = "What serves users, and what holds their data, stays."
+  }
+
+  assert {
+    condition     = toset(module.cdn.resources.distribution.aliases) == toset(["images.example.com", "pictures.example.com"])
+    error_message = "Both names lead to the distribution."
+  }
+}

@@ -6,11 +6,12 @@ import os
 import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import httpx
+import structlog
 from botocore.exceptions import ProfileNotFound
 
 from image_service import __version__
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_s3.client import S3Client
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 def new_telemetry(stage: str) -> Telemetry:
     """Nothing measured yet; traced where an endpoint for traces is set. Raises SettingsError."""
@@ -95,6 +98,7 @@ async def open_services(
     """Open every client once, build the services; close in reverse order."""
     async with AsyncExitStack() as stack:
         limits = admission_limits(settings, times)
+        log.info("task_bounds", **asdict(limits))
         processor = VipsProcessor(
             limits=_picture_limits(settings, limits, times, renditions),
             worker_threads=limits.workers,

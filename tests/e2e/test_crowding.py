@@ -71,7 +71,8 @@ def hold(stack: ExitStack, host: str, number: int, *head: str) -> list[socket.so
     return held
 
 
-def test_a_former_setting_is_told_at_start(server: Running):
+def test_the_bounds_and_a_former_setting_are_told_at_start(server: Running):
+    assert server.wait_for(r'"user_share": 0.5, .*"task_bounds"', seconds=1)
     told = r"IMAGE_SERVICE_MAX_USER_REQUESTS is no longer a setting, .*\"setting_ignored\""
     assert server.wait_for(told, seconds=1)
 

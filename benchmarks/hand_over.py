@@ -4,7 +4,8 @@
 
 The same pictures through the pipeline in this process, and through a child: seconds of CPU of
 both sides, the lowest of ROUNDS (20), which other load disturbs least. Then the start of a
-child, and its memory: idle, and after each picture. Linux only.
+child, and its memory: idle, after each picture, and after pictures of 8000 x 8000 pixels. With
+LD_PRELOAD and MALLOC_CONF in the environment the child has that allocator. Linux only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests import pictures
+from PIL import Image
+from tests import costly, pictures
 
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import library, pipeline
@@ -32,9 +34,21 @@ FILES = {
 }
 
 
-def resident(pid: int) -> float:
+FLAT = Image.new("RGB", (8000, 8000), (200, 90, 40))
+LARGE = {
+    "JPEG": lambda: pictures.encode(FLAT, "JPEG"),
+    "JPEG, progressive": lambda: pictures.encode(FLAT, "JPEG", progressive=True, subsampling=0),
+    "PNG, interlaced, 16-bit RGBA": lambda: costly.largest_png(6, 4),
+    "WebP, lossless": lambda: costly.flat_webp("RGB", lossless=True, quality=0),
+    "WebP, RGBA": lambda: costly.flat_webp("RGBA"),
+}
+DECAY = 6.0  # seconds; after 5 jemalloc has given back what is unused
+
+
+def resident(pid: int, what: str = "VmRSS") -> float:
+    """MiB; VmHWM is the most so far."""
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+)", status)
+    found = re.search(rf"{what}:\s+(\d+)", status)
     return int(found[1]) / 1024 if found else 0.0
 
 
@@ -76,6 +90,12 @@ async def main(rounds: int) -> None:
             f"in a child {1000 * min(there):5.0f} ms  ({100 * cost:+.1f} %)  "
             f"child {resident(child.pid):.0f} MiB"
         )
+    for name, make in LARGE.items():
+        data = make()
+        await processor.process(data, probe(data, PictureLimits()), RENDITIONS)
+        await asyncio.sleep(DECAY)
+        idle, most = resident(child.pid), resident(child.pid, "VmHWM")
+        print(f"{name:30} then idle {idle:.0f} MiB, at most so far {most:.0f}")
     processor.close()
 
 

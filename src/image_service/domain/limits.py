@@ -8,6 +8,8 @@ MAX_FILE_BYTES: Final = 10 * 1024 * 1024
 MIN_SIDE: Final = 100
 MAX_SIDE: Final = 8000
 PICTURE_CPU_SECONDS: Final = 8
+REQUEST_RATE: Final = "1000/second"
+UPLOAD_RATE: Final = "100/minute"
 USER_SHARE: Final = 0.5
 """The largest share of uploads, their bytes and the waiting pictures that one user gets."""
 

@@ -19,6 +19,8 @@ from image_service.domain.limits import (
     MAX_SIDE,
     MIN_SIDE,
     PICTURE_CPU_SECONDS,
+    REQUEST_RATE,
+    UPLOAD_RATE,
     USER_SHARE,
 )
 from image_service.settings.errors import SettingsError, errors_in
@@ -88,9 +90,9 @@ class Settings(BaseSettings):
     `http://localhost:*`, any port."""
     cors_headers: Annotated[tuple[HeaderName, ...], NoDecode, CommaSeparated] = ()
     """Request headers that pages may send besides the service's own and those of tracing."""
-    rate_limit_requests: Rate = "1000/second"
+    rate_limit_requests: Rate = REQUEST_RATE
     """Requests of one user over all routes."""
-    rate_limit_uploads: Rate = "100/minute"
+    rate_limit_uploads: Rate = UPLOAD_RATE
     """Uploads of one user."""
 
     # Pictures

@@ -17,6 +17,7 @@ from cachetools import LRUCache
 
 from image_service.domain.access import Rate, RateLimit, read_rate
 from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.limits import REQUEST_RATE, UPLOAD_RATE
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -48,8 +49,8 @@ class WindowRateLimiter:
     def __init__(
         self,
         *,
-        requests: str = "1000/second",
-        uploads: str = "100/minute",
+        requests: str = REQUEST_RATE,
+        uploads: str = UPLOAD_RATE,
         shared: Windows | None = None,
         local: Windows | None = None,
     ) -> None:

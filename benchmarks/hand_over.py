@@ -21,8 +21,8 @@ from tests import costly, pictures
 
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import library, pipeline
+from image_service.pictures.header import read_header
 from image_service.pictures.limits import PictureLimits
-from image_service.pictures.probe import probe
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.steps import Steps
 from image_service.pictures.worker_child import WorkerChild
@@ -75,7 +75,7 @@ async def main(rounds: int) -> None:
     await processor.start()
     [child] = processor._children  # noqa: SLF001 - there is no other use for it
     for name, data in FILES.items():
-        source = probe(data, PictureLimits())
+        source = read_header(data, PictureLimits())
         here, there = [], []
         for _ in range(rounds):
             used = time.process_time()
@@ -92,7 +92,7 @@ async def main(rounds: int) -> None:
         )
     for name, make in LARGE.items():
         data = make()
-        await processor.process(data, probe(data, PictureLimits()), RENDITIONS)
+        await processor.process(data, read_header(data, PictureLimits()), RENDITIONS)
         await asyncio.sleep(DECAY)
         idle, most = resident(child.pid), resident(child.pid, "VmHWM")
         print(f"{name:30} then idle {idle:.0f} MiB, at most so far {most:.0f}")

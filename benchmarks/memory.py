@@ -28,14 +28,14 @@ from image_service.domain.renditions import RENDITIONS
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures import library
 from image_service.pictures import pipeline
-from image_service.pictures import probe
+from image_service.pictures.header import read_header
 from image_service.pictures.steps import Steps
 
 def status(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 def process(data):
-    source = probe.probe(data, PictureLimits())
+    source = read_header(data, PictureLimits())
     pipeline.process(data, source, RENDITIONS, Steps())
     return source.decode_bytes
 

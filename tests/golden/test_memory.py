@@ -45,7 +45,7 @@ from image_service.domain.renditions import RENDITIONS
 from image_service.domain.errors import ImageServiceError
 from image_service.pictures import library, pipeline
 from image_service.pictures.limits import PictureLimits
-from image_service.pictures.probe import probe
+from image_service.pictures.header import read_header
 from image_service.pictures.steps import Steps
 library.configure()
 held = ctypes.CDLL(_libvips.__file__).vips_tracked_get_allocs

@@ -24,7 +24,7 @@ from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures import pipeline
 from image_service.pictures.confinement import confine, limit_picture
 from image_service.pictures.heap import give_back
-from image_service.pictures.library import check_vips, version
+from image_service.pictures.libvips import check_vips, version
 from image_service.pictures.messages import receive, send
 from image_service.pictures.steps import Steps
 

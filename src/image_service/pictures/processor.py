@@ -22,8 +22,8 @@ import structlog
 from image_service.domain import errors
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.renditions import RenditionSpec
+from image_service.pictures.header import read_header
 from image_service.pictures.limits import PictureLimits
-from image_service.pictures.probe import probe
 from image_service.pictures.verdicts import (
     OUT_OF_MEMORY,
     Loss,
@@ -102,7 +102,7 @@ class VipsProcessor:
     async def inspect(self, data: bytes) -> SourceInfo:
         with self._telemetry.stage("header"):
             return await asyncio.get_running_loop().run_in_executor(
-                self._header_reader, probe, data, self._limits
+                self._header_reader, read_header, data, self._limits
             )
 
     async def process(

@@ -1,4 +1,4 @@
-"""The probe of a file: its format and dimensions, before any pixel is decoded."""
+"""The header of a file: its format and dimensions, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _OPAQUE_BYTES, _ALPHA_BYTES = 16, 36
 _WEBP_FRAME_BYTES: Final = 12
 
 
-def probe(data: bytes, limits: PictureLimits) -> SourceInfo:
+def read_header(data: bytes, limits: PictureLimits) -> SourceInfo:
     """The header of `data`, found acceptable.
 
     Raises InvalidFileType, AnimatedImage, InvalidDimensions, InvalidImage, in this order.

@@ -92,12 +92,10 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
-        generate_unique_id_function=lambda route: route.name,
         middleware=_middleware(settings, times, telemetry),
     )
     app.state.shared = state = _state(settings, telemetry)
-    for router in _ROUTERS:
-        app.include_router(router)
+    app.router.routes.extend(_ROUTES)  # included as routers they are matched twice a request
     return app
 
 

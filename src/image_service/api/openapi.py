@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from image_service.api import schemas
 from image_service.api.bodies.form_parts import size_text
@@ -117,6 +118,11 @@ CLOSED: Final = (
     errors.DependencyUnavailable,
     errors.AuthUnavailable,
 )
+
+
+def operation_id(route: APIRoute) -> str:
+    """Names the function of a generated client."""
+    return route.name
 
 
 def error_responses(*samples: ErrorSample) -> dict[int | str, Document]:

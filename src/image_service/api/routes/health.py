@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from image_service.api.dependencies import services_of
-from image_service.api.openapi import error_responses, limit
+from image_service.api.openapi import error_responses, limit, operation_id
 from image_service.api.schemas import Check, Health, Probe
 from image_service.api.state import state_of
 from image_service.domain.errors import MalformedBody, TooManyInFlight
@@ -18,7 +18,7 @@ READY: Final = "/health/ready"
 PROBES: Final = frozenset({LIVE, READY})
 PATHS: Final = PROBES | {"/health"}
 
-router = APIRouter(prefix="/health", tags=["Health"])
+router = APIRouter(prefix="/health", tags=["Health"], generate_unique_id_function=operation_id)
 
 _MALFORMED = error_responses(
     MalformedBody("The request is not valid HTTP/1.1; send it with an HTTP library.")

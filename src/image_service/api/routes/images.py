@@ -28,7 +28,7 @@ from image_service.api.dependencies import (
     query_given_once,
     services_of,
 )
-from image_service.api.openapi import CLOSED, body, error_responses, header
+from image_service.api.openapi import CLOSED, body, error_responses, header, operation_id
 from image_service.domain import errors
 from image_service.domain.access import Caller
 from image_service.domain.images import Image
@@ -37,7 +37,7 @@ from image_service.services import Services
 
 COLLECTION = "/images"
 
-router = APIRouter(prefix=COLLECTION, tags=["Images"])
+router = APIRouter(prefix=COLLECTION, tags=["Images"], generate_unique_id_function=operation_id)
 
 ImageId = Annotated[
     str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])

@@ -18,14 +18,14 @@ from image_service.api.dependencies import (
     query_given_once,
     services_of,
 )
-from image_service.api.openapi import CLOSED, error_responses, header
+from image_service.api.openapi import CLOSED, error_responses, header, operation_id
 from image_service.domain.access import Caller
 from image_service.domain.errors import InvalidCursor, ValidationFailed
 from image_service.domain.listing import DEFAULT_LIMIT, MAX_LIMIT
 from image_service.domain.usage import AlbumQuery, decode_album_cursor, encode_album_cursor
 from image_service.services.usage import Usage
 
-router = APIRouter(prefix="/usage", tags=["Usage"])
+router = APIRouter(prefix="/usage", tags=["Usage"], generate_unique_id_function=operation_id)
 
 _ETAG = header("ETag", "Quoted; changes with the counts.", example='"9b1c7e0d5f3a4b6c8d2e1f00"')
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}

@@ -20,7 +20,7 @@ from PIL import Image
 from tests import costly, pictures
 
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures import library, pipeline
+from image_service.pictures import libvips, pipeline
 from image_service.pictures.header import read_header
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.processor import VipsProcessor
@@ -70,7 +70,7 @@ def started() -> tuple[float, float]:
 async def main(rounds: int) -> None:
     starts = [started() for _ in range(5)]
     print(f"a child is ready in {min(starts)[0]:.2f} s and has {min(starts)[1]:.0f} MiB")
-    library.configure()
+    libvips.configure()
     processor = VipsProcessor(limits=PictureLimits(), worker_threads=1)
     await processor.start()
     [child] = processor._children  # noqa: SLF001 - there is no other use for it

@@ -26,7 +26,7 @@ from pathlib import Path
 from tests import pictures
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures.limits import PictureLimits
-from image_service.pictures import library
+from image_service.pictures import libvips
 from image_service.pictures import pipeline
 from image_service.pictures.header import read_header
 from image_service.pictures.steps import Steps
@@ -39,7 +39,7 @@ def process(data):
     pipeline.process(data, source, RENDITIONS, Steps())
     return source.decode_bytes
 
-library.configure()
+libvips.configure()
 data = Path(sys.argv[1]).read_bytes()
 process(pictures.jpeg(300, 200))
 Path("/proc/self/clear_refs").write_text("5")

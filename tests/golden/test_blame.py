@@ -13,7 +13,7 @@ from tests.golden.files import SCENE, WHOLE
 from image_service.domain.errors import InvalidImage, ProcessingFailed
 from image_service.domain.pictures import MimeType, SourceInfo
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures import library
+from image_service.pictures import libvips
 from image_service.pictures.pipeline import process
 from image_service.pictures.steps import Steps
 
@@ -21,7 +21,7 @@ from image_service.pictures.steps import Steps
 @pytest.fixture(params=["VipsResize", "VipsBandjoinConst"])
 def _failing_operation(request: pytest.FixtureRequest) -> Iterator[None]:
     """An operation of libvips that fails, whatever the picture."""
-    library.configure()
+    libvips.configure()
     pyvips.operation_block_set(request.param, True)
     yield
     pyvips.operation_block_set(request.param, False)
@@ -45,7 +45,7 @@ def test_a_failure_of_our_own_is_not_called_damage(name: str, mime_type: MimeTyp
 
 def test_a_header_that_its_own_pixels_contradict_is_damage() -> None:
     """libvips drops a damaged tRNS once it decodes, and then misses the alpha it announced."""
-    library.configure()
+    libvips.configure()
     palette = SCENE.quantize(16)
     out = io.BytesIO()
     palette.save(out, "PNG", transparency=0)

@@ -52,18 +52,18 @@ def test_nothing_is_set_aside_for_them() -> None:
     program = """
 import ctypes, _libvips
 from image_service.pictures.limits import PictureLimits
-from image_service.pictures import library
-from image_service.pictures import probe
+from image_service.pictures import libvips
+from image_service.pictures.header import read_header
 from image_service.domain.errors import InvalidDimensions
 from tests import pictures
-library.configure()
+libvips.configure()
 for bomb in (
     pictures.png_claiming(60_000, 60_000),
     pictures.jpeg_claiming(65_500, 65_500),
     pictures.webp_claiming(16_383, 16_383),
 ):
     try:
-        probe.probe(bomb, PictureLimits())
+        read_header(bomb, PictureLimits())
     except InvalidDimensions:
         print("refused", ctypes.CDLL(_libvips.__file__).vips_tracked_get_mem_highwater())
 """

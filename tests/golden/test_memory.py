@@ -43,15 +43,15 @@ import _libvips
 from tests.golden.files import WHOLE
 from image_service.domain.renditions import RENDITIONS
 from image_service.domain.errors import ImageServiceError
-from image_service.pictures import library, pipeline
+from image_service.pictures import libvips, pipeline
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.header import read_header
 from image_service.pictures.steps import Steps
-library.configure()
+libvips.configure()
 held = ctypes.CDLL(_libvips.__file__).vips_tracked_get_allocs
 for _ in range(2):
     for data in WHOLE.values():
-        source = probe(data, PictureLimits())
+        source = read_header(data, PictureLimits())
         for part in (data, data[: len(data) // 2], data[:-3]):
             try:
                 pipeline.process(part, source, RENDITIONS, Steps())

@@ -23,7 +23,7 @@ from tests.unit.test_icc import with_tags
 from tests.unit.test_jpeg_padding import padded
 
 from image_service.domain.errors import InvalidRequest
-from image_service.pictures import formats, probe
+from image_service.pictures import formats
 from image_service.pictures.formats import (
     damage,
     exif,
@@ -34,6 +34,7 @@ from image_service.pictures.formats import (
     signatures,
     webp,
 )
+from image_service.pictures.header import read_header
 from image_service.pictures.limits import PictureLimits
 
 Read = Callable[[bytes], object]
@@ -50,7 +51,7 @@ def of(module: object, *names: str) -> list[Read]:
     return [getattr(module, name) for name in names]
 
 
-ANY_FILE: Final = [signatures.detect, partial(probe.probe, limits=ANY_SIZE)]
+ANY_FILE: Final = [signatures.detect, partial(read_header, limits=ANY_SIZE)]
 READERS: Final[dict[str, list[Read]]] = {
     "jpeg": [
         *ANY_FILE,
@@ -260,7 +261,7 @@ def test_every_spoilt_header_is_read_or_refused(kind: str, name: str) -> None:
 def test_the_files_that_are_spoilt_are_sound(kind: str, name: str) -> None:
     """Else no variant would come far."""
     if kind in PARTS and name != "animation":
-        source = probe.probe(files()[kind][name], ANY_SIZE)
+        source = read_header(files()[kind][name], ANY_SIZE)
         assert {source.width, source.height} == {24, 20}
     if kind == "profile":
         assert icc.bounded(files()[kind][name])

@@ -10,7 +10,7 @@ import pyvips
 from tests import pictures
 
 from image_service.domain.errors import InvalidDimensions, ProcessingFailed
-from image_service.pictures import library
+from image_service.pictures import libvips
 from image_service.pictures.libvips import check_vips
 from image_service.pictures.limits import PictureLimits
 from image_service.pictures.steps import Steps
@@ -23,9 +23,9 @@ def test_this_libvips_passes_the_self_test() -> None:
 def test_the_self_test_proves_something() -> None:
     """Without `configure` every forbidden sample loads."""
     program = (
-        "from image_service.pictures import library\n"
-        "assert library.FORBIDDEN_SAMPLES\n"
-        "print([n for n, s in library.FORBIDDEN_SAMPLES.items() if not library.loads(s)])"
+        "from image_service.pictures import libvips\n"
+        "assert libvips.FORBIDDEN_SAMPLES\n"
+        "print([n for n, s in libvips.FORBIDDEN_SAMPLES.items() if not libvips.loads(s)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -43,13 +43,13 @@ def test_an_old_libvips_is_refused(
 
 
 def test_a_loader_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "FORBIDDEN_SAMPLES", {"PNG": pictures.png(10, 10)})
+    monkeypatch.setattr(libvips, "FORBIDDEN_SAMPLES", {"PNG": pictures.png(10, 10)})
     with pytest.raises(RuntimeError, match="libvips loads PNG, although"):
         check_vips()
 
 
 def test_a_loader_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_ALLOWED_LOADERS", library._ALLOWED_LOADERS[:2])
+    monkeypatch.setattr(libvips, "_ALLOWED_LOADERS", libvips._ALLOWED_LOADERS[:2])
     with pytest.raises(RuntimeError, match="can't load WebP"):
         check_vips()
     monkeypatch.undo()
@@ -58,12 +58,12 @@ def test_a_loader_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("file_format", ["GIF", "TIFF", "AVIF", "PPM", "BMP"])
 def test_other_formats_never_load(file_format: str) -> None:
-    library.configure()
-    assert not library.loads(pictures.encode(pictures.scene(64, 64), file_format))
+    libvips.configure()
+    assert not libvips.loads(pictures.encode(pictures.scene(64, 64), file_format))
 
 
 def test_files_are_never_read_by_name(tmp_path) -> None:
-    library.configure()
+    libvips.configure()
     file = tmp_path / "picture.png"
     file.write_bytes(pictures.png(64, 64))
     with pytest.raises(pyvips.Error):

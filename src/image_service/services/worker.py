@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from image_service.domain.outbox import Backlog
+from image_service.domain.time_limits import TimeLimits
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER, IntentSweeper
@@ -42,7 +43,7 @@ class Worker:
         *,
         processor: OutboxProcessor,
         sweeper: IntentSweeper,
-        poll: float = 5.0,
+        poll: float = TimeLimits.outbox_poll,
         sweep_every: float = 600.0,
         backlog: BacklogReader | None = None,
         telemetry: Telemetry | None = None,

@@ -49,7 +49,7 @@ locals {
   image = join("@", [aws_ecr_repository.this.repository_url, coalesce(var.image_digest, "none")])
 
   # How large the task is, from which the service derives what it takes at once: docs/scaling.md,
-  # "Size a task". It can't see it: on Fargate the limits are not the container's own, and Python
+  # "Size a task". It can't rely on seeing it: on Fargate the limits are the task's, and Python
   # sees two CPUs even on a quarter of one. Metrics are for the collector alone, which shares the
   # task's loopback.
   size = {

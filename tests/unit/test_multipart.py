@@ -103,14 +103,6 @@ async def test_reads_a_form(size: int) -> None:
     }
 
 
-async def test_other_fields_can_be_asked_for() -> None:
-    chunks = Chunks([body(part("a"), part("b"), part("b"))])
-    form = await read_form(
-        CONTENT_TYPE, chunks, LIMITS, single=frozenset("a"), repeatable=frozenset("b")
-    )
-    assert form.fields == {"a": ["x"], "b": ["x", "x"]}
-
-
 class TestContentType:
     @pytest.mark.parametrize(
         "content_type",

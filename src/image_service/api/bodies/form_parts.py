@@ -14,6 +14,9 @@ from image_service.domain.errors import FileTooLarge, MalformedBody, ValidationF
 
 FILE: Final = "file"
 
+_REPEATABLE: Final = ("tags", "tags[]")
+_FIELDS: Final = (FILE, "albumId", "altText", "description", *_REPEATABLE, "title")
+
 _SHOWN_CHARS: Final = 60
 _IDENTITY_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary"})
 
@@ -57,12 +60,8 @@ class UploadForm:
 class FormParts:
     """Takes the parser's events, in the order of the body, and keeps what they bring."""
 
-    def __init__(
-        self, limits: FormLimits, single: frozenset[str], repeatable: frozenset[str]
-    ) -> None:
+    def __init__(self, limits: FormLimits) -> None:
         self._limits = limits
-        self._single = single | {FILE}
-        self._repeatable = repeatable
         self._count = 0
         self._text_bytes = 0
         self._file = io.BytesIO()
@@ -79,9 +78,7 @@ class FormParts:
         self._name = ""
         self._text = bytearray()
         self._headers: dict[bytes, bytes] = {}
-        self._header_bytes = 0
-        self._header_name = bytearray()
-        self._header_value = bytearray()
+        self._header_name = self._header_value = b""
 
     def form(self) -> UploadForm:
         data = self._file.getvalue()
@@ -98,20 +95,17 @@ class FormParts:
         self.in_headers = True
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
-        self._count_header_bytes(end - start)
         self._header_name += data[start:end]
 
     def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_header_bytes(end - start)
         self._header_value += data[start:end]
 
     def header_end(self) -> None:
-        name = bytes(self._header_name).lower()
+        name = self._header_name.lower()
         if name in self._headers:
             raise MalformedBody(f"A part has the header {shown(name)} twice; send it once.")
-        self._headers[name] = bytes(self._header_value).strip(b" \t")
-        self._header_name.clear()
-        self._header_value.clear()
+        self._headers[name] = self._header_value.strip(b" \t")
+        self._header_name = self._header_value = b""
 
     def headers_finished(self) -> None:
         self.in_headers = False
@@ -169,10 +163,6 @@ class FormParts:
             raise ValidationFailed([(self._name, error)])
         self._text += data
 
-    def _count_header_bytes(self, count: int) -> None:
-        self._header_bytes += count
-        self.check_header_bytes(self._header_bytes)
-
     def check_header_bytes(self, count: int) -> None:
         limit = self._limits.max_part_header_bytes
         if count > limit:
@@ -203,11 +193,10 @@ class FormParts:
         return parameters
 
     def _admit(self, name: str) -> None:
-        if name not in self._single | self._repeatable:
-            known = ", ".join([FILE, *sorted((self._single | self._repeatable) - {FILE})])
-            error = f"is no field of this form; its fields are {known}"
+        if name not in _FIELDS:
+            error = f"is no field of this form; its fields are {', '.join(_FIELDS)}"
             raise ValidationFailed([(shown(name.encode()), error)])
-        if name in self._single and name in self._seen:
+        if name in self._seen and name not in _REPEATABLE:
             raise ValidationFailed([(name, "was sent more than once; send it once")])
         self._seen.add(name)
 

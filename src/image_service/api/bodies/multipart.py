@@ -38,13 +38,9 @@ __all__ = [
     "tags_from",
 ]
 
-SINGLE_FIELDS: Final = frozenset({"albumId", "title", "description", "altText"})
-REPEATABLE_FIELDS: Final = frozenset({"tags", "tags[]"})
-
 _LEAD: Final = "\ufeff \t\r\n"  # before a JSON array
 _PIECE_BYTES: Final = 64 * 1024
 _MAX_OPENING_BYTES: Final = 1024
-_HEADER_FRAMING_BYTES: Final = 1024  # colons, blanks and line breaks between part headers
 _HEADERS_END = re.compile(rb"\A\r\n|\r\n\r\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 # RFC 2046, section 5.1.1, allows 1 to 70 characters, fewer kinds than are accepted here.
@@ -63,21 +59,16 @@ def check_content_length(content_length: int | None, limits: FormLimits) -> None
 
 
 async def read_form(
-    content_type: str | None,
-    chunks: AsyncIterable[bytes],
-    limits: FormLimits,
-    *,
-    single: frozenset[str] = SINGLE_FIELDS,
-    repeatable: frozenset[str] = REPEATABLE_FIELDS,
+    content_type: str | None, chunks: AsyncIterable[bytes], limits: FormLimits
 ) -> UploadForm:
-    """The form in a request's body; besides `file` it may have the named text fields.
+    """The form in a request's body; besides `file` it may have the text fields of an image.
 
     Raises UnsupportedMediaType, MalformedBody, ValidationFailed, FileTooLarge, and what
     `chunks` raises. The Content-Type may lack the boundary: it is then taken from the
     body's first line.
     """
     opening = _Opening(_declared_boundary(content_type))
-    parts = FormParts(limits, single, repeatable)
+    parts = FormParts(limits)
     reader: _Reader | None = None
     async for chunk in chunks:
         if reader is not None:
@@ -208,8 +199,8 @@ class _Reader:
         """Returns what of `piece` comes after the headers of a part."""
         self._headers += piece
         found = _HEADERS_END.search(self._headers)
+        self._parts.check_header_bytes(found.end() if found else len(self._headers))
         if not found:
-            self._parts.check_header_bytes(len(self._headers) - _HEADER_FRAMING_BYTES)
             return b""
         headers, rest = self._headers[: found.end()], self._headers[found.end() :]
         self._headers = self._tail = b""

@@ -22,7 +22,10 @@ from tests.integration.raw_http import (
     serving,
 )
 
+from image_service.api.middleware.exchange import Limits
+from image_service.api.middleware.request import Requests
 from image_service.server.room import Room
+from image_service.telemetry.telemetry import Telemetry
 
 GARBAGE = b"GARBAGE\r\n\r\n"
 BAD_CHUNK = b"zz\r\n"
@@ -76,6 +79,26 @@ async def test_a_request_whose_body_is_malformed_is_withdrawn(server: Serving, e
     await asyncio.sleep(0.5)  # less than it lingers
     assert echo.disconnects == 1
     writer.close()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1], ids=["before it began", "while it reads"])
+@pytest.mark.parametrize("given", ["", "X-Request-ID: mine.1\r\n"])
+async def test_a_withdrawn_request_is_logged_with_its_error_and_id(
+    echo: Echo, caplog: pytest.LogCaptureFixture, pause: float, given: str
+):
+    app = Requests(echo, limits=Limits(), routes=(), telemetry=Telemetry(), untraced=())
+    head = CHUNKED.replace(b"\r\n\r\n", f"\r\n{given}\r\n".encode(), 1)
+    async with serving(app) as server:
+        if pause:
+            received = await server.talk(head, BAD_CHUNK, pause=pause)
+        else:
+            received = await server.talk(head + BAD_CHUNK)
+    assert refusal(received) == (400, "MALFORMED_BODY")
+    lines: list[Any] = [record.msg for record in caplog.get_records("call")]
+    [line] = [line for line in lines if isinstance(line, dict) and line["event"] == "request"]
+    assert line["code"] == "MALFORMED_BODY"
+    assert f"x-request-id: {line['request_id']}\r\n".encode() in received
+    assert (line["request_id"] == "mine.1") == bool(given)
 
 
 async def test_who_answers_a_malformed_body_all_the_same_is_not_heard(server: Serving, echo: Echo):

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from image_service.api.middleware.exchange import EXCHANGE, Exchange
+from image_service.api.middleware.exchange import EXCHANGE, Exchange, request_id_of, withdraw
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
 from image_service.domain.time_limits import HEAD_SECONDS, LINGER_SECONDS, UNREAD_SECONDS
 from image_service.server.refusals import Refusal, refusal_of
@@ -203,10 +203,8 @@ class Connection(HttpToolsProtocol):
                 self._telemetry.connections_refused(error.code).inc()
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         elif not withdrawn.response_started:
-            exchange = _exchange_of(withdrawn)
-            if exchange is not None:
-                exchange.error = error  # the application is about to log its request
-            refusal = Refusal(error, exchange.request_id if exchange else None)
+            withdraw(withdrawn.scope, error)  # the application is about to log its request
+            refusal = Refusal(error, request_id_of(withdrawn.scope))
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         self._linger()
 

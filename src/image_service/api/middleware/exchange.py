@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
+import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +28,10 @@ from image_service.domain.time_limits import (
     TimeLimits,
 )
 
-EXCHANGE: Final = "exchange"  # in the state of a request
+EXCHANGE: Final = "exchange"  # in the state of a request, as the next two
+_REQUEST_ID: Final = "request_id"
+_WITHDRAWN: Final = "withdrawn"
+_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 CLIENT_DISCONNECTED: Final = 499  # the client went away before a response, as nginx has it
 _CREATED: Final = 201
 _FAILED: Final = 500
@@ -87,7 +92,7 @@ class Exchange:
         self.request_id = request_id
         self.caller: Caller | None = None
         self.rate_limit: RateLimit | None = None
-        self.error: ImageServiceError | None = None
+        self.error: ImageServiceError | None = scope["state"].get(_WITHDRAWN)
         self.started = time.perf_counter()
         self.ended = 0.0
         self.read_from = self.read_until = 0.0
@@ -229,6 +234,25 @@ def _rate_headers(rate: RateLimit) -> list[tuple[bytes, bytes]]:
         (b"x-ratelimit-remaining", b"%d" % rate.remaining),
         (b"x-ratelimit-reset", b"%d" % rate.reset_at),
     ]
+
+
+def request_id_of(scope: Scope) -> str:
+    """Returns the one that came, if it is sane, or else one of ours; each time the same."""
+    state = scope.setdefault("state", {})
+    if _REQUEST_ID not in state:
+        given = Headers(scope=scope).get("x-request-id", "")
+        state[_REQUEST_ID] = given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    request_id: str = state[_REQUEST_ID]
+    return request_id
+
+
+def withdraw(scope: Scope, error: ImageServiceError) -> None:
+    """Note for the log why a request was taken back, even before `Requests` began with it."""
+    exchange: Exchange | None = scope["state"].get(EXCHANGE)
+    if exchange is None:
+        scope["state"][_WITHDRAWN] = error
+    else:
+        exchange.error = error
 
 
 def exchange_of(scope: Scope) -> Exchange:

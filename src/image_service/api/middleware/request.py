@@ -7,20 +7,15 @@ which errors pass like any response.
 
 from __future__ import annotations
 
-import re
-import uuid
 from collections.abc import Collection, Sequence
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from image_service.api.middleware.access_log import Recorder
-from image_service.api.middleware.exchange import Exchange, Limits
+from image_service.api.middleware.exchange import Exchange, Limits, request_id_of
 from image_service.telemetry.telemetry import Telemetry
-
-_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Requests:
@@ -53,7 +48,7 @@ class Requests:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy: the server looks at its own
-        request_id = _request_id(Headers(scope=scope))
+        request_id = request_id_of(scope)
         exchange = Exchange(scope, receive, send, request_id, self._limits)
         self._recorder.began()
         traced = scope["path"] not in self._untraced
@@ -68,8 +63,3 @@ class Requests:
             finally:
                 self._recorder.ended(exchange)
                 structlog.contextvars.reset_contextvars(**bound)
-
-
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _SANE_REQUEST_ID.fullmatch(given) else str(uuid.uuid4())

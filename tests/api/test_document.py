@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, upload
 from tests.pictures import encode, textured
@@ -36,6 +37,18 @@ OPERATIONS = {
 async def document(anonymous: httpx.AsyncClient) -> dict[str, Any]:
     found: dict[str, Any] = (await anonymous.get("/openapi.json")).json()
     return found
+
+
+async def test_the_document_is_rendered_once(
+    anonymous: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+):
+    plain = await anonymous.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    monkeypatch.setattr(app, "openapi_schema", {"rendered": "again"})
+    for coding in ("identity", "gzip"):
+        again = await anonymous.get("/openapi.json", headers={"Accept-Encoding": coding})
+        assert again.headers.get("content-encoding", "identity") == coding
+        assert "Accept-Encoding" in again.headers["vary"]
+        assert again.content == plain.content
 
 
 async def test_every_operation_is_described(document: dict[str, Any]):

@@ -19,6 +19,8 @@ class AppState:
     form_limits: FormLimits
     stated_limits: Mapping[str, Any]
     """By the names that the OpenAPI document's texts have for them."""
+    document: tuple[bytes, bytes] | None = None
+    """OpenAPI as it is sent, plain and zipped, once somebody has asked for it."""
     services: Services = field(init=False)
     ready: bool = False
 

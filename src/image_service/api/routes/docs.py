@@ -8,13 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from image_service.api.middleware.compression import accepts_gzip
 from image_service.api.openapi import document
+from image_service.api.state import state_of
 
 # Both pages style themselves inline, and ReDoc searches in a worker made from a blob.
 _CONTENT_SECURITY_POLICY: Final = (
@@ -108,19 +109,35 @@ async def redoc() -> Response:
 
 @router.get("/openapi.json")
 async def openapi_document(request: Request) -> Response:
-    # Made once, which takes a tenth of a second of CPU.
-    made = request.app.openapi_schema or await run_in_threadpool(document, request.app)
-    return JSONResponse(made, headers={"Cache-Control": "public, max-age=300"})
+    """Rendered once: each time it would take everybody's event loop milliseconds, for no token."""
+    state = state_of(request.app)
+    if state.document is None:
+        state.document = await run_in_threadpool(_rendered, request.app)
+    headers = {"Cache-Control": "public, max-age=300", "Vary": "Accept-Encoding"}
+    plain, zipped = state.document
+    if _wants_gzip(request):
+        headers["Content-Encoding"] = "gzip"
+        return Response(zipped, media_type="application/json", headers=headers)
+    return Response(plain, media_type="application/json", headers=headers)
+
+
+def _rendered(app: FastAPI) -> tuple[bytes, bytes]:
+    plain = bytes(JSONResponse(document(app)).body)
+    return plain, gzip.compress(plain)
 
 
 async def _asset(request: Request) -> Response:
     zipped, media_type = await run_in_threadpool(_zipped, request.url.path)
     headers = {**_HEADERS, "Vary": "Accept-Encoding"}
-    if accepts_gzip(request.headers.get("accept-encoding", "")):
+    if _wants_gzip(request):
         headers["Content-Encoding"] = "gzip"
         return Response(zipped, media_type=media_type, headers=headers)
     plain = await run_in_threadpool(_plain, request.url.path)
     return Response(plain, media_type=media_type, headers=headers)
+
+
+def _wants_gzip(request: Request) -> bool:
+    return accepts_gzip(", ".join(request.headers.getlist("accept-encoding")))
 
 
 @cache

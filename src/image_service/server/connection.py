@@ -203,8 +203,9 @@ class Connection(HttpToolsProtocol):
                 self._telemetry.connections_refused(error.code).inc()
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         elif not withdrawn.response_started:
-            withdraw(withdrawn.scope, error)  # the application is about to log its request
-            refusal = Refusal(error, request_id_of(withdrawn.scope))
+            scope: Any = withdrawn.scope  # uvicorn has a type of its own for it
+            withdraw(scope, error)  # the application is about to log its request
+            refusal = Refusal(error, request_id_of(scope))
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         self._linger()
 

@@ -173,23 +173,24 @@ def test_what_is_no_secret_is_left_as_it_is(log: Log, text: str):
 
 
 @pytest.mark.parametrize(
-    ("route", "status", "ms", "code", "line"),
+    ("method", "route", "status", "ms", "code", "line"),
     [
-        ("/images", 201, 1432.4, None, "POST /images 201 1.4 s"),
-        ("/images/{id}", 200, 11.6, None, "POST /images/{id} 200 12 ms"),
-        ("/images", 400, 999.4, "INVALID_IMAGE", "POST /images 400 999 ms INVALID_IMAGE"),
-        (None, 401, 0.2, "TOKEN_MISSING", "POST (no such route) 401 0 ms TOKEN_MISSING"),
+        ("POST", "/images", 201, 1432.4, None, "POST /images 201 1.4 s"),
+        ("POST", "/images/{id}", 200, 11.6, None, "POST /images/{id} 200 12 ms"),
+        ("POST", "/images", 400, 999.4, "INVALID_IMAGE", "POST /images 400 999 ms INVALID_IMAGE"),
+        ("POST", None, 401, 0.2, "TOKEN_MISSING", "POST (no such route) 401 0 ms TOKEN_MISSING"),
+        (None, None, 400, 0.2, "MALFORMED_BODY", "(no request) 400 0 ms MALFORMED_BODY"),
     ],
 )
 def test_a_request_is_one_short_line_on_a_terminal(
-    route: str | None, status: int, ms: float, code: str | None, line: str
+    method: str | None, route: str | None, status: int, ms: float, code: str | None, line: str
 ):
     script = (
         "import structlog\n"
         "from image_service.telemetry.logging import configure_logging\n"
         "configure_logging('warning', 'console', 'test')\n"
         "log = structlog.stdlib.get_logger('image_service.access')\n"
-        f"log.info('request', method='POST', route={route!r}, status={status}, code={code!r},"
+        f"log.info('request', method={method!r}, route={route!r}, status={status}, code={code!r},"
         f" duration_ms={ms}, bytes_in=1, bytes_out=1, user_id='alice')\n"
     )
     done = subprocess.run(

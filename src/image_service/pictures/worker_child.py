@@ -82,7 +82,7 @@ class WorkerChild:
         return self._process.poll() is not None
 
     def ask(self, head: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """The child's response to one request. Raises ChildGone; then it is dead and reaped."""
+        """The child's response to one request. Raises ChildLost; then it is dead and reaped."""
         self._used = self._cpu_seconds()
         try:
             send(self._requests, head, [body])

@@ -148,4 +148,5 @@ def _access_line(event: EventDict) -> str:
     took = event["duration_ms"]
     time = f"{took / 1000:.1f} s" if took >= 1000 else f"{took:.0f} ms"  # noqa: PLR2004 - a second
     route, code = event["route"] or "(no such route)", event["code"]
-    return " ".join([event["method"], route, str(event["status"]), time, *([code] if code else [])])
+    meant = f"{event['method']} {route}" if event["method"] else "(no request)"  # of a refusal
+    return " ".join([meant, str(event["status"]), time, *([code] if code else [])])

@@ -36,8 +36,8 @@ class KeySet:
     """The pool's signing keys by `kid`, fetched when needed, by one fetch at a time.
 
     A set once fetched is kept until a newer one arrives. Garbage from the endpoint
-    replaces nothing. An unknown `kid` is a new key or an invented one, which only a set that
-    was asked for later has it: the request waits for it. Such a fetch begins every 5 s at
+    replaces nothing. An unknown `kid` is a new key or an invented one: only a set that was
+    asked for later shows which, and the request waits for it. Such a fetch begins every 5 s at
     most, however many invented ones come, and at most 100 requests wait, for the first set too.
     """
 

@@ -69,9 +69,9 @@ class ConditionFailed(Exception):
     """A condition did not hold, and nothing was written.
 
     `items` has, for each action of the transaction, None where its condition held, else
-    the item as it is: empty where there is none. With `in_doubt`, an earlier try was not
-    without a response; should that one have been carried out after all, the conditions that failed
-    have met what it wrote, and what held has not.
+    the item as it is: empty where there is none. With `in_doubt`, an earlier try had no
+    response; should that one have been carried out after all, the conditions that failed have met
+    what it wrote, and what held has not.
     """
 
     def __init__(self, items: Sequence[Item | None], *, in_doubt: bool) -> None:

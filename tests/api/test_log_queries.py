@@ -20,7 +20,7 @@ from tests.logs import Line, watched_log
 from tests.unit.test_outbox_service import Parts
 
 from image_service.adapters.dynamodb.transactions import Transactions
-from image_service.adapters.redis.breaker import CircuitBreaker
+from image_service.adapters.redis.link import CircuitBreaker
 from image_service.api.state import state_of
 from image_service.domain.errors import CdnBusy, DependencyUnavailable
 

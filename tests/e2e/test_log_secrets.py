@@ -138,7 +138,7 @@ def test_no_secret_and_no_users_word_is_in_it(
     lines = [json.loads(line) for line in output.splitlines()]  # uvicorn's own among them
     assert {line["logger"] for line in lines} >= {
         *("uvicorn.error", "image_service.access", "image_service.audit"),
-        "image_service.adapters.redis.breaker",
+        "image_service.adapters.redis.link",
     }
     assert all(line.keys() >= {"event", "level", "timestamp", "stage"} for line in lines)
     quoted = [line for line in lines if line.get("kind") == "InvalidSignatureException"]

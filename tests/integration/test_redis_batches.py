@@ -10,7 +10,9 @@ import pytest
 from redis.asyncio import Redis
 from tests.redis_server import RedisProxy
 
-from image_service.adapters.redis import RedisLink, RedisWindows, keys, open_redis, scripts
+from image_service.adapters.redis import RedisLink, RedisWindows, open_redis, scripts
+from image_service.adapters.redis.cache import image_key, state_key
+from image_service.adapters.redis.rate_limit import counter_key
 from image_service.domain.errors import DependencyUnavailable
 
 MINUTE = [("requests", 1000, 60)]
@@ -48,7 +50,7 @@ async def test_a_key_of_another_type_is_made_anew_and_takes_no_other_with_it(
 ) -> None:
     broken, sound = f"{unique}-broken", f"{unique}-sound"
     async with Redis.from_url(redis_url) as client:
-        await client.lpush(keys.counter(broken, "requests", 60), "no number")
+        await client.lpush(counter_key(broken, "requests", 60), "no number")
     windows = RedisWindows(link)
     counts = await asyncio.gather(*(windows.hit(user, MINUTE) for user in (sound, broken, sound)))
     assert [count for [(count, _)] in counts] == [1, 1, 2]
@@ -72,7 +74,7 @@ async def test_known_and_forgotten_scripts_in_one_batch_each_run_once(
     async with Redis.from_url(redis_url) as client:
         await client.script_flush()
     await windows.hit(unique, MINUTE)
-    key, state = keys.image(unique), keys.state(unique)
+    key, state = image_key(unique), state_key(unique)
     read = [scripts.READ, [key, state], ["a fresh token", "image", 0, 60_000]]
     answers = await asyncio.gather(
         windows.hit(unique, MINUTE), link.run(*read), windows.hit(unique, MINUTE), link.run(*read)

@@ -13,8 +13,10 @@ from structlog.testing import capture_logs
 from tests.contract.samples import make_image
 from tests.integration.test_redis_outages import Task
 
-from image_service.adapters.redis import keys, open_redis, scripts
-from image_service.adapters.redis.breaker import CircuitBreaker
+from image_service.adapters.redis import open_redis, scripts
+from image_service.adapters.redis.cache import image_key, page_set_key, state_key
+from image_service.adapters.redis.link import CircuitBreaker
+from image_service.adapters.redis.rate_limit import counter_key
 from image_service.domain.errors import DependencyUnavailable
 
 Spoil = Callable[[Redis, str], Awaitable[Any]]
@@ -36,13 +38,13 @@ async def a_hash_without_numbers(redis: Redis, name: str) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Task], str], Spoil]] = {
-    "image": (lambda task: keys.image(task.image.id), a_list),
-    "generation, a text": (lambda task: keys.state(task.user), a_text),
-    "generation, a list": (lambda task: keys.state(task.user), a_list),
-    "generation, no numbers": (lambda task: keys.state(task.user), a_hash_without_numbers),
-    "page set": (lambda task: keys.page_set(task.user), a_text),
-    "counter, a list": (lambda task: keys.counter(task.user, "requests", 3600), a_list),
-    "counter, no number": (lambda task: keys.counter(task.user, "requests", 3600), a_text),
+    "image": (lambda task: image_key(task.image.id), a_list),
+    "generation, a text": (lambda task: state_key(task.user), a_text),
+    "generation, a list": (lambda task: state_key(task.user), a_list),
+    "generation, no numbers": (lambda task: state_key(task.user), a_hash_without_numbers),
+    "page set": (lambda task: page_set_key(task.user), a_text),
+    "counter, a list": (lambda task: counter_key(task.user, "requests", 3600), a_list),
+    "counter, no number": (lambda task: counter_key(task.user, "requests", 3600), a_text),
 }
 
 

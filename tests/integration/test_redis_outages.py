@@ -22,8 +22,7 @@ from image_service.adapters.redis import (
     RedisWindows,
     open_redis,
 )
-from image_service.adapters.redis.breaker import CircuitBreaker
-from image_service.adapters.redis.link import TIMEOUT
+from image_service.adapters.redis.link import TIMEOUT, CircuitBreaker
 from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.images import Image

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_service.adapters.redis.breaker import CircuitBreaker
+from image_service.adapters.redis.link import CircuitBreaker
 
 
 class Clock:

@@ -2,6 +2,6 @@
 
 from image_service.adapters.redis.cache import RedisImageCache
 from image_service.adapters.redis.link import RedisHealth, RedisLink, open_redis
-from image_service.adapters.redis.windows import RedisWindows
+from image_service.adapters.redis.rate_limit import RedisWindows
 
 __all__ = ["RedisHealth", "RedisImageCache", "RedisLink", "RedisWindows", "open_redis"]

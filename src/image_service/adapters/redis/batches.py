@@ -35,10 +35,6 @@ class _Call:
     arguments: Sequence[Argument]
     result: asyncio.Future[Any]
 
-    @property
-    def operands(self) -> tuple[Argument, ...]:
-        return len(self.keys), *self.keys, *self.arguments
-
 
 @asynccontextmanager
 async def responsive_timeout(seconds: float) -> AsyncIterator[None]:
@@ -121,7 +117,7 @@ class ScriptBatches:
         pipeline = self._client.pipeline(transaction=False)
         for call in batch:
             script = _HASHES[call.script] if command == "EVALSHA" else call.script
-            pipeline.execute_command(command, script, *call.operands)
+            pipeline.execute_command(command, script, len(call.keys), *call.keys, *call.arguments)
         unknown = []
         for call, result in zip(batch, await pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(result, NoScriptError):

@@ -1,24 +1,33 @@
-"""Images and pages in Redis; `docs/adr` explains why a slow reader can't undo a write."""
+"""Images and pages in Redis; `docs/adr` explains why a slow reader can't undo a write.
+
+Values are JSON of the domain's own types, with a schema version. What doesn't parse, is of
+another version, or isn't what was asked for, is no value: Redis is shared, survives
+deployments, and may hold anything.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import structlog
+from pydantic import TypeAdapter
 
-from image_service.adapters.redis import codec, keys, scripts
+from image_service.adapters.redis import scripts
 from image_service.adapters.redis.link import RedisLink
 from image_service.domain.errors import DependencyUnavailable, ImageServiceError, OutcomeUnknown
+from image_service.domain.fields import tag_key
 from image_service.domain.images import Image
 from image_service.domain.listing import Listing, ListQuery
-from image_service.domain.times import utc_now
+from image_service.domain.times import format_timestamp, utc_now
 from image_service.telemetry.metrics import CachePart, CacheResult
 from image_service.telemetry.telemetry import Telemetry
 
@@ -65,33 +74,33 @@ class RedisImageCache:
     async def image(
         self, user_id: str, image_id: str, read: Callable[[], Awaitable[Image | None]]
     ) -> Image | None:
-        key = keys.image(image_id)
+        key = image_key(image_id)
         found = await self._read("image", key, user_id)
-        cached = codec.decode_image(found.entry, image_id) if found.entry else None
+        cached = _decode_image(found.entry, image_id) if found.entry else None
         self._count("image", found, hit=cached is not None)
         if cached is not None:
             return cached
         image = await read()
         # The token is the caller's own: under it, only the caller's images may be kept.
         if found.token and image is not None and image.user_id == user_id:
-            await self._fill("image", key, user_id, found.token, codec.encode_image(image))
+            await self._fill("image", key, user_id, found.token, _encode_image(image))
         return image
 
     async def listing(
         self, user_id: str, query: ListQuery, read: Callable[[], Awaitable[Listing]]
     ) -> Listing:
-        query_hash = keys.hash_of(query)
-        key = keys.page(user_id, query_hash)
+        query_hash = _hash_of(query)
+        key = page_key(user_id, query_hash)
         found = await self._read("page", key, user_id)
         value = found.entry[_TOKEN_BYTES:] if found.entry else b""
-        cached = codec.decode_listing(value, user_id, query_hash) if value else None
+        cached = _decode_listing(value, user_id, query_hash) if value else None
         self._count("page", found, hit=cached is not None)
         if cached is not None:
             return cached
         listing = await read()
         if found.token:
             # A page is good for as long as the token it begins with is the user's current one.
-            value = found.token + codec.encode_listing(listing, user_id, query_hash)
+            value = found.token + _encode_listing(listing, user_id, query_hash)
             await self._fill("page", key, user_id, found.token, value)
         return listing
 
@@ -129,7 +138,7 @@ class RedisImageCache:
         try:
             await self._settle()
             entry, token = await self._link.run(
-                scripts.READ, [key, keys.state(user_id)], [_random(), part, _FENCE, _STATE_LIFE]
+                scripts.READ, [key, state_key(user_id)], [_random(), part, _FENCE, _STATE_LIFE]
             )
         except DependencyUnavailable:
             return _Found(available=False)
@@ -144,7 +153,7 @@ class RedisImageCache:
         with contextlib.suppress(DependencyUnavailable):
             await self._link.run(
                 scripts.FILL,
-                [key, keys.state(user_id), keys.page_set(user_id)],
+                [key, state_key(user_id), page_set_key(user_id)],
                 [token, value, life, part, _MAX_PAGES, _STATE_LIFE],
             )
 
@@ -160,7 +169,7 @@ class RedisImageCache:
     async def _run_invalidate(self, user_id: str, image_id: str, write: str, lease: int) -> None:
         await self._link.run(
             scripts.INVALIDATE,
-            [keys.image(image_id), keys.state(user_id), keys.page_set(user_id)],
+            [image_key(image_id), state_key(user_id), page_set_key(user_id)],
             [_random(), write, lease, _FENCE, _STATE_LIFE],
         )
 
@@ -223,3 +232,95 @@ class _Found:
 
 def _random() -> str:
     return secrets.token_hex(_TOKEN_BYTES // 2)
+
+
+# A user id may hold colons; the fixed ends keep the names of keys apart all the same.
+
+
+def image_key(image_id: str) -> str:
+    return f"image:{image_id}"
+
+
+def page_key(user_id: str, query_hash: str) -> str:
+    return f"user:{user_id}:images:page:{query_hash}"
+
+
+def page_set_key(user_id: str) -> str:
+    return f"user:{user_id}:cache_keys"
+
+
+def state_key(user_id: str) -> str:
+    """See `scripts`."""
+    return f"user:{user_id}:generation"
+
+
+def _hash_of(query: ListQuery) -> str:
+    """Equal for queries with equal results; 32 hexadecimal digits."""
+    start = query.start
+    asked = [
+        query.limit,
+        query.album_id,
+        sorted({tag_key(tag) for tag in query.tags}),
+        query.uploaded_after and format_timestamp(query.uploaded_after),
+        query.uploaded_before and format_timestamp(query.uploaded_before),
+        query.order,
+        start and [format_timestamp(start.uploaded_at), start.image_id],
+    ]
+    canonical = json.dumps(asked, separators=(",", ":")).encode()
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
+
+
+# To be raised when a field changes its meaning. One that is added needs nothing: entries
+# without it no longer parse.
+_Schema = Literal[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageEntry:
+    schema: _Schema
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class _ListingEntry:
+    schema: _Schema
+    user_id: str
+    query: str
+    listing: Listing
+
+
+_IMAGE = TypeAdapter(_ImageEntry)
+_LISTING = TypeAdapter(_ListingEntry)
+
+
+def _encode_image(image: Image) -> bytes:
+    return _IMAGE.dump_json(_ImageEntry(1, image))
+
+
+def _decode_image(value: bytes, image_id: str) -> Image | None:
+    try:
+        image = _IMAGE.validate_json(value, strict=True).image
+        return image if image.id == image_id and _is_usable(image) else None
+    except (ValueError, LookupError, ArithmeticError):
+        return None
+
+
+def _encode_listing(listing: Listing, user_id: str, query_hash: str) -> bytes:
+    return _LISTING.dump_json(_ListingEntry(1, user_id, query_hash, listing))
+
+
+def _decode_listing(value: bytes, user_id: str, query_hash: str) -> Listing | None:
+    """None, too, where a single image of it is another user's."""
+    try:
+        entry = _LISTING.validate_json(value, strict=True)
+        images = entry.listing.page.images
+        asked = (entry.user_id, entry.query) == (user_id, query_hash)
+        usable = all(image.user_id == user_id and _is_usable(image) for image in images)
+    except (ValueError, LookupError, ArithmeticError):
+        return None
+    return entry.listing if asked and usable else None
+
+
+def _is_usable(image: Image) -> bool:
+    """Returns whether all that is computed from it can be; raises where it can't."""
+    return image.aspect_ratio > 0 and bool(image.thumbnail.key)

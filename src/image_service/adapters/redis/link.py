@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,9 +15,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from image_service.adapters.redis.batches import Argument, ScriptBatches, responsive_timeout
-from image_service.adapters.redis.breaker import CircuitBreaker
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.time_limits import REDIS_COOLDOWN
 from image_service.telemetry.telemetry import Telemetry
 
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
@@ -24,7 +25,7 @@ TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 _OF_DATA: Final = re.compile(r"WRONGTYPE|not an integer|attempt to (compare|perform arithmetic)")
 _AT_MOST: Final = 5.0  # seconds, however long the loop is held up
 _MAX_CONNECTIONS: Final = 50
-
+_THRESHOLD: Final = 5  # failures in a row
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -126,6 +127,55 @@ async def open_redis(
     finally:
         await link.aclose()
         await client.aclose()
+
+
+class CircuitBreaker:
+    """Opens after `threshold` failures in a row; then admits one call each `cooldown` seconds.
+
+    The pattern is that of M. Nygard, "Release It!" (2007).
+    The first success closes it. An outage is two lines in the log, not one a request.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        *,
+        threshold: int = _THRESHOLD,
+        cooldown: float = REDIS_COOLDOWN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._system = system
+        self._threshold = threshold
+        self._cooldown = cooldown
+        self._clock = clock
+        self._failures = 0
+        self._next_attempt = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures >= self._threshold
+
+    def admits(self) -> bool:
+        """Returns whether to call now. While it is open, asking takes the one call let in."""
+        if not self.is_open:
+            return True
+        if self._clock() < self._next_attempt:
+            return False
+        # Moved on here, not when the call ends: one that is cancelled leaves nothing behind.
+        self._next_attempt = self._clock() + self._cooldown
+        return True
+
+    def succeeded(self) -> None:
+        if self.is_open:
+            log.warning("system_answers_again", system=self._system)
+        self._failures = 0
+
+    def failed(self, cause: Exception) -> None:
+        self._failures += 1
+        if self._failures == self._threshold:
+            self._next_attempt = self._clock() + self._cooldown
+            reason = f"{type(cause).__name__}: {cause}"
+            log.warning("system_left_alone", system=self._system, cause=reason)
 
 
 class RedisHealth:

@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import structlog
 from cachetools import LRUCache
 
+from image_service.adapters.redis.link import RedisLink
+from image_service.adapters.redis.scripts import COUNT
 from image_service.domain.access import Rate, RateLimit, read_rate
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.limits import REQUEST_RATE, UPLOAD_RATE
@@ -105,6 +107,28 @@ class WindowRateLimiter:
         if alone != self._alone:
             log.warning("rate_limits_counted_alone" if alone else "rate_limits_shared_again")
         self._alone = alone
+
+
+def counter_key(user_id: str, kind: str, seconds: int) -> str:
+    """Kept apart from other names by its fixed ends, though a user id may hold colons."""
+    return f"user:{user_id}:rate:{kind}:{seconds}"
+
+
+class RedisWindows:
+    """Counters that all tasks share; one round trip."""
+
+    def __init__(self, link: RedisLink, *, clock: Callable[[], float] = time.time) -> None:
+        self._link = link
+        self._clock = clock
+
+    async def hit(
+        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
+    ) -> list[tuple[int, float]]:
+        names = [counter_key(user_id, kind, seconds) for kind, _, seconds in windows]
+        arguments = [number for _, limit, seconds in windows for number in (limit, seconds * 1000)]
+        counts = await self._link.run(COUNT, names, [*arguments, times])
+        now = self._clock()
+        return [(count, now + milliseconds / 1000) for count, milliseconds in counts]
 
 
 class MemoryWindows:

@@ -20,7 +20,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from image_service.adapters.redis import keys
+from image_service.adapters.redis.cache import image_key, page_key, page_set_key, state_key
+from image_service.adapters.redis.rate_limit import counter_key
 from image_service.adapters.redis.scripts import COUNT, FILL, INVALIDATE, READ
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
@@ -134,11 +135,11 @@ class _Names:
 
     def __init__(self) -> None:
         unique = f"doctor-{uuid.uuid4()}"
-        self.page = keys.page(unique, "doctor")
-        self.state = keys.state(unique)
-        self.counter = keys.counter(unique, "doctor", 1)
-        self.of_page = [self.page, self.state, keys.page_set(unique)]
-        self.of_image = [keys.image(unique), self.state, keys.page_set(unique)]
+        self.page = page_key(unique, "doctor")
+        self.state = state_key(unique)
+        self.counter = counter_key(unique, "doctor", 1)
+        self.of_page = [self.page, self.state, page_set_key(unique)]
+        self.of_image = [image_key(unique), self.state, page_set_key(unique)]
         self.all = {*self.of_page, *self.of_image, self.counter}
 
 

@@ -29,8 +29,7 @@ async def test_all_is_well(environment: dict[str, str]):
     assert list(told.lines) == [
         *("settings", "credentials"),
         *("table", "index UserIndex", "index AlbumIndex"),
-        *("table ttl", "table recovery", "table encryption", "table read"),
-        *("bucket", "bucket expiry", "bucket encryption"),
+        *("table ttl", "table recovery", "table read", "bucket", "bucket expiry"),
         *("clock", "jwks", "redis", "cdn", "cloudfront"),
         *("libvips", "workers", "memory", "only on AWS"),
     ]

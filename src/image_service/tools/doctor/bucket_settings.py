@@ -1,16 +1,15 @@
-"""Rules for the bucket's settings, and the findings they lead to."""
+"""Settings of the bucket that keep pictures private and restorable.
+
+What else Terraform declares, `terraform plan` compares.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 _PICTURES: Final = "images/"
-_TEMPORARY: Final = "temp/"
-_ALL_OBJECTS: Final = re.compile(r"\*|[^/]+(/)?\*")  # an ARN of S3 has one slash
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,107 +36,34 @@ def public_error(response: Any) -> str | None:
     return f"public access is not blocked{which}"
 
 
-def tls_error(response: Any) -> str | None:
-    statements = _listed(json.loads(response.get("Policy", "{}")).get("Statement", []))
-    if any(_denies_all_without_tls(statement) for statement in statements):
-        return None
-    return "its policy lets requests in without TLS"
-
-
-def _denies_all_without_tls(statement: Any) -> bool:
-    """To anyone, for any object, whatever is asked for: without a second condition."""
-    principal = statement.get("Principal")
-    who = principal.get("AWS") if isinstance(principal, dict) else principal
-    actions = {str(action).lower() for action in _listed(statement.get("Action"))}
-    resources = _listed(statement.get("Resource"))
-    return (
-        statement.get("Effect") == "Deny"
-        and _listed(who) == ["*"]
-        and not actions.isdisjoint({"*", "s3:*"})
-        and any(_ALL_OBJECTS.fullmatch(str(resource)) for resource in resources)
-        and _is_without_tls(statement.get("Condition", {}))
-    )
-
-
-def _is_without_tls(condition: Any) -> bool:
-    found = {
-        (operator.lower(), key.lower(), str(value).lower())
-        for operator, keys in condition.items()
-        for key, values in keys.items()
-        for value in _listed(values)
-    }
-    wanted = ("aws:securetransport", "false")
-    return found in ({("bool", *wanted)}, {("boolifexists", *wanted)})
-
-
-def _listed(value: Any) -> list[Any]:
-    """JSON policies may leave out the brackets around a single thing."""
-    return value if isinstance(value, list) else [value]
-
-
 def _versioning_error(response: Any) -> str | None:
     return None if response.get("Status") == "Enabled" else "versioning is off: a deletion is final"
 
 
-def _encryption_error(response: Any) -> str | None:
-    rules = response.get("ServerSideEncryptionConfiguration", {}).get("Rules")
-    return None if rules else "what lies there is not encrypted"
-
-
-def cors_error(response: Any) -> str | None:
-    if any("GET" in rule.get("AllowedMethods", []) for rule in response.get("CORSRules", [])):
-        return None
-    return "scripts of web pages can't read pictures (fetch, a canvas)"
-
-
-def lifecycle_error(response: Any) -> str | None:
-    rules = [_Rule.of(rule) for rule in _enabled(response)]
-    errors = []
-    if not any(rule.days and rule.whole and _TEMPORARY.startswith(rule.prefix) for rule in rules):
-        errors.append("nothing removes what is left under temp/")
-    if not any(rule.clears_versions and rule.whole and rule.prefix == "" for rule in rules):
-        errors.append("deleted pictures are kept for ever as old versions")
-    return "; ".join(errors) or None
+def retention_error(response: Any) -> str | None:
+    for rule, prefix, others in _enabled(response):
+        if "NoncurrentVersionExpiration" in rule and not others and _PICTURES.startswith(prefix):
+            return None
+    return "deleted pictures are kept for ever as old versions"
 
 
 def expiry_error(response: Any) -> str | None:
     """Returns an error where pictures may expire; with a tag they may, for they have none."""
-    for rule in map(_Rule.of, _enabled(response)):
-        meets = _PICTURES.startswith(rule.prefix) or rule.prefix.startswith(_PICTURES)
-        if meets and (rule.days or rule.date) and not rule.tagged:
-            when = f"{rule.days} days after their upload" if rule.days else "from a date on"
-            return f"a lifecycle rule deletes pictures {when}"
+    for rule, prefix, others in _enabled(response):
+        meets = _PICTURES.startswith(prefix) or prefix.startswith(_PICTURES)
+        expires = not rule.get("Expiration", {}).keys().isdisjoint({"Days", "Date"})
+        if meets and expires and others.isdisjoint({"Tag", "Tags"}):
+            return f"the lifecycle rule {rule.get('ID')} deletes pictures"
     return None
 
 
-def _enabled(response: Any) -> Sequence[Any]:
-    return [rule for rule in response.get("Rules", []) if rule.get("Status") == "Enabled"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Of a lifecycle. `whole`: for all objects with the prefix."""
-
-    prefix: str
-    whole: bool
-    tagged: bool
-    days: int | None  # until it expires
-    date: Any
-    clears_versions: bool
-
-    @classmethod
-    def of(cls, rule: Any) -> _Rule:
+def _enabled(response: Any) -> Iterator[tuple[Any, str, set[str]]]:
+    """Yields each rule in force with its prefix, and what else it chooses objects by."""
+    for rule in response.get("Rules", []):
         chosen = rule.get("Filter", {})
-        chosen = {**chosen, **chosen.get("And", {})}
-        expiration = rule.get("Expiration", {})
-        return cls(
-            prefix=str(chosen.get("Prefix") or rule.get("Prefix", "")),
-            whole=chosen.keys() <= {"Prefix"},
-            tagged=not chosen.keys().isdisjoint({"Tag", "Tags"}),
-            days=expiration.get("Days"),
-            date=expiration.get("Date"),
-            clears_versions="NoncurrentVersionExpiration" in rule,
-        )
+        chosen = {"Prefix": rule.get("Prefix", ""), **chosen, **chosen.get("And", {})}
+        if rule.get("Status") == "Enabled":
+            yield rule, chosen["Prefix"], chosen.keys() - {"Prefix", "And"}
 
 
 _TERRAFORM: Final = "as terraform/modules/storage does"
@@ -153,24 +79,6 @@ PROTECTIONS: Final = (
         grave=True,
     ),
     Protection(
-        check="bucket policy",
-        operation="s3:GetBucketPolicy",
-        method="get_bucket_policy",
-        unset="NoSuchBucketPolicy",
-        error=tls_error,
-        good="TLS only",
-        remedy=f"deny where aws:SecureTransport is false, {_TERRAFORM}",
-    ),
-    Protection(
-        check="bucket cors",
-        operation="s3:GetBucketCORS",
-        method="get_bucket_cors",
-        unset="NoSuchCORSConfiguration",
-        error=cors_error,
-        good="pictures can be read by scripts, too",
-        remedy=f"allow GET {_TERRAFORM}",
-    ),
-    Protection(
         check="bucket versioning",
         operation="s3:GetBucketVersioning",
         method="get_bucket_versioning",
@@ -184,9 +92,9 @@ PROTECTIONS: Final = (
         operation="s3:GetLifecycleConfiguration",
         method="get_bucket_lifecycle_configuration",
         unset="NoSuchLifecycleConfiguration",
-        error=lifecycle_error,
-        good="temp/ and old versions expire",
-        remedy=f"add the rules {_TERRAFORM}",
+        error=retention_error,
+        good="old versions expire",
+        remedy=f"add the rule {_TERRAFORM}",
     ),
     Protection(
         check="bucket expiry",
@@ -197,14 +105,5 @@ PROTECTIONS: Final = (
         good="no picture expires",
         remedy="take images/ out of the rule; what it deleted are old versions for a while",
         grave=True,
-    ),
-    Protection(
-        check="bucket encryption",
-        operation="s3:GetEncryptionConfiguration",
-        method="get_bucket_encryption",
-        unset="ServerSideEncryptionConfigurationNotFoundError",
-        error=_encryption_error,
-        good="on",
-        remedy=f"turn SSE-S3 on {_TERRAFORM}",
     ),
 )

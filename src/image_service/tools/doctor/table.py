@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,17 +12,15 @@ from botocore.exceptions import ClientError
 from image_service.adapters.aws.errors import error_code
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
 from image_service.tools.doctor.aws_errors import NOT_OFFERED, AwsError, diagnosed
-from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
+from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, well
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
     from types_aiobotocore_dynamodb.type_defs import (
-        GlobalSecondaryIndexDescriptionTypeDef,
         KeySchemaElementTypeDef,
         TableDescriptionTypeDef,
     )
 
-_TABLE_KEYS: Final = {"PK": "HASH", "SK": "RANGE"}
 _USABLE: Final = frozenset({"ACTIVE", "UPDATING"})
 _AS_TERRAFORM: Final = "as terraform/modules/storage does"
 _TEXT: Final = "S"
@@ -39,21 +37,20 @@ class TableCheck:
         self._stakes = stakes
 
     async def examine(self) -> Sequence[Diagnosis]:
+        place = f"{self._table_name} in {self._client.meta.region_name}"
         try:
             table = await self._described()
-        except AwsError as error:
-            return [error.diagnosis]
-        if table is None or table["TableStatus"] not in _USABLE or _keyed_wrongly(table):
-            return [self._unusable(table)]
-        place = f"{self._table_name} in {self._client.meta.region_name}"
-        ttl, recovery = await asyncio.gather(self._ttl(), self._recovery())
+        except AwsError as refused:
+            return [refused.diagnosis]
+        if table is None:
+            remedy = f"check IMAGE_SERVICE_TABLE_NAME and AWS_REGION, or make it {_AS_TERRAFORM}"
+            return [failed(self.name, f"there is no table {place}", remedy)]
+        if error := self._error(table, place):
+            return [error]
         return [
             well(self.name, f"{place} is there, keyed by PK and SK"),
             *(_index(index, table) for index in (USER_INDEX, ALBUM_INDEX)),
-            ttl,
-            recovery,
-            _encryption(table),
-            *self._deletion_protection(table),
+            *await asyncio.gather(self._ttl(), self._recovery()),
         ]
 
     async def _described(self) -> TableDescriptionTypeDef | None:
@@ -64,16 +61,16 @@ class TableCheck:
                 return None
         return response["Table"]
 
-    def _unusable(self, table: TableDescriptionTypeDef | None) -> Diagnosis:
-        place = f"{self._table_name} in {self._client.meta.region_name}"
-        if table is None:
-            remedy = f"check IMAGE_SERVICE_TABLE_NAME and AWS_REGION, or make it {_AS_TERRAFORM}"
-            return failed(self.name, f"there is no table {place}", remedy)
+    def _error(self, table: TableDescriptionTypeDef, place: str) -> Diagnosis | None:
         if table["TableStatus"] not in _USABLE:
             remedy = "wait for it, or look at it in the DynamoDB console"
             return failed(self.name, f"{place} is {table['TableStatus']}", remedy)
-        remedy = f"name the right table; keys can't be changed, so else make one {_AS_TERRAFORM}"
-        return failed(self.name, f"{place} is not keyed by the texts PK and SK", remedy)
+        if not _is_keyed_by("PK", "SK", table.get("KeySchema", []), table):
+            remedy = (
+                f"name the right table; keys can't be changed, so else make one {_AS_TERRAFORM}"
+            )
+            return failed(self.name, f"{place} is not keyed by the texts PK and SK", remedy)
+        return None
 
     async def _ttl(self) -> Diagnosis:
         check = "table ttl"
@@ -116,66 +113,39 @@ class TableCheck:
     def _diagnosed(self, check: str, operation: str) -> AbstractContextManager[None]:
         return diagnosed(check, operation, self._client.meta.endpoint_url, needed=False)
 
-    def _deletion_protection(self, table: TableDescriptionTypeDef) -> Sequence[Diagnosis]:
-        check = "table deletion"
-        if table.get("DeletionProtectionEnabled"):
-            return [well(check, "protected")]
-        if not self._stakes.production:
-            return []
-        detail = "not protected: one call deletes the table"
-        return [self._stakes.missing(check, detail, "set deletion_protection = true in Terraform")]
 
-
-def _keyed_wrongly(table: TableDescriptionTypeDef) -> bool:
-    return _schema(table.get("KeySchema", [])) != _TABLE_KEYS or bool(_no_texts(_TABLE_KEYS, table))
-
-
-def _no_texts(names: Iterable[str], table: TableDescriptionTypeDef) -> list[str]:
-    """Those of the key attributes `names` that hold something else."""
+def _is_keyed_by(
+    partition_key: str,
+    sort_key: str,
+    schema: Sequence[KeySchemaElementTypeDef],
+    table: TableDescriptionTypeDef,
+) -> bool:
+    """Returns whether `schema`, of the table or an index, has these keys, both of them texts."""
+    keys = {one["AttributeName"]: one["KeyType"] for one in schema}
     types = {
         one["AttributeName"]: one["AttributeType"] for one in table.get("AttributeDefinitions", [])
     }
-    return [name for name in names if types.get(name) != _TEXT]
-
-
-def _schema(elements: Sequence[KeySchemaElementTypeDef]) -> dict[str, str]:
-    return {element["AttributeName"]: element["KeyType"] for element in elements}
+    return keys == {partition_key: "HASH", sort_key: "RANGE"} and all(
+        types.get(name) == _TEXT for name in keys
+    )
 
 
 def _index(index: Index, table: TableDescriptionTypeDef) -> Diagnosis:
     check = f"index {index.name}"
-    remedy = (
-        f"make it {_AS_TERRAFORM}: partition key {index.partition_key}, "
-        f"sort key {index.sort_key}, projection ALL"
-    )
+    keys = (index.partition_key, index.sort_key)
+    remedy = f"make it {_AS_TERRAFORM}: partition key {keys[0]}, sort key {keys[1]}, projection ALL"
     indexes = {one.get("IndexName"): one for one in table.get("GlobalSecondaryIndexes", [])}
     found = indexes.get(index.name)
     if found is None:
         return failed(check, f"{table.get('TableName')} has no such index", remedy)
-    if error := _error(found, index, table):
-        return failed(check, error, f"delete it, then {remedy}")
+    if not _is_keyed_by(*keys, found.get("KeySchema", []), table):
+        detail = f"is not keyed by the texts {' and '.join(keys)}"
+        return failed(check, detail, f"delete it, then {remedy}")
+    projection = found.get("Projection", {}).get("ProjectionType")
+    if projection != "ALL":
+        detail = f"has only some attributes (projection {projection})"
+        return failed(check, detail, f"delete it, then {remedy}")
     if found.get("IndexStatus") not in _USABLE:
         detail = f"is {found.get('IndexStatus')}: lists fail or come short"
         return failed(check, detail, "wait until DynamoDB has filled it")
     return well(check, "is there, with all attributes")
-
-
-def _error(
-    found: GlobalSecondaryIndexDescriptionTypeDef, index: Index, table: TableDescriptionTypeDef
-) -> str | None:
-    keys = _schema(found.get("KeySchema", []))
-    if keys != {index.partition_key: "HASH", index.sort_key: "RANGE"}:
-        return f"is keyed by {' and '.join(keys)}"
-    if others := _no_texts(keys, table):
-        return f"is keyed by {' and '.join(others)} as something else than text"
-    projection = found.get("Projection", {}).get("ProjectionType")
-    return None if projection == "ALL" else f"has only some attributes (projection {projection})"
-
-
-def _encryption(table: TableDescriptionTypeDef) -> Diagnosis:
-    check = "table encryption"
-    found = table.get("SSEDescription", {})
-    if found.get("Status") in {"ENABLED", "UPDATING"}:
-        return well(check, f"by a key of the account's ({found.get('SSEType')})")
-    detail = "by DynamoDB's own key only, whose use CloudTrail does not show"
-    return warning(check, detail, f"turn it on {_AS_TERRAFORM}")

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from PIL import Image
+from tests.api.conftest import NewClient
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, photo, raw_form, upload
+
+from image_service.services.uploads import NewImage
 
 ALL_KEYS = {
     *("id", "userId", "albumId", "originalFilename", "originalMimeType", "mimeType"),
@@ -164,6 +170,34 @@ async def test_a_refused_file_says_why(client: httpx.AsyncClient, data: bytes, c
     if code != "FILE_REQUIRED":
         assert {"measured", "limit"} <= set(error["details"])
     assert (await client.get(IMAGES)).json()["totalCount"] == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [PHOTO[:20], PHOTO[: len(PHOTO) * 2 // 3]],
+    ids=["refused by its header", "refused by its pixels"],
+)
+async def test_a_refused_file_is_freed_with_its_response(
+    new_client: NewClient, app: FastAPI, user: str, data: bytes
+):
+    """A connection keeps the scope of its last request for as long as it is open."""
+    scopes = []
+
+    async def keeping(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await app(scope, receive, send)
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with new_client(user, app=keeping) as client:
+            response = await client.post(IMAGES, files={"file": data})
+        left = [thing for thing in gc.get_objects() if isinstance(thing, NewImage)]
+    finally:
+        gc.enable()
+    assert response.json()["code"] == "INVALID_IMAGE"
+    assert scopes
+    assert not left
 
 
 async def test_an_animated_image_is_refused(client: httpx.AsyncClient):

@@ -46,11 +46,9 @@ class Recorder:
         if exchange.read_until:  # what is parsed is parsed as it comes
             ago = time.perf_counter() - exchange.read_until
             self._telemetry.step("parse", exchange.read_until - exchange.read_from, ago)
-        scope, error = exchange.scope, exchange.error
+        scope, code, reason = exchange.scope, exchange.code, exchange.reason
         found = self._route(scope)
         method, route = scope["method"], getattr(found, "path", None)
-        code = error.code if error else None
-        reason = error.reason if error else ""
         seconds = exchange.seconds
         user_id = exchange.caller.user_id if exchange.caller else None
         self._telemetry.request_ended(
@@ -106,4 +104,4 @@ def _upload_outcome(exchange: Exchange) -> str:
         return "replayed" if exchange.replayed else "stored"
     if exchange.status == CLIENT_DISCONNECTED:
         return "client_gone"
-    return exchange.error.code if exchange.error else "unknown"
+    return exchange.code or "unknown"

@@ -63,12 +63,13 @@ class Boundary:
         else:
             return
         known = self._translated(error, scope)
-        exchange.error = known
+        exchange.fail(known)
         response = error_response(known, exchange.request_id)
         ours = response.status_code >= _SERVER_ERROR and not isinstance(known, _SHED)
         if ours and known is error:
             # So with its cause. Overload has none, and is no time to log one.
             log.warning("request_failed", code=known.code, exc_info=error)
+        _drop_tracebacks(error)
         await response(scope, receive, send)
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,3 +99,16 @@ class Boundary:
             for method in getattr(route, "methods", None) or ()
         }
         return methods | {"HEAD"} if "GET" in methods else methods
+
+
+def _drop_tracebacks(error: BaseException) -> None:
+    """Free what the frames of a failed request hold, such as an uploaded file.
+
+    Futures and frames that know their own error are cycles, which wait for a full collection.
+    """
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            found += [one.__cause__, one.__context__]

@@ -92,7 +92,10 @@ class Exchange:
         self.request_id = request_id
         self.caller: Caller | None = None
         self.rate_limit: RateLimit | None = None
-        self.error: ImageServiceError | None = scope["state"].get(_WITHDRAWN)
+        # Of its error; never that itself, whose traceback holds what was uploaded, and the
+        # connection keeps this until the next request.
+        self.code: str | None = scope["state"].get(_WITHDRAWN)
+        self.reason = ""
         self.started = time.perf_counter()
         self.ended = 0.0
         self.read_from = self.read_until = 0.0
@@ -163,6 +166,10 @@ class Exchange:
                 await self._drain()
                 message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+    def fail(self, error: ImageServiceError) -> None:
+        """Note why it has no better response."""
+        self.code, self.reason = error.code, error.reason
 
     def break_off(self) -> None:
         """Count it as failed, whatever the client has seen of the response."""
@@ -250,9 +257,9 @@ def withdraw(scope: Scope, error: ImageServiceError) -> None:
     """Note for the log why a request was taken back, even before `Requests` began with it."""
     exchange: Exchange | None = scope["state"].get(EXCHANGE)
     if exchange is None:
-        scope["state"][_WITHDRAWN] = error
+        scope["state"][_WITHDRAWN] = error.code
     else:
-        exchange.error = error
+        exchange.fail(error)
 
 
 def exchange_of(scope: Scope) -> Exchange:

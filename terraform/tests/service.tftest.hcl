@@ -232,7 +232,7 @@ run "as_the_stage_has_it" {
   }
 }
 
-# What the service takes at once it derives from the size (tests/unit/test_task_size.py), which a
+# What the service takes at once it derives from the size (tests/unit/domain/test_task_size.py), which a
 # task on Fargate can't see by itself.
 run "size" {
   command = plan

@@ -121,7 +121,7 @@ run "watching" {
 
   # RequestCount knows only requests that found a task: without the balancer's own 5xx below
   # the line, the worst outage would have no rate at all. Numbers put into the expressions:
-  # tests/unit/test_observability.py.
+  # tests/unit/telemetry/test_observability.py.
   assert {
     condition = {
       for name, alarm in module.observability.resources.rates : name => merge(

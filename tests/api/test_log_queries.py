@@ -17,7 +17,7 @@ from tests.container.metric_filters import values
 from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.logs import Line, watched_log
-from tests.unit.test_outbox_service import Parts
+from tests.unit.services.test_outbox import Parts
 
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.redis.link import CircuitBreaker

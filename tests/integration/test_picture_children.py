@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests import pictures
 from tests.golden.comparing import run
-from tests.unit.test_upload_service import Parts
+from tests.unit.services.test_uploads import Parts
 
 from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
 from image_service.domain.renditions import RENDITIONS

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import structlog
 from tests.logs import Log, watched_log
-from tests.unit.test_outbox_service import Parts
+from tests.unit.services.test_outbox import Parts
 
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable
 from image_service.services.deletions import DeletionService

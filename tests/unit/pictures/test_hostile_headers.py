@@ -19,8 +19,8 @@ from typing import Final
 
 import pytest
 from tests import pictures
-from tests.unit.test_icc import with_tags
-from tests.unit.test_jpeg_padding import padded
+from tests.unit.pictures.test_icc import with_tags
+from tests.unit.pictures.test_jpeg_padding import padded
 
 from image_service.domain.errors import InvalidRequest
 from image_service.pictures import formats

@@ -16,7 +16,7 @@ from image_service.api.error_table import CODES
 from image_service.domain.errors import TooManyUnknownKeys
 from image_service.telemetry.metrics import CachePart, CacheResult, CallOutcome, Metrics, Stage
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OBSERVABILITY = ROOT / "docker/observability"
 RUNBOOKS = {page.stem: page.read_text() for page in (ROOT / "docs/runbooks").glob("[!R]*.md")}
 RULES = [

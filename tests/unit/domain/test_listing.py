@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.unit.test_images import image
+from tests.unit.domain.test_images import image
 
 from image_service.domain.cursors import seal
 from image_service.domain.errors import InvalidCursor

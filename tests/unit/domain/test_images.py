@@ -25,7 +25,7 @@ AT = datetime(2026, 1, 31, 9, 30, 0, 123_000, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ID = "01KG8YT2KV0123456789ABCDEF"
 
-_PATHS = Path(__file__).parents[2] / "terraform/tests/picture_paths.json"
+_PATHS = Path(__file__).parents[3] / "terraform/tests/picture_paths.json"
 SPELLINGS = [(row["path"], row["answer"]) for row in json.loads(_PATHS.read_text())]
 user_ids = st.from_regex(r"[A-Za-z0-9_.:@|-]{1,128}", fullmatch=True)
 

@@ -11,10 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.times import utc_now
@@ -25,6 +28,8 @@ from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import FilePage, Finding, FindingKind, TablePage
 from image_service.tools.reconcile.stores import Stores
 
+K = TypeVar("K", bound=StrEnum)
+
 _KEPT: Final = 1_000  # findings of each kind that are reported one by one; all are counted
 _ORPHANS_A_FILE: Final = 0.2
 
@@ -32,6 +37,10 @@ _ORPHANS_A_FILE: Final = 0.2
 class Part(StrEnum):
     FILES = "files"
     ITEMS = "items"
+
+
+def _zeros(keys: type[K]) -> Counter[K]:
+    return Counter(dict.fromkeys(keys, 0))
 
 
 class TooManyOrphans(Exception):
@@ -46,18 +55,19 @@ class TooManyOrphans(Exception):
         self.files = files
 
 
-@dataclass(kw_only=True)
-class Reconciliation:
-    """The place of a run, and what it has found so far."""
+class Reconciliation(BaseModel):
+    """The place of a run, and what it has found so far; as JSON, its checkpoint."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid")
 
     fix: bool
     part: Part = Part.FILES
     position: str | None = None
     done: bool = False
-    looked_at: Counter[Part] = field(default_factory=Counter)
-    found: Counter[FindingKind] = field(default_factory=Counter)
-    fixed: Counter[FindingKind] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    looked_at: Counter[Part] = Field(default_factory=lambda: _zeros(Part))
+    found: Counter[FindingKind] = Field(default_factory=lambda: _zeros(FindingKind))
+    fixed: Counter[FindingKind] = Field(default_factory=lambda: _zeros(FindingKind))
+    findings: list[Finding] = Field(default_factory=list)
 
     def turn(self, findings: Sequence[Finding], looked_at: int, following: str | None) -> None:
         """Note what a page showed, and go on to the next one.

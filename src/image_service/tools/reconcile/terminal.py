@@ -6,18 +6,18 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.settings import Settings, SettingsError
-from image_service.tools.reconcile.findings import Finding, FindingKind
+from image_service.tools.reconcile.findings import FindingKind
 from image_service.tools.reconcile.opening import open_reconciler
 from image_service.tools.reconcile.reconciler import Options, Part, Reconciliation, TooManyOrphans
 
@@ -40,10 +40,7 @@ class NotFinished(Exception):
 
 def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
     """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
-    try:
-        state = read_checkpoint(checkpoint) if checkpoint and checkpoint.exists() else None
-    except ValueError as error:
-        raise NotFinished(str(error)) from error
+    state = _read(checkpoint) if checkpoint and checkpoint.exists() else None
     if state is None or state.done:
         return Reconciliation(fix=fix)
     if state.fix != fix:
@@ -98,7 +95,7 @@ async def reconcile(
 
             def show(state: Reconciliation) -> None:
                 if checkpoint is not None:
-                    _write(checkpoint, _to_json(state))
+                    _write(checkpoint, state.model_dump_json(by_alias=True, indent=2))
                 for part in Part:
                     done = state.done or list(Part).index(part) < list(Part).index(state.part)
                     looked_at = state.looked_at[part]
@@ -109,33 +106,18 @@ async def reconcile(
             await reconciler.run(state, show)
 
 
-def read_checkpoint(path: Path) -> Reconciliation:
-    """Raises ValueError where the file is none."""
+def _read(checkpoint: Path) -> Reconciliation:
+    """Raises NotFinished where the file is none."""
     try:
-        raw: dict[str, Any] = json.loads(path.read_text())
-        state = Reconciliation(
-            fix=bool(raw["fix"]),
-            part=Part(raw["part"]),
-            position=raw["position"],
-            done=bool(raw["done"]),
-        )
-        state.looked_at.update({Part(part): n for part, n in raw["lookedAt"].items()})
-        state.found.update({FindingKind(kind): n for kind, n in raw["found"].items()})
-        state.fixed.update({FindingKind(kind): n for kind, n in raw["fixed"].items()})
-        state.findings = [
-            Finding(FindingKind(entry["kind"]), entry["subject"], entry["detail"], entry["fixed"])
-            for entry in raw["findings"]
-        ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no checkpoint of a reconciliation") from error
-    return state
+        return Reconciliation.model_validate_json(checkpoint.read_bytes())
+    except ValidationError as error:
+        raise NotFinished(f"{checkpoint} is no checkpoint of a reconciliation") from error
 
 
 def write_report(path: Path, state: Reconciliation) -> None:
-    report = _to_json(state)
-    for internal in ("part", "position"):
-        del report[internal]
-    _write(path, {**report, "clean": state.clean})
+    report = state.model_dump(mode="json", by_alias=True, exclude={"part", "position"})
+    report["clean"] = state.clean
+    _write(path, json.dumps(report, indent=2, ensure_ascii=False))
 
 
 def print_summary(state: Reconciliation, console: Console) -> None:
@@ -171,21 +153,8 @@ def log_finished(state: Reconciliation) -> None:
     )
 
 
-def _to_json(state: Reconciliation) -> dict[str, Any]:
-    return {
-        "fix": state.fix,
-        "part": state.part.value,
-        "position": state.position,
-        "done": state.done,
-        "lookedAt": {part.value: state.looked_at[part] for part in Part},
-        "found": {kind.value: state.found[kind] for kind in FindingKind},
-        "fixed": {kind.value: state.fixed[kind] for kind in FindingKind},
-        "findings": [asdict(finding) for finding in state.findings],
-    }
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, content: str) -> None:
     """All of it or nothing: a run may be interrupted at any moment."""
     draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    draft.write_text(content + "\n")
     draft.replace(path)

@@ -14,11 +14,10 @@ from starlette.types import ASGIApp
 from image_service import __version__
 from image_service.api import openapi
 from image_service.api.bodies.form_parts import FormLimits
-from image_service.api.middleware.boundary import Boundary
+from image_service.api.middleware.boundary import Boundary, Gate
 from image_service.api.middleware.compression import Compression
 from image_service.api.middleware.cors import Cors
 from image_service.api.middleware.exchange import Limits, Pace
-from image_service.api.middleware.gate import Gate
 from image_service.api.middleware.request import Requests
 from image_service.api.routes import docs, health, images, usage
 from image_service.api.state import AppState

@@ -114,6 +114,32 @@ async def test_a_child_is_reused_and_its_cpu_limit_is_each_pictures_own(tmp_path
     processor.close()
 
 
+@pytest.mark.slow
+async def test_a_picture_that_took_all_its_time_costs_the_next_none(tmp_path: Path) -> None:
+    program = tmp_path / "child.py"
+    program.write_text(
+        "import resource, time\n"
+        "from image_service.pictures import child, pipeline\n"
+        "process = pipeline.process\n"
+        "def burn(end):\n"
+        "    while time.process_time() < end: pass\n"
+        "def acting(data, source, options, steps):\n"
+        "    made = process(data, source, options, steps)\n"
+        "    if source.width > 400:\n"
+        "        burn(resource.getrlimit(resource.RLIMIT_CPU)[0] - 0.5)\n"
+        "    return made\n"
+        "pipeline.process = acting\n"
+        "child.give_back = lambda: burn(time.process_time() + 1.5)\n"
+        "child.main()\n"
+    )
+    processor = new_processor((sys.executable, str(program)), cpu_seconds=3)
+    assert await process(processor, pictures.jpeg(500, 300)) == 500
+    pid = only_child(processor)
+    assert await process(processor) == 300
+    assert only_child(processor) == pid
+    processor.close()
+
+
 MALFORMED = {
     "no head": ("{}", ProcessingFailed),
     "no pictures": ('{"cpuSeconds": 1, "steps": []}', ProcessingFailed),

@@ -22,7 +22,7 @@ from image_service.domain.errors import ImageServiceError
 from image_service.domain.pictures import SourceInfo
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures import pipeline
-from image_service.pictures.confinement import confine, limit_picture
+from image_service.pictures.confinement import confine, lift_limits, limit_picture
 from image_service.pictures.heap import give_back
 from image_service.pictures.libvips import check_vips, version
 from image_service.pictures.messages import receive, send
@@ -47,8 +47,10 @@ def main() -> None:
             head, data = receive(requests)
         except EOFError:
             return
-        send(responses, *_response(head, data))
-        del head, data
+        response = _response(head, data)
+        lift_limits()  # or what this picture left of its time would end the next one's
+        send(responses, *response)
+        del head, data, response
         give_back()
 
 

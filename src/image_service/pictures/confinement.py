@@ -51,6 +51,13 @@ def limit_picture(*, cpu_seconds: int, memory_bytes: int) -> None:
         _set_soft(resource.RLIMIT_AS, taken + memory_bytes)
 
 
+def lift_limits() -> None:
+    """Undo `limit_picture`, for what is done between two pictures."""
+    for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS):
+        _, hard = resource.getrlimit(limit)
+        resource.setrlimit(limit, (hard, hard))
+
+
 def hide_from_children() -> None:
     """Keep the memory, environment and descriptors of this process from others of its user.
 

@@ -20,9 +20,9 @@ def available_cpus(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> float:
 
 def group_memory(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> int | None:
     """Bytes the control group may use; None where nothing limits it."""
-    files = [folder / "memory.max" for folder in _folders(groups, own)]
-    files.append(groups / "memory/memory.limit_in_bytes")  # of version 1
-    limits = [int(text) for text in map(_text, files) if text.isdigit()]
+    names = ("memory.max", "memory.limit_in_bytes")
+    texts = [_text(folder / name) for folder in _folders("memory", groups, own) for name in names]
+    limits = [int(text) for text in texts if text.isdigit()]
     physical = machine_memory()
     # Version 1 has a number where there is no limit.
     return min((limit for limit in limits if not physical or limit < physical), default=None)
@@ -36,20 +36,27 @@ def machine_memory() -> int | None:
 
 
 def _quotas(groups: Path, own: Path) -> Iterator[float]:
-    quotas = [_text(folder / "cpu.max").split() for folder in _folders(groups, own)]
-    version_1 = groups / "cpu"
-    quotas.append([_text(version_1 / f"cpu.cfs_{name}_us") for name in ("quota", "period")])
-    for quota in quotas:
-        if len(quota) == 2 and all(part.isdigit() and int(part) for part in quota):  # noqa: PLR2004
-            yield int(quota[0]) / int(quota[1])
+    for folder in _folders("cpu", groups, own):
+        version_1 = [_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        for quota in (_text(folder / "cpu.max").split(), version_1):
+            if len(quota) == 2 and all(part.isdigit() and int(part) for part in quota):  # noqa: PLR2004
+                yield int(quota[0]) / int(quota[1])
 
 
-def _folders(groups: Path, own: Path) -> Iterator[Path]:
-    """The process's own control group and those around it, of version 2."""
+def _folders(controller: str, groups: Path, own: Path) -> Iterator[Path]:
+    """The process's own control group and those around it, of either version.
+
+    Those around it also because a container may see its own group as the outermost, by a path
+    that is the host's.
+    """
     for line in _text(own).splitlines():
-        path = line.removeprefix("0::/")
-        if path != line and ".." not in path:
-            yield from (groups / each for each in (Path(path), *Path(path).parents))
+        _, controllers, name = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        path = Path(name.lstrip("/"))
+        if ".." not in path.parts:  # outside of what is seen here
+            top = groups / controller if controllers else groups
+            yield from (top / each for each in (path, *path.parents))
 
 
 def _text(path: Path) -> str:

@@ -9,6 +9,10 @@ from typing import Final, NamedTuple
 _MIB: Final = 2**20
 # One CPU decodes about 200 MB per second: what waits is done in 20 s.
 _WAITING_BYTES_A_CPU: Final = 4 * 2**30
+_LEAST: Final = 512  # MiB
+_PROCESS_BYTES: Final = 140 * 10**6
+_CHILD_BYTES: Final = 45 * 10**6  # idle
+_ALLOCATOR_SHARE: Final = 0.2
 USUAL_MEMORY: Final = 2048 * _MIB
 
 
@@ -34,26 +38,39 @@ class _Row(NamedTuple):
     decode: int
 
 
-# In MiB. Measured: with the process itself (140 MB), its children, and what the allocator holds
-# beyond what it has handed out (a fifth), a task stays within its memory.
+# In MiB. Measured: with the process itself, its children, and what the allocator holds beyond what
+# it has handed out, a task stays within its memory.
 _ROWS: Final = (
     _Row(2048, uploads=128, upload=256, decode=768),  # takes every picture; more in proportion
     _Row(1024, uploads=64, upload=128, decode=512),
-    _Row(0, uploads=32, upload=48, decode=144),  # of 512 MiB
+    _Row(0, uploads=32, upload=48, decode=144),  # of _LEAST
 )
 
 
 def bounds_for(cpus: float, memory_bytes: int) -> TaskBounds:
-    """Returns those of a task with so many CPUs, or parts of one, and so much memory."""
+    """Returns those of a task with so many CPUs, or parts of one, and so much memory.
+
+    A container with little memory may see all CPUs of a large machine: no more of them count
+    than its memory has room for children.
+    """
     row = next(row for row in _ROWS if memory_bytes >= row.memory * _MIB)
     scale = max(1.0, memory_bytes / USUAL_MEMORY)
+    upload_bytes, decode_bytes = (int(size * _MIB * scale) for size in (row.upload, row.decode))
+    size = min(memory_bytes, int((row.memory or _LEAST) * _MIB * scale))
+    used = min(cpus, _most_children(size, upload_bytes + decode_bytes))
     return TaskBounds(
-        workers=max(1, math.ceil(cpus)),
+        workers=max(1, math.ceil(used)),
         uploads=int(row.uploads * scale),
-        upload_bytes=int(row.upload * _MIB * scale),
-        decode_bytes=int(row.decode * _MIB * scale),
-        waiting_bytes=int(_WAITING_BYTES_A_CPU * cpus),
+        upload_bytes=upload_bytes,
+        decode_bytes=decode_bytes,
+        waiting_bytes=int(_WAITING_BYTES_A_CPU * used),
     )
+
+
+def _most_children(memory_bytes: int, pictures: int) -> int:
+    """Returns how many find room beside the process and its pictures, to the nearest; or one."""
+    room = memory_bytes / (1 + _ALLOCATOR_SHARE) - _PROCESS_BYTES - pictures
+    return max(1, round(room / _CHILD_BYTES))
 
 
 USUAL: Final = bounds_for(1, USUAL_MEMORY)

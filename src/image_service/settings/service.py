@@ -112,7 +112,8 @@ class Settings(BaseSettings):
     task_memory_bytes: Annotated[int, Field(ge=256 * MIB)] | None = None
     """Memory of the task; without it, its control group's, or 2 GiB where nothing limits it."""
     worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Pictures processed at the same time; without it, one for each CPU of the task."""
+    """Pictures processed at the same time; without it, one for each CPU of the task, as far as its
+    memory has room for them."""
     max_uploads: PositiveInt | None = None
     """Uploads in the process at the same time, from the first byte to the response; without it,
     by the memory of the task, as the next two."""

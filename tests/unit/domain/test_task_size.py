@@ -48,6 +48,11 @@ def write(groups: Path, files: dict[str, str]) -> None:
             None,
         ),
         ("1:cpu:/", {QUOTA: "-1", PERIOD: "100000"}, 9, None),
+        ("4:memory:/a/b", {"memory/a/memory.limit_in_bytes": "1048576"}, 9, MIB),
+        ("3:cpu,cpuacct:/a", {f"cpu/a/{QUOTA[4:]}": "5", f"cpu/a/{PERIOD[4:]}": "10"}, 0.5, None),
+        ("4:memory:/a\n0::/", {"memory/a/memory.limit_in_bytes": "1048576"}, 9, MIB),
+        ("0::/a..b", {"a..b/memory.max": "1048576"}, 9, MIB),
+        ("0::/a:b", {"a:b/memory.max": "1048576"}, 9, MIB),
         ("", {}, 9, None),
     ],
 )
@@ -86,10 +91,23 @@ def test_the_table_of_the_docs_is_what_a_task_derives(repository_root: Path):
 
 
 def test_more_memory_never_takes_less():
-    sizes = [bounds_for(1, memory * MIB) for memory in range(256, 8192, 64)]
-    for name in ("uploads", "upload_bytes", "decode_bytes"):
+    sizes = [bounds_for(64, memory * MIB) for memory in range(256, 8192, 64)]
+    for name in ("workers", "uploads", "upload_bytes", "decode_bytes"):
         values = [getattr(size, name) for size in sizes]
         assert values == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("memory", "workers"), [(256, 1), (512, 2), (1024, 2), (2048, 13), (4096, 29)]
+)
+def test_a_large_machine_starts_no_more_children_than_the_memory_holds(memory: int, workers: int):
+    bounds = bounds_for(64, memory * MIB)
+    assert bounds.workers == workers
+    assert bounds.waiting_bytes == workers * 4 * 1024 * MIB
+    if memory >= 512:
+        pictures = bounds.upload_bytes + bounds.decode_bytes
+        peak = 1.2 * (140e6 + 45e6 * workers + pictures)
+        assert peak < 1.02 * memory * MIB
 
 
 def limits(**changes: Any):

@@ -227,6 +227,16 @@ def test_a_former_one_is_told(environment: pytest.MonkeyPatch, name: str):
     assert line.startswith(f"{ENV_PREFIX}{name} is no longer a setting, and ignored: ")
 
 
+def test_a_former_one_is_seen_in_any_case(environment: pytest.MonkeyPatch):
+    environment.setenv(f"{ENV_PREFIX}stage".lower(), "any")
+    environment.setenv(f"{ENV_PREFIX}queue_timeout".lower(), "7")
+    [line] = ignored_settings()
+    assert line.startswith(f"{ENV_PREFIX}QUEUE_TIMEOUT is no longer")
+    environment.setenv(f"{ENV_PREFIX}main_size".lower(), "100")
+    with pytest.raises(SettingsError, match="MAIN_SIZE is no longer a setting"):
+        load_settings()
+
+
 @pytest.mark.parametrize("name", former._FIXED)
 def test_pictures_that_would_be_other_ones_stop_the_start(
     environment: pytest.MonkeyPatch, name: str

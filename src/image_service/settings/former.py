@@ -52,4 +52,6 @@ def ignored_settings() -> list[str]:
 
 
 def _given(name: str) -> str:
-    return os.environ.get(ENV_PREFIX + name, "").strip()
+    """Its value in any case, as settings are read; the last one where it is set twice."""
+    found = [text for key, text in os.environ.items() if key.upper() == ENV_PREFIX + name]
+    return (found or [""])[-1].strip()

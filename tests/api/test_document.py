@@ -46,7 +46,7 @@ async def test_the_document_is_rendered_once(
     for coding in ("identity", "gzip"):
         again = await anonymous.get("/openapi.json", headers={"Accept-Encoding": coding})
         assert again.headers.get("content-encoding", "identity") == coding
-        assert "Accept-Encoding" in again.headers["vary"]
+        assert again.headers["vary"].split(", ").count("Accept-Encoding") == 1
         assert again.content == plain.content
 
 

@@ -113,10 +113,10 @@ async def openapi_document(request: Request) -> Response:
     state = state_of(request.app)
     if state.document is None:
         state.document = await run_in_threadpool(_rendered, request.app)
-    headers = {"Cache-Control": "public, max-age=300", "Vary": "Accept-Encoding"}
+    headers = {"Cache-Control": "public, max-age=300"}
     plain, zipped = state.document
     if _wants_gzip(request):
-        headers["Content-Encoding"] = "gzip"
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return Response(zipped, media_type="application/json", headers=headers)
     return Response(plain, media_type="application/json", headers=headers)
 

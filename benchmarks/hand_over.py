@@ -21,8 +21,7 @@ from tests import costly, pictures
 
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import libvips, pipeline
-from image_service.pictures.header import read_header
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits, read_header
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.steps import Steps
 from image_service.pictures.worker_child import WorkerChild

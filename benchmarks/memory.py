@@ -25,7 +25,7 @@ import re, sys
 from pathlib import Path
 from tests import pictures
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures import libvips
 from image_service.pictures import pipeline
 from image_service.pictures.header import read_header

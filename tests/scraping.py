@@ -10,7 +10,7 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.server import operations_port as operations
 from image_service.telemetry.telemetry import Telemetry
 

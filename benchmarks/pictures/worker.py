@@ -26,7 +26,7 @@ from PIL import features
 
 from benchmarks.pictures import bound, rivals, thumbor
 from image_service.domain.renditions import RENDITIONS, THUMBNAIL
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 

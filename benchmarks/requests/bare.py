@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 

@@ -14,13 +14,13 @@ from starlette.types import ASGIApp
 from image_service import __version__
 from image_service.api import openapi
 from image_service.api.bodies.form_parts import FormLimits
+from image_service.api.dependencies import AppState
 from image_service.api.middleware.boundary import Boundary, Gate
 from image_service.api.middleware.compression import Compression
 from image_service.api.middleware.cors import Cors
 from image_service.api.middleware.exchange import Limits, Pace
 from image_service.api.middleware.request import Requests
 from image_service.api.routes import docs, health, images, usage
-from image_service.api.state import AppState
 from image_service.bootstrap import new_telemetry, open_services
 from image_service.domain.limits import USER_REQUESTS
 from image_service.domain.renditions import RENDITIONS

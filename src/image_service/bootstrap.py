@@ -43,7 +43,7 @@ from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.domain.task_size import USUAL_MEMORY, bounds_for
 from image_service.domain.time_limits import AWS_READ, TimeLimits
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import CachePurges, Cdn, HealthProbe, ImageCache
 from image_service.services import Services, outbox, sweeping

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.api.photos import IMAGES, PHOTO, upload
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 
 ENVELOPE = {"error", "message", "code", "details", "requestId"}
 CLOSED = [

@@ -7,7 +7,7 @@ import pytest
 from tests.api.conftest import OpenApp, lifespan
 from tests.api.photos import IMAGES, PHOTO
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.app import create_app
 from image_service.domain.time_limits import TimeLimits
 

@@ -12,7 +12,7 @@ from tests import pictures
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, photo, upload
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.services import admission
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from tests.unit.services.test_outbox import Parts
 
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.redis.link import CircuitBreaker
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.domain.errors import CdnBusy, DependencyUnavailable
 
 ROOT = Path(__file__).parents[2]

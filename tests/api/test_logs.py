@@ -17,7 +17,7 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, upload
 from tests.logs import Log, watched_log
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.domain.errors import DependencyUnavailable, TooManyUnknownKeys
 
 

@@ -15,7 +15,7 @@ from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, MAX_FILE_BYTES, PHOTO, upload
 from tests.scraping import Samples, Scraper, Series, operations_port
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from tests.api.conftest import NewClient, OpenApp
 from tests.api.photos import IMAGES, PHOTO, photo, upload
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 
 BIG = photo(3000, 2000)

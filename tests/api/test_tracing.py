@@ -24,7 +24,7 @@ from tests.logs import Log
 from tests.otlp_receiver import Receiver, attributes, receiving
 from tests.scraping import Samples
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.bootstrap import new_telemetry
 from image_service.devstack import stack
 from image_service.server import uvicorn_server as server

@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.service import Backends, new_user, post, running_service
 from tests.chaos.truth import left_wrong
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 
 ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "10"))
 AT_ONCE = 4

@@ -22,7 +22,7 @@ from tests.fault_proxy import (
     truncated,
 )
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 
 COMMIT = rb'"renditions"'  # what only the transaction that adds an image holds
 MARK = rb"deletedAt"

@@ -11,7 +11,7 @@ from tests.golden.comparing import run
 
 from image_service.domain.errors import InvalidRequest
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.pictures import SourceInfo
 from image_service.domain.renditions import RENDITIONS, THUMBNAIL
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.ports import ImageProcessor
 

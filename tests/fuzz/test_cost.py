@@ -14,7 +14,7 @@ from tests.fuzz.mutations import corpus, mutated
 
 from image_service.domain.errors import InvalidRequest
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 CPU_SECONDS = 8

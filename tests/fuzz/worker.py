@@ -27,7 +27,7 @@ from tests.fuzz.mutations import mutant
 
 from image_service.domain.errors import InvalidRequest, Overloaded
 from image_service.domain.renditions import RENDITIONS
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 MEMORY_LIMIT = 3 * 2**30  # of addresses, which threads and libraries take far more of than memory

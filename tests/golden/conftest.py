@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 

@@ -51,7 +51,7 @@ def test_nothing_is_set_aside_for_them() -> None:
     """In a process of its own, because libvips counts its peak from the start."""
     program = """
 import ctypes, _libvips
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures import libvips
 from image_service.pictures.header import read_header
 from image_service.domain.errors import InvalidDimensions

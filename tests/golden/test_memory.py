@@ -44,7 +44,7 @@ from tests.golden.files import WHOLE
 from image_service.domain.renditions import RENDITIONS
 from image_service.domain.errors import ImageServiceError
 from image_service.pictures import libvips, pipeline
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.header import read_header
 from image_service.pictures.steps import Steps
 libvips.configure()

@@ -15,8 +15,7 @@ from tests.integration.table import Table
 from image_service.adapters.aws.cloudfront import CloudFrontCdn
 from image_service.adapters.aws.s3 import S3Health, S3ObjectStore
 from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
-from image_service.adapters.dynamodb.actions import Actions
-from image_service.adapters.dynamodb.transactions import Transactions
+from image_service.adapters.dynamodb.transactions import Actions, Transactions
 from image_service.devstack.aws import create_table
 from image_service.domain.errors import CdnBusy, CdnRefused, DependencyUnavailable, OutcomeUnknown
 from image_service.domain.listing import ListQuery

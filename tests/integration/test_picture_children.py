@@ -22,7 +22,7 @@ from tests.unit.services.test_uploads import Parts
 from image_service.domain.errors import ImageTooComplex, Overloaded, ProcessingFailed
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import heap, worker_child
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.worker_child import COMMAND, ChildNotStarted, WorkerChild
 

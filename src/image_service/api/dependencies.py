@@ -1,13 +1,14 @@
-"""Inputs of the routes, as `Annotated` types that carry their meaning."""
+"""Inputs of the routes: the state that they share, and `Annotated` types with their meaning."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Header, Query, Request
 from pydantic import (
@@ -21,9 +22,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from image_service.api.bodies.field_errors import collected_errors
+from image_service.api.bodies.form_parts import FormLimits
 from image_service.api.middleware.exchange import exchange_of
-from image_service.api.state import state_of
 from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import (
@@ -43,6 +43,9 @@ from image_service.domain.listing import (
 )
 from image_service.domain.times import ceil_to_milliseconds, read_moment
 from image_service.services import Services
+from image_service.telemetry.telemetry import Telemetry
+
+T = TypeVar("T")
 
 _MAX_ENTITY_TAGS = 4096  # characters; a longer list is cut, and so malformed
 _ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~\x80-\xff]*)"')
@@ -50,6 +53,26 @@ _MAX_KEY: Final = 255
 _KEY = re.compile(rf"[!-~]{{1,{_MAX_KEY}}}")
 _MAX_PARAMETERS = 64
 _TAG = frozenset({"tag", "tag[]"})
+
+
+@dataclass(slots=True, kw_only=True)
+class AppState:
+    """Made with the app; its services come with the lifespan, and SIGTERM ends that it is ready."""
+
+    telemetry: Telemetry
+    form_limits: FormLimits
+    stated_limits: Mapping[str, Any]
+    """By the names that the OpenAPI document's texts have for them."""
+    document: tuple[bytes, bytes] | None = None
+    """OpenAPI as it is sent, plain and zipped, once somebody has asked for it."""
+    services: Services = field(init=False)
+    ready: bool = False
+
+
+def state_of(app: Any) -> AppState:
+    """Returns the state of an app, which ASGI scopes hold untyped."""
+    state: AppState = app.state.shared
+    return state
 
 
 # Plain functions: each `Depends` costs a request a hundredth of its time.
@@ -76,6 +99,33 @@ def entity_tags(header: str, name: str) -> frozenset[str] | Literal["*"]:
     if not found or None in found:
         raise ValidationFailed([(name, 'must be one or more quoted entity tags such as "3", or *')])
     return frozenset(match[1] for match in found if match)
+
+
+class FieldErrors:
+    """Collector of field errors: reports all errors of one request at once."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def add(self, field: str, message: str) -> None:
+        self.found.append((field, message))
+
+    def check(self, field: str, clean: Callable[[], T]) -> T | None:
+        """Returns what `clean` returns; None where it raised FieldError, which is kept."""
+        try:
+            return clean()
+        except FieldError as error:
+            self.add(field, str(error))
+            return None
+
+
+@contextmanager
+def collected_errors() -> Iterator[FieldErrors]:
+    """Raises ValidationFailed at the end of the block where any error was found."""
+    errors = FieldErrors()
+    yield errors
+    if errors.found:
+        raise ValidationFailed(errors.found)
 
 
 # Headers are lists, because one may come in several lines; the document shows one text.

@@ -17,9 +17,9 @@ from fastapi.routing import APIRoute
 
 from image_service.api import schemas
 from image_service.api.bodies.form_parts import size_text
+from image_service.api.dependencies import state_of
 from image_service.api.error_table import row_for
 from image_service.api.errors import envelope, headers_of
-from image_service.api.state import state_of
 from image_service.domain import errors
 from image_service.domain.listing import LOOK_BOUND
 from image_service.domain.uploads import RESPONSE_KEPT

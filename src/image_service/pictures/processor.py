@@ -22,8 +22,7 @@ import structlog
 from image_service.domain import errors
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.renditions import RenditionSpec
-from image_service.pictures.header import read_header
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits, read_header
 from image_service.pictures.verdicts import (
     OUT_OF_MEMORY,
     Loss,

@@ -10,7 +10,7 @@ import structlog
 
 from image_service.domain import errors
 from image_service.domain.pictures import SourceInfo
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits
 
 log = structlog.stdlib.get_logger(__name__)
 

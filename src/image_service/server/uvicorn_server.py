@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from image_service.api.state import state_of
+from image_service.api.dependencies import state_of
 from image_service.app import create_app
 from image_service.domain.time_limits import IDLE_SECONDS, TimeLimits
 from image_service.pictures.confinement import hide_from_children

@@ -24,9 +24,8 @@ from image_service.domain.renditions import Rendition, RenditionSpec
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
 from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
-from image_service.services.admission import Admission, AdmissionLimits
+from image_service.services.admission import Admission, AdmissionLimits, Turns
 from image_service.services.storing import ImageWriter
-from image_service.services.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from image_service.api.bodies.charsets import decode
 from image_service.api.bodies.multipart import (
     FormLimits,
     UploadForm,
@@ -20,6 +19,7 @@ from image_service.api.bodies.multipart import (
     read_form,
     tags_from,
 )
+from image_service.api.bodies.part_headers import decode_as
 from image_service.domain.errors import (
     FileTooLarge,
     ImageServiceError,
@@ -298,18 +298,18 @@ class TestFields:
         for name in {module.name for module in pkgutil.iter_modules(encodings.__path__)}:
             for raw in text:
                 with contextlib.suppress(LookupError, UnicodeDecodeError):
-                    decode(raw, name)
+                    decode_as(raw, name)
 
     @pytest.mark.parametrize("label", ["klingon-{}", "utf{}8", "ISO{}8859{}1", "x.{}"])
     def test_spellings_of_charsets_are_not_kept(self, label: str) -> None:
         """Python's own lookup keeps them all."""
         spellings = [label.format(*[("_-" * 9)[:n] + "."[n % 2 :]] * 2) for n in range(1, 12)]
         with contextlib.suppress(LookupError):
-            decode(b"a", spellings[0])
+            decode_as(b"a", spellings[0])
         kept = len(encodings._cache)
         for spelling in spellings:
             with contextlib.suppress(LookupError):
-                decode(b"a", spelling)
+                decode_as(b"a", spelling)
         assert len(encodings._cache) == kept
 
     async def test_a_field_may_have_a_file_name_and_a_type(self) -> None:

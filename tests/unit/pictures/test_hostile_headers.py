@@ -34,8 +34,7 @@ from image_service.pictures.formats import (
     signatures,
     webp,
 )
-from image_service.pictures.header import read_header
-from image_service.pictures.limits import PictureLimits
+from image_service.pictures.header import PictureLimits, read_header
 
 Read = Callable[[bytes], object]
 Parts = list[bytes]

@@ -11,8 +11,8 @@ from tests import pictures
 
 from image_service.domain.errors import InvalidDimensions, ProcessingFailed
 from image_service.pictures import libvips
+from image_service.pictures.header import PictureLimits
 from image_service.pictures.libvips import check_vips
-from image_service.pictures.limits import PictureLimits
 from image_service.pictures.steps import Steps
 
 

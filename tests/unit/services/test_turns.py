@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from image_service.services.turns import Turns
+from image_service.services.admission import Turns
 
 
 async def test_users_take_turns_and_one_at_a_time_is_served():

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from ulid import ULID
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.table import Query, Table
+from image_service.adapters.dynamodb.transactions import Condition
 from image_service.domain.outbox import Backlog, OutboxQueue
 from image_service.domain.times import parse_timestamp
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import (
     SCHEMA_VERSION,
     Item,
@@ -19,7 +18,7 @@ from image_service.adapters.dynamodb.items import (
     to_image,
 )
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import ConditionFailed
+from image_service.adapters.dynamodb.transactions import Actions, Condition, ConditionFailed
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image
 from image_service.domain.times import utc_now

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item, tag_pointers
+from image_service.adapters.dynamodb.transactions import Actions, Condition
 from image_service.domain.images import Image
 from image_service.domain.times import format_timestamp, utc_now
 

@@ -17,11 +17,10 @@ import structlog
 from ulid import ULID
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import SCHEMA_VERSION, Item
 from image_service.adapters.dynamodb.partitions import older
 from image_service.adapters.dynamodb.table import Table
-from image_service.adapters.dynamodb.transactions import ConditionFailed
+from image_service.adapters.dynamodb.transactions import Actions, Condition, ConditionFailed
 from image_service.domain.times import format_timestamp, parse_timestamp, utc_now
 from image_service.domain.uploads import UploadIntent
 

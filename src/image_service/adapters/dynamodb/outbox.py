@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import (
     UnreadableEntry,
     entry_item,
@@ -23,7 +22,7 @@ from image_service.adapters.dynamodb.entries import (
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.partitions import older
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import ConditionFailed
+from image_service.adapters.dynamodb.transactions import Condition, ConditionFailed
 from image_service.domain.outbox import Lease, OutboxEntry, OutboxQueue
 from image_service.domain.time_limits import TRANSACTION_PATIENCE
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.table import Query
+from image_service.adapters.dynamodb.transactions import Condition
 from image_service.domain.listing import ListQuery, Position
 from image_service.domain.times import format_timestamp
 

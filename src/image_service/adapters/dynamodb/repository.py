@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from image_service.adapters.dynamodb import idempotency, intents, keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_actions
 from image_service.adapters.dynamodb.items import (
@@ -20,7 +19,7 @@ from image_service.adapters.dynamodb.items import (
     to_image,
 )
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import ConditionFailed
+from image_service.adapters.dynamodb.transactions import Condition, ConditionFailed
 from image_service.domain.errors import (
     Contended,
     DependencyUnavailable,

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from image_service.adapters.aws.errors import translated
-from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.dynamodb.keys import Key
-from image_service.adapters.dynamodb.transactions import ConditionFailed, Transactions
+from image_service.adapters.dynamodb.transactions import (
+    Actions,
+    Condition,
+    ConditionFailed,
+    Transactions,
+)
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.time_limits import TRANSACTION_PATIENCE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.items import Item
 from image_service.adapters.dynamodb.table import Query, Table
+from image_service.adapters.dynamodb.transactions import Condition
 from image_service.domain.usage import AlbumAmount, AlbumPage, AlbumQuery, Amount
 
 if TYPE_CHECKING:

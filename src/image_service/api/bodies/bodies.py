@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from starlette.requests import Request
 
-from image_service.api.bodies.field_errors import FieldErrors, collected_errors
 from image_service.api.bodies.form_parts import shown
 from image_service.api.bodies.json_text import parse_json
 from image_service.api.bodies.multipart import (
@@ -16,8 +15,8 @@ from image_service.api.bodies.multipart import (
     read_form,
     tags_from,
 )
+from image_service.api.dependencies import FieldErrors, collected_errors, state_of
 from image_service.api.schemas import ImagePatch
-from image_service.api.state import state_of
 from image_service.domain.errors import (
     FileRequired,
     FileTooLarge,

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from image_service.api.bodies.charsets import decode
-from image_service.api.bodies.part_headers import filename, parse_header
+from image_service.api.bodies.part_headers import decode_as, filename, parse_header
 from image_service.domain.errors import FileTooLarge, MalformedBody, ValidationFailed
 
 FILE: Final = "file"
@@ -132,7 +131,7 @@ class FormParts:
         try:
             declared = parse_header(self._headers.get(b"content-type", b""))[1].get("charset")
             label = declared.decode("latin-1") if declared else "UTF-8"
-            return decode(bytes(self._text), label)
+            return decode_as(bytes(self._text), label)
         except UnicodeDecodeError:
             error = f"is not {label}, its charset; encode it as UTF-8"
         except LookupError:

@@ -9,16 +9,18 @@ or percent-encode the whole name. The parser of python_multipart is not enough h
 
 from __future__ import annotations
 
+import codecs
+import encodings
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.utils import decode_params, unquote
+from encodings.aliases import aliases
+from pkgutil import iter_modules
 from typing import Final
 from urllib.parse import unquote_to_bytes
-
-from image_service.api.bodies.charsets import decode
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(
@@ -33,6 +35,15 @@ _PERCENT_ENCODED = re.compile(r"(?=.*%)(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#\[\]]|%
 _PIECE = re.compile(r"filename\*[0-9]{1,3}\*?")
 _MAX_WORDS: Final = 1536  # characters; 255 of three bytes take 1,240; the decoder takes its square
 _BROWSER_ESCAPES = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,39}")
+# Python keeps each label that it was asked for, known or not, for as long as it runs.
+_KNOWN: Final = frozenset(aliases) | {module.name for module in iter_modules(encodings.__path__)}
+# No character sets, though `codecs` has them; some take time by the square of the length.
+_NOT_FOR_TEXT: Final = frozenset(
+    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "charmap", "undefined", "mbcs"}
+)
+# What programs that write the label send (Encoding Standard, section 4.2).
+_MEANT: Final = {"iso8859-1": "cp1252", "ascii": "utf-8"}
 
 
 def parse_header(raw: bytes) -> tuple[str, Mapping[str, bytes]]:
@@ -97,7 +108,7 @@ def _extended(parameters: Mapping[str, bytes]) -> str | None:
         if charset:
             # Some senders quote what is within, too.
             with suppress(UnicodeError, LookupError):
-                return decode(unquote(quoted).strip('"').encode("latin-1"), charset)
+                return decode_as(unquote(quoted).strip('"').encode("latin-1"), charset)
     return None
 
 
@@ -109,7 +120,7 @@ def _words(text: str) -> str | None:
         words = decode_header(text)
         if any(charset for _, charset in words):
             return "".join(
-                decode(word, charset) if charset else word.decode("raw-unicode-escape")
+                decode_as(word, charset) if charset else word.decode("raw-unicode-escape")
                 for word, charset in words
             )
     return None
@@ -126,4 +137,23 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:  # an old client; its name is no reason to refuse a picture
-        return decode(raw, "latin-1")
+        return decode_as(raw, "latin-1")
+
+
+def decode_as(raw: bytes, label: str) -> str:
+    """Decode by a character set that a client declares, with Python's codecs.
+
+    Raises LookupError for a character set there is not, UnicodeDecodeError for other bytes.
+    """
+    if not _LABEL.fullmatch(label):
+        raise LookupError(label)
+    known = encodings.normalize_encoding(label.lower()).replace(".", "_")
+    if known not in _KNOWN:
+        raise LookupError(label)
+    name = codecs.lookup(known).name
+    if name.replace("-", "_") in _NOT_FOR_TEXT:
+        raise LookupError(label)
+    try:
+        return raw.decode(_MEANT.get(name, name))
+    except UnicodeDecodeError:
+        return raw.decode(name)

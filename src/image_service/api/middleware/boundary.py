@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from image_service.api.dependencies import state_of
 from image_service.api.error_table import RouteNotFound
 from image_service.api.errors import (
     error_response,
@@ -27,7 +28,6 @@ from image_service.api.errors import (
     from_request_validation,
 )
 from image_service.api.middleware.exchange import Exchange, exchange_of
-from image_service.api.state import state_of
 from image_service.domain.errors import (
     ImageServiceError,
     Overloaded,

@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from image_service.api.dependencies import state_of
 from image_service.api.middleware.compression import accepts_gzip
 from image_service.api.openapi import document
-from image_service.api.state import state_of
 
 # Both pages style themselves inline, and ReDoc searches in a worker made from a blob.
 _CONTENT_SECURITY_POLICY: Final = (

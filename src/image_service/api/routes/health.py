@@ -6,10 +6,9 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from image_service.api.dependencies import services_of
+from image_service.api.dependencies import services_of, state_of
 from image_service.api.openapi import error_responses, limit, operation_id
 from image_service.api.schemas import Check, Health, Probe
-from image_service.api.state import state_of
 from image_service.domain.errors import MalformedBody, TooManyInFlight
 
 LIVE: Final = "/health/live"

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
-from image_service.adapters.dynamodb.actions import Actions, Condition
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX, Index
+from image_service.adapters.dynamodb.transactions import Actions, Condition
 from image_service.tools.doctor.aws_errors import AwsError, cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, well
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from image_service.adapters.aws.errors import translated
 from image_service.adapters.dynamodb import keys
-from image_service.adapters.dynamodb.actions import Condition
 from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_attributes
 from image_service.adapters.dynamodb.items import Item, from_wire, tag_pointers, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX
 from image_service.adapters.dynamodb.table import MAX_BATCH, Table
-from image_service.adapters.dynamodb.transactions import ConditionFailed
+from image_service.adapters.dynamodb.transactions import Condition, ConditionFailed
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Position
 from image_service.domain.outbox import Clearing, OutboxEntry, Step

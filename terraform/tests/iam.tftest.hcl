@@ -41,12 +41,6 @@ run "roles" {
         Action   = ["s3:DeleteObject", "s3:PutObject"]
         Resource = ["arn:aws:s3:::tests/images/*"]
       }
-      Trial = {
-        Sid      = "Trial"
-        Effect   = "Allow"
-        Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-        Resource = ["arn:aws:s3:::tests/temp/*"]
-      }
       BucketHealth = {
         Sid      = "BucketHealth"
         Effect   = "Allow"

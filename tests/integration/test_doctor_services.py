@@ -12,8 +12,8 @@ from tests.integration.doctor_runs import NOBODY, doctor, local_stack
 from tests.jwks_server import JwksServer
 
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.bucket_trials import ClockCheck
 from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress
+from image_service.tools.doctor.clock import ClockCheck
 from image_service.tools.doctor.cloudfront import DistributionCheck
 from image_service.tools.doctor.cognito import SigningKeysCheck
 from image_service.tools.doctor.diagnosis import Stakes

@@ -56,12 +56,6 @@ locals {
       Resource = ["${var.storage.bucket_arn}/images/*"]
     },
     {
-      Sid      = "Trial" # `image-service doctor --write`, run as a task
-      Effect   = "Allow"
-      Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
-      Resource = ["${var.storage.bucket_arn}/temp/*"]
-    },
-    {
       Sid      = "BucketHealth" # HeadBucket, which GET /health asks, goes by this action
       Effect   = "Allow"
       Action   = ["s3:ListBucket"]

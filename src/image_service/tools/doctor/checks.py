@@ -18,8 +18,8 @@ from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings, SettingsError
 from image_service.tools.doctor.aws_errors import is_aws
 from image_service.tools.doctor.bucket import BucketCheck
-from image_service.tools.doctor.bucket_trials import BucketWriteCheck, ClockCheck
 from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress
+from image_service.tools.doctor.clock import ClockCheck
 from image_service.tools.doctor.cloudfront import DistributionCheck, NoDistributionCheck
 from image_service.tools.doctor.cognito import SigningKeysCheck
 from image_service.tools.doctor.credentials import CredentialsCheck
@@ -98,7 +98,6 @@ def _store_checks(settings: Settings, aws: _Aws, stakes: Stakes) -> Sequence[Sys
 def _write_checks(settings: Settings, aws: _Aws, address: PublicAddress) -> Sequence[SystemCheck]:
     return [
         TableWriteCheck(aws.dynamodb, settings.table_name),
-        BucketWriteCheck(aws.s3, settings.bucket, settings.storage_class),
         PictureCheck(address, aws.s3, settings.bucket, settings.storage_class),
     ]
 

@@ -17,7 +17,6 @@ from image_service.tools.doctor.bucket_settings import (
 )
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, Verdict, well
 from image_service.tools.doctor.machine import MemoryCheck, WorkersCheck
-from image_service.tools.doctor.redis import engine_mode, engine_version
 from image_service.tools.doctor.service import Doctor
 from image_service.tools.doctor.table import _index
 
@@ -192,20 +191,3 @@ def test_an_index_that_is_being_filled(status: str, verdict: Verdict):
         "GlobalSecondaryIndexes": [index],
     }
     assert _index(USER_INDEX, table).verdict is verdict
-
-
-@pytest.mark.parametrize(
-    ("about", "version", "mode"),
-    [
-        ({"redis_version": "7.0.15", "redis_mode": "standalone"}, "7.0.15", "standalone"),
-        ({"redis_version": "7.0.15", "redis_mode": "cluster"}, "7.0.15", "cluster"),
-        (
-            {"redis_version": "7.2.4", "valkey_version": "8.1.8", "server_mode": "cluster"},
-            "Valkey 8.1.8",
-            "cluster",
-        ),
-        ({}, "of unknown version", None),
-    ],
-)
-def test_redis_and_valkey_say_what_they_are(about: dict[str, str], version: str, mode: str | None):
-    assert (engine_version(about), engine_mode(about)) == (version, mode)

@@ -9,6 +9,9 @@ from tests import commands
 
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
+from image_service.tools.doctor.diagnosis import Diagnosis
+from image_service.tools.doctor.ports import SystemCheck
+from image_service.tools.doctor.service import Doctor
 
 NOBODY = "http://127.0.0.1:9"
 OF_THE_EMULATOR = {"bucket access", "bucket versioning", "bucket lifecycle"}
@@ -53,6 +56,11 @@ async def local_stack(emulator: str, issuer: LocalIssuer, unique: str) -> dict[s
         **names,
         "IMAGE_SERVICE_CDN_BASE_URL": f"{emulator}/{names['IMAGE_SERVICE_BUCKET']}",
     }
+
+
+async def examined(check: SystemCheck) -> list[Diagnosis]:
+    """What the command makes of one check."""
+    return await Doctor([check]).examine()
 
 
 async def run(environment: dict[str, str], *options: str) -> tuple[int, str]:

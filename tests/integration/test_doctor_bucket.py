@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import OF_THE_EMULATOR, doctor, local_stack
+from tests.integration.doctor_runs import OF_THE_EMULATOR, doctor, examined, local_stack
 from tests.jwks_server import JwksServer
 
 from image_service.devstack.issuer import LocalIssuer
@@ -57,7 +57,7 @@ async def test_a_rule_that_deletes_pictures(environment: dict[str, str], emulato
                 ]
             },
         )
-        told = {one.check: one for one in await BucketCheck(s3, bucket, staging).examine()}
+        told = {one.check: one for one in await examined(BucketCheck(s3, bucket, staging))}
 
     assert told["bucket expiry"].verdict is Verdict.FAILED
     assert told["bucket expiry"].detail == "the lifecycle rule all deletes pictures"
@@ -70,7 +70,7 @@ async def test_in_another_region():
         elsewhere.headers["x-amz-bucket-region"] = "eu-west-1"
         url = elsewhere.url.removesuffix("/.well-known/jwks.json")
         async with engines.s3_client(url) as client:
-            [told] = await BucketCheck(client, "pictures", strict).examine()
+            [told] = await examined(BucketCheck(client, "pictures", strict))
     assert told.verdict is Verdict.FAILED
     assert told.detail == "pictures is in eu-west-1, not in us-east-1"
 

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import NOBODY, doctor, local_stack
+from tests.integration.doctor_runs import NOBODY, doctor, examined, local_stack
 from tests.jwks_server import JwksServer
 
 from image_service.devstack.issuer import LocalIssuer
@@ -41,7 +41,7 @@ async def test_a_clock_that_is_off(seconds: int, verdict: str, word: str):
         s3.headers["Date"] = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds))
         url = s3.url.removesuffix("/.well-known/jwks.json")
         async with engines.s3_client(url) as client:
-            [told] = await ClockCheck(client, "bucket").examine()
+            [told] = await examined(ClockCheck(client, "bucket"))
     assert told.verdict == verdict
     assert word in told.detail
     assert told.remedy is None or "NTP" in told.remedy
@@ -79,7 +79,7 @@ async def test_a_cdn_that_is_the_api():
     async with JwksServer() as server, httpx.AsyncClient(trust_env=False) as http:
         server.status = 401
         address = PublicAddress(http, f"http://127.0.0.1:{server.port}", STRICT)
-        [told] = await CdnCheck(address).examine()
+        [told] = await examined(CdnCheck(address))
         assert (told.verdict, "that is the API's response" in told.detail) == ("failed", True)
 
 
@@ -116,7 +116,7 @@ async def test_a_cdn_with_other_pictures(environment: dict[str, str], emulator: 
         httpx.AsyncClient(trust_env=False) as http,
     ):
         address = PublicAddress(http, f"http://127.0.0.1:{server.port}", STRICT)
-        [told] = await PictureCheck(address, s3, bucket, "STANDARD").examine()
+        [told] = await examined(PictureCheck(address, s3, bucket, "STANDARD"))
     assert (told.verdict, "has something else" in told.detail) == ("failed", True)
 
 
@@ -126,7 +126,7 @@ async def test_a_role_that_may_put_no_pictures():
         url = f"http://127.0.0.1:{server.port}"
         async with engines.s3_client(url) as s3:
             address = PublicAddress(http, url, STRICT)
-            [told] = await PictureCheck(address, s3, "pictures", "STANDARD").examine()
+            [told] = await examined(PictureCheck(address, s3, "pictures", "STANDARD"))
     assert told.detail == "the credentials may not s3:PutObject on images/*"
 
 
@@ -137,7 +137,7 @@ class TestSigningKeys:
             check = SigningKeysCheck(http, url, issuer="http://issuer")
             place = f"127.0.0.1:{server.port}"
 
-            [told] = await check.examine()
+            [told] = await examined(check)
             assert told.verdict == "ok"
             assert (
                 told.detail
@@ -145,19 +145,19 @@ class TestSigningKeys:
             )
 
             server.status = 401
-            [told] = await check.examine()
+            [told] = await examined(check)
             assert (told.verdict, told.detail) == (
                 "failed",
                 f"{place} responds with status 401, no JWKS",
             )
             server.status, server.body = 200, server.body + b" " * 2**16
-            [told] = await check.examine()
+            [told] = await examined(check)
             assert told.detail == f"{place} responds with more than 65536 bytes, no JWKS"
 
     async def test_where_the_issuer_has_them(self, issuer: LocalIssuer):
         async with JwksServer(issuer.jwks()) as server, httpx.AsyncClient(trust_env=False) as http:
             own = f"http://127.0.0.1:{server.port}"
-            [told] = await SigningKeysCheck(http, server.url, issuer=own).examine()
+            [told] = await examined(SigningKeysCheck(http, server.url, issuer=own))
             assert told.detail == f"1 RS256 from 127.0.0.1:{server.port}"
 
     async def test_of_another_pool(self, environment: dict[str, str]):
@@ -184,7 +184,7 @@ async def test_a_distribution_that_is_not_there(environment: dict[str, str], emu
 async def test_a_distribution_that_is_there(emulator: str):
     async with engines.cloudfront_client(emulator) as client:
         distribution_id = await engines.create_distribution(client)
-        [told] = await DistributionCheck(client, distribution_id).examine()
+        [told] = await examined(DistributionCheck(client, distribution_id))
     assert told.verdict == "ok"
 
 
@@ -193,6 +193,6 @@ async def test_a_role_that_may_make_invalidations_and_not_look_at_them():
         server.status = 403
         server.body = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
         async with engines.cloudfront_client(f"http://127.0.0.1:{server.port}") as client:
-            [told] = await DistributionCheck(client, "ESOME").examine()
+            [told] = await examined(DistributionCheck(client, "ESOME"))
     assert told.verdict == "warning"
     assert told.detail == "not looked at: the credentials may not cloudfront:GetInvalidation"

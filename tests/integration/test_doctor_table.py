@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import doctor, local_stack
+from tests.integration.doctor_runs import doctor, examined, local_stack
 from tests.integration.faults import Fault, FaultyServer, passed_on, refusal
 
 from image_service.devstack.issuer import LocalIssuer
@@ -189,7 +189,7 @@ async def test_a_role_that_lacks_one_right(
         always(denying(refused), emulator) as url,
         engines.dynamodb_client(url) as client,
     ):
-        [told] = await check(client, table_name).examine()
+        [told] = await examined(check(client, table_name))
         assert told.verdict is Verdict.FAILED
         assert told.detail == f"the credentials may not {operation}"
         assert (await client.scan(TableName=table_name))["Count"] == 0
@@ -202,7 +202,7 @@ async def test_a_table_that_was_put_into_although_it_did_not_say_so(
     server.script = [answered_with(refusal("InternalServerError", status=500))] * 3
     table_name = environment["IMAGE_SERVICE_TABLE_NAME"]
     async with server.running() as url, engines.dynamodb_client(url) as client:
-        [told] = await TableWriteCheck(client, table_name).examine()
+        [told] = await examined(TableWriteCheck(client, table_name))
         assert told.detail == "dynamodb:PutItem fails (InternalServerError)"
         assert (await client.scan(TableName=table_name))["Count"] == 0
 

@@ -30,10 +30,7 @@ class BucketCheck:
         self._stakes = stakes
 
     async def examine(self) -> Sequence[Diagnosis]:
-        try:
-            bucket = await self._there()
-        except AwsError as error:
-            return [error.diagnosis]
+        bucket = await self._there()
         if bucket.remedy is not None:
             return [bucket]
         return [bucket, *await asyncio.gather(*(self._look_at(one) for one in PROTECTIONS))]

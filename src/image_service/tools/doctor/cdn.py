@@ -12,7 +12,7 @@ import httpx
 
 from image_service.domain.images import CdnUrls, new_image_id
 from image_service.domain.renditions import RENDITIONS
-from image_service.tools.doctor.aws_errors import AwsError, cleared_away, diagnosed
+from image_service.tools.doctor.aws_errors import cleared_away, diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
 from image_service.tools.doctor.http_errors import what_failed
 
@@ -114,12 +114,9 @@ class PictureCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         key = _new_key()
-        try:
-            async with cleared_away(lambda: self._delete(key)):
-                await self._put(key)
-                return [await self._got(key)]
-        except AwsError as error:
-            return [error.diagnosis]
+        async with cleared_away(lambda: self._delete(key)):
+            await self._put(key)
+            return [await self._got(key)]
 
     async def _put(self, key: str) -> None:
         with diagnosed(self.name, "s3:PutObject on images/*", self._client.meta.endpoint_url):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from botocore.exceptions import ClientError
 
 from image_service.adapters.aws.errors import error_code
-from image_service.tools.doctor.aws_errors import AwsError, diagnosed
+from image_service.tools.doctor.aws_errors import diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, warning, well
 
 if TYPE_CHECKING:
@@ -27,16 +27,9 @@ class DistributionCheck:
         self._id = distribution_id
 
     async def examine(self) -> Sequence[Diagnosis]:
-        try:
-            with diagnosed(
-                self.name,
-                "cloudfront:GetInvalidation",
-                self._client.meta.endpoint_url,
-                needed=False,
-            ):
-                there = await self._is_there()
-        except AwsError as error:
-            return [error.diagnosis]
+        endpoint = self._client.meta.endpoint_url
+        with diagnosed(self.name, "cloudfront:GetInvalidation", endpoint, needed=False):
+            there = await self._is_there()
         if there:
             return [well(self.name, f"distribution {self._id} is there")]
         remedy = "check IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID"

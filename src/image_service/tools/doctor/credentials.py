@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from image_service.adapters.aws.errors import error_code
-from image_service.tools.doctor.aws_errors import AwsError, diagnosed
+from image_service.tools.doctor.aws_errors import diagnosed
 from image_service.tools.doctor.diagnosis import Diagnosis, well
 
 if TYPE_CHECKING:
@@ -27,12 +27,9 @@ class CredentialsCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         meta = self._client.meta
-        try:
-            with diagnosed(self.name, "dynamodb:GetItem", meta.endpoint_url):
-                source = await self._source()
-                await self._try()
-        except AwsError as error:
-            return [error.diagnosis]
+        with diagnosed(self.name, "dynamodb:GetItem", meta.endpoint_url):
+            source = await self._source()
+            await self._try()
         return [well(self.name, f"AWS takes those of {source}, region {meta.region_name}")]
 
     async def _source(self) -> str:

@@ -18,5 +18,8 @@ class SystemCheck(Protocol):
     def name(self) -> str: ...
 
     async def examine(self) -> Sequence[Diagnosis]:
-        """At least one. Holds no secret and no text of a vendor's, which may quote some."""
+        """At least one. Holds no secret and no text of a vendor's, which may quote some.
+
+        Raises AwsError with the only one, where a call that all others need fails.
+        """
         ...

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from image_service.tools.doctor.aws_errors import AwsError
 from image_service.tools.doctor.diagnosis import Diagnosis, failed
 from image_service.tools.doctor.ports import SystemCheck
 
@@ -30,6 +31,8 @@ class Doctor:
         try:
             async with asyncio.timeout(self._timeout):
                 return await check.examine()
+        except AwsError as error:
+            return [error.diagnosis]
         except TimeoutError:
             detail = f"no response within {self._timeout:g} s"
             return [failed(check.name, detail, "look at the network between here and there")]

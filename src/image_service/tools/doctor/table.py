@@ -38,10 +38,7 @@ class TableCheck:
 
     async def examine(self) -> Sequence[Diagnosis]:
         place = f"{self._table_name} in {self._client.meta.region_name}"
-        try:
-            table = await self._described()
-        except AwsError as refused:
-            return [refused.diagnosis]
+        table = await self._described()
         if table is None:
             remedy = f"check IMAGE_SERVICE_TABLE_NAME and AWS_REGION, or make it {_AS_TERRAFORM}"
             return [failed(self.name, f"there is no table {place}", remedy)]

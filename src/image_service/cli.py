@@ -224,8 +224,6 @@ def reconcile(
     """
     from datetime import timedelta
 
-    from rich.console import Console
-
     from image_service.telemetry.logging import configure_logging
     from image_service.tools.reconcile import terminal as reconciling
     from image_service.tools.reconcile.reconciler import Options
@@ -236,16 +234,12 @@ def reconcile(
     configure_logging("warning", settings.log_format, settings.stage)
     options = Options(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
-        state = reconciling.begun(resume, fix=fix)
-        reconciling.run(settings, options, state, resume)
+        clean = reconciling.run(
+            settings, options, fix=fix, checkpoint=resume, report=report, announce=not local
+        )
     except reconciling.NotFinished as error:
         _fail(*error.lines, status=2)
-    reconciling.print_summary(state, Console())
-    if not local:  # alarms are made of it
-        reconciling.log_finished(state)
-    if report is not None:
-        reconciling.write_report(report, state)
-    raise typer.Exit(0 if state.clean else 1)
+    raise typer.Exit(0 if clean else 1)
 
 
 @cli.command()
@@ -267,25 +261,13 @@ def doctor(
     A line each, with the remedy where one is needed.
     Exits with 0 if nothing failed, 1 if something did, 2 if the settings can't be read.
     """
-    import asyncio
-
-    from rich.console import Console
-
     from image_service.telemetry.logging import configure_logging
     from image_service.tools.doctor import terminal as doctoring
 
     if local:
         _use_running_stack(state_dir)
     configure_logging("critical", "json", "doctor")  # its lines say it, and may be JSON
-    try:
-        findings, status = asyncio.run(doctoring.examine(write=write)), None
-    except doctoring.Unreadable as error:
-        findings, status = error.findings, 2
-    if as_json:
-        typer.echo(doctoring.to_json(findings))
-    else:
-        doctoring.print_lines(findings, Console())
-    raise typer.Exit(status or (0 if doctoring.is_healthy(findings) else 1))
+    raise typer.Exit(doctoring.run(write=write, as_json=as_json))
 
 
 @cli.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
@@ -35,6 +37,7 @@ _PLAIN: Final = {
     Verdict.ONLY_AWS: "-",
 }
 _SETTINGS: Final = "settings"
+_UNREADABLE: Final = 2
 _WHERE: Final = "set it in the environment; docs/settings.md lists all settings"
 
 
@@ -44,6 +47,19 @@ class Unreadable(Exception):
     def __init__(self, texts: Sequence[str]) -> None:
         self.findings = [failed(_SETTINGS, text, _WHERE) for text in texts]
         super().__init__(*texts)
+
+
+def run(*, write: bool, as_json: bool) -> int:
+    """Print all findings, and return the status to exit with."""
+    try:
+        findings, status = asyncio.run(examine(write=write)), None
+    except Unreadable as error:
+        findings, status = error.findings, _UNREADABLE
+    if as_json:
+        sys.stdout.write(to_json(findings) + "\n")
+    else:
+        print_lines(findings, Console())
+    return status or (0 if is_healthy(findings) else 1)
 
 
 async def examine(*, write: bool) -> list[Diagnosis]:

@@ -49,6 +49,29 @@ def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
 
 
 def run(
+    settings: Settings,
+    options: Options,
+    *,
+    fix: bool,
+    checkpoint: Path | None,
+    report: Path | None,
+    announce: bool,
+) -> bool:
+    """Go on from `checkpoint`, or begin, and return whether nothing is wrong (any more).
+
+    `announce`: with the line in the log that alarms are made of. Raises NotFinished.
+    """
+    state = begun(checkpoint, fix=fix)
+    _finish(settings, options, state, checkpoint)
+    print_summary(state, Console())
+    if announce:
+        log_finished(state)
+    if report is not None:
+        write_report(report, state)
+    return state.clean
+
+
+def _finish(
     settings: Settings, options: Options, state: Reconciliation, checkpoint: Path | None
 ) -> None:
     """Run `state` to its end. Raises NotFinished."""

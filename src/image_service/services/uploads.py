@@ -19,7 +19,7 @@ from typing import Any
 from image_service.domain.access import Caller
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image, new_image_id
-from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
+from image_service.domain.pictures import ProcessedImage, SourceInfo
 from image_service.domain.renditions import Rendition, RenditionSpec
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
@@ -203,7 +203,12 @@ def _describe(
         file_size=len(new.data),
         checksum=new.checksum,
         renditions={
-            name: _rendition(picture, user_id, image_id)
+            name: Rendition(
+                key=picture.spec.key(user_id, image_id),
+                width=picture.width,
+                height=picture.height,
+                size_bytes=len(picture.data),
+            )
             for name, picture in processed.pictures.items()
         },
         format=processed.main.spec.format,
@@ -217,13 +222,4 @@ def _describe(
         uploaded_at=at,
         created_at=at,
         updated_at=at,
-    )
-
-
-def _rendition(picture: EncodedPicture, user_id: str, image_id: str) -> Rendition:
-    return Rendition(
-        key=picture.spec.key(user_id, image_id),
-        width=picture.width,
-        height=picture.height,
-        size_bytes=len(picture.data),
     )

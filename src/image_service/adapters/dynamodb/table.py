@@ -70,7 +70,8 @@ class Table:
         self.name = name
         self.actions = Actions(name)
         self._client = client
-        self._transactions = Transactions(client, patience=patience)
+        self.transact = Transactions(client, patience=patience).run
+        """Carries out all of some actions, or none."""
 
     async def get(self, key: Key, *, consistent: bool = True) -> Item:
         """The item; empty where there is none."""
@@ -154,9 +155,3 @@ class Table:
             except errors.TransactionConflictException as conflict:
                 raise WriteConflict from conflict
         return from_wire(response.get("Attributes", {}))
-
-    async def transact(
-        self, actions: Sequence[TransactWriteItemTypeDef], *, until: float | None = None
-    ) -> None:
-        """Carry out all of `actions`, or none; see `Transactions.run`."""
-        await self._transactions.run(actions, until=until)

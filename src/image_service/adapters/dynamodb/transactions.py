@@ -222,7 +222,8 @@ class Transactions:
         attempts = _Attempts()
         reset = _attempts.set(attempts)
         try:
-            await self._write(actions, self._patience_until(until))
+            left = math.inf if until is None else until - asyncio.get_running_loop().time()
+            await self._write(actions, min(self._patience, left))
         except (BotoCoreError, ClientError) as error:
             items = _failed_conditions(error)
             if any(item is not None for item in items):
@@ -235,10 +236,6 @@ class Transactions:
             raise DependencyUnavailable from error
         finally:
             _attempts.reset(reset)
-
-    def _patience_until(self, until: float | None) -> float:
-        left = math.inf if until is None else until - asyncio.get_running_loop().time()
-        return min(self._patience, left)
 
     async def _write(self, actions: Sequence[TransactWriteItemTypeDef], patience: float) -> None:
         # One token over all tries: what an unanswered try did is not done again.

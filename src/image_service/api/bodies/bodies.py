@@ -44,7 +44,9 @@ def upload_bytes(request: Request) -> int:
     """
     limits = state_of(request.app).form_limits
     _refuse_content_encoding(request)
-    length = _content_length(request)
+    value = request.headers.get("content-length", "")
+    # Python refuses to read numbers of thousands of digits.
+    length = int(value[:20]) if value.isascii() and value.isdigit() else None
     check_content_length(length, limits)
     return limits.max_body_bytes if length is None else length
 
@@ -134,12 +136,6 @@ async def _read_bounded(request: Request) -> bytes:
         if len(body) > MAX_JSON_BYTES:
             raise json_too_large(len(body))
     return bytes(body)
-
-
-def _content_length(request: Request) -> int | None:
-    value = request.headers.get("content-length", "")
-    # Python refuses to read numbers of thousands of digits.
-    return int(value[:20]) if value.isascii() and value.isdigit() else None
 
 
 def _refuse_content_encoding(request: Request) -> None:

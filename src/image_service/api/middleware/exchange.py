@@ -113,7 +113,9 @@ class Exchange:
             self._seconds = limits.delete
         self._receive = receive
         self._send = send
-        self._complete = not _has_body(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        self._complete = not has_body
         self._receiving = False
         self._closing = False
         self._clock: asyncio.Timeout | None = None
@@ -183,8 +185,12 @@ class Exchange:
         self.has_response = True
         self.status = message["status"]
         headers = [*message["headers"], *common_headers(self.request_id)]
-        if self.rate_limit is not None:
-            headers += _rate_headers(self.rate_limit)
+        if rate := self.rate_limit:
+            headers += [
+                (b"x-ratelimit-limit", b"%d" % rate.limit),
+                (b"x-ratelimit-remaining", b"%d" % rate.remaining),
+                (b"x-ratelimit-reset", b"%d" % rate.reset_at),
+            ]
         self.replayed = self.status == _CREATED and any(name == _REPLAYED for name, _ in headers)
         # Closing a connection on which data still arrives makes the kernel reset it: a proxy
         # then turns the response into a 502, and a browser loses it.
@@ -226,21 +232,9 @@ class Exchange:
         )
 
 
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
 def common_headers(request_id: str) -> list[tuple[bytes, bytes]]:
     """Returns what every response carries."""
     return [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
-
-
-def _rate_headers(rate: RateLimit) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"x-ratelimit-limit", b"%d" % rate.limit),
-        (b"x-ratelimit-remaining", b"%d" % rate.remaining),
-        (b"x-ratelimit-reset", b"%d" % rate.reset_at),
-    ]
 
 
 def request_id_of(scope: Scope) -> str:

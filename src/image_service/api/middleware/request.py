@@ -101,7 +101,11 @@ class _Recorder:
             ago = time.perf_counter() - exchange.read_until
             self._telemetry.step("parse", exchange.read_until - exchange.read_from, ago)
         scope, code, reason = exchange.scope, exchange.code, exchange.reason
-        found = self._route(scope)
+        # The route, whose template is logged; never the path, which a caller chooses. A
+        # response given before the route is reached is counted for the route that was meant.
+        found: Any = scope.get("route")
+        if found is None:
+            found = next((r for r in self._routes if _match(r, scope["path"])), None)
         method, route = scope["method"], getattr(found, "path", None)
         seconds = exchange.seconds
         user_id = exchange.caller.user_id if exchange.caller else None
@@ -129,16 +133,6 @@ class _Recorder:
         if exchange.status in _REFUSED and action:
             image_id = _image_id(found, scope["path"])
             audit_log.refused(action, user_id=user_id, image_id=image_id, code=code)
-
-    def _route(self, scope: Scope) -> Any:
-        """Returns the route, whose template is logged; never the path, which a caller chooses.
-
-        A response given before the route is reached is counted for the route that was meant.
-        """
-        found: Any = scope.get("route")
-        if found is None:
-            found = next((r for r in self._routes if _match(r, scope["path"])), None)
-        return found
 
 
 def _match(route: Any, path: str) -> re.Match[str] | None:

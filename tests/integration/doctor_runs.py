@@ -10,8 +10,7 @@ from tests import commands
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
 from image_service.tools.doctor.diagnosis import Diagnosis
-from image_service.tools.doctor.ports import SystemCheck
-from image_service.tools.doctor.service import Doctor
+from image_service.tools.doctor.service import Doctor, SystemCheck
 
 NOBODY = "http://127.0.0.1:9"
 OF_THE_EMULATOR = {"bucket access", "bucket versioning", "bucket lifecycle"}

@@ -9,7 +9,7 @@ import pytest
 
 from image_service.adapters.dynamodb.partitions import USER_INDEX
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
-from image_service.tools.doctor import vips as vips_checks
+from image_service.tools.doctor import machine
 from image_service.tools.doctor.bucket_settings import (
     expiry_error,
     public_error,
@@ -106,8 +106,8 @@ async def test_a_libvips_that_fails_its_self_test(monkeypatch: pytest.MonkeyPatc
     def old() -> WorkerChild:
         raise ChildNotStarted("libvips 8.18.3 or newer is needed, not 8.15.1")
 
-    monkeypatch.setattr(vips_checks, "WorkerChild", old)
-    [found] = await vips_checks.VipsCheck().examine()
+    monkeypatch.setattr(machine, "WorkerChild", old)
+    [found] = await machine.VipsCheck().examine()
     assert (found.verdict, "8.15.1" in found.detail) == (Verdict.FAILED, True)
 
 

@@ -24,13 +24,11 @@ from image_service.tools.doctor.cloudfront import DistributionCheck, NoDistribut
 from image_service.tools.doctor.cognito import SigningKeysCheck
 from image_service.tools.doctor.credentials import CredentialsCheck
 from image_service.tools.doctor.diagnosis import Stakes
-from image_service.tools.doctor.machine import MemoryCheck, WorkersCheck
-from image_service.tools.doctor.ports import SystemCheck
+from image_service.tools.doctor.machine import MemoryCheck, VipsCheck, WorkersCheck
 from image_service.tools.doctor.redis import RedisCheck, RedisWriteCheck
-from image_service.tools.doctor.service import Doctor
+from image_service.tools.doctor.service import Doctor, SystemCheck
 from image_service.tools.doctor.table import TableCheck
 from image_service.tools.doctor.table_trials import TableReadCheck, TableWriteCheck
-from image_service.tools.doctor.vips import VipsCheck
 
 PRODUCTION: Final = "prod"
 

@@ -1,10 +1,12 @@
-"""Checks of the settings against the processors and the memory of the machine."""
+"""Checks of libvips, and of the settings against the machine's processors and memory."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
 _MIB: Final = 2**20
@@ -13,6 +15,26 @@ _MIB: Final = 2**20
 _BASE_BYTES: Final = 140 * 10**6
 _ALLOCATOR_SHARE: Final = 0.2
 _TABLE: Final = "see the task sizes in docs/scaling.md"
+
+
+class VipsCheck:
+    """A `SystemCheck`: the self-test that every child begins with."""
+
+    name = "libvips"
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        try:
+            version = await asyncio.to_thread(_started)
+        except ChildNotStarted as failure:  # our own words
+            remedy = "install pyvips-binary as pinned in requirements/runtime.txt"
+            return [failed(self.name, str(failure), remedy)]
+        return [well(self.name, f"{version}, loads JPEG, PNG and WebP and nothing else")]
+
+
+def _started() -> str:
+    child = WorkerChild()
+    child.close()
+    return child.libvips
 
 
 class WorkersCheck:

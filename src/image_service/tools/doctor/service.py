@@ -6,13 +6,26 @@ import asyncio
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from image_service.tools.doctor.aws_errors import AwsError
 from image_service.tools.doctor.diagnosis import Diagnosis, failed
-from image_service.tools.doctor.ports import SystemCheck
 
 TIMEOUT: Final = 10.0  # seconds a check
+
+
+class SystemCheck(Protocol):
+    """A look at one system. `name` stands on its line where it can't say more itself."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def examine(self) -> Sequence[Diagnosis]:
+        """At least one. Holds no secret and no text of a vendor's, which may quote some.
+
+        Raises AwsError with the only one, where a call that all others need fails.
+        """
+        ...
 
 
 class Doctor:

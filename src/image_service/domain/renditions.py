@@ -53,7 +53,7 @@ RENDITIONS: Final = (
     RenditionSpec(name=MAIN, fit="inside", side=2048, quality=85, effort=2),
     RenditionSpec(name=THUMBNAIL, fit="cover", side=400, quality=80, effort=4),
 )
-"""What is made of every picture, unless settings change sides and qualities."""
+"""What is made of every picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,8 +54,9 @@ def limit_picture(*, cpu_seconds: int, memory_bytes: int) -> None:
 def lift_limits() -> None:
     """Undo `limit_picture`, for what is done between two pictures."""
     for limit in (resource.RLIMIT_CPU, resource.RLIMIT_AS):
-        _, hard = resource.getrlimit(limit)
-        resource.setrlimit(limit, (hard, hard))
+        soft, hard = resource.getrlimit(limit)
+        if soft != hard:
+            resource.setrlimit(limit, (hard, hard))
 
 
 def hide_from_children() -> None:

@@ -27,7 +27,7 @@ from image_service.devstack.issuer import LocalIssuer
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RIVAL_FOLDER = ROOT / ".cache" / "benchmarks" / "rival"
-SERVE = "from image_service.cli import main; main()"
+SERVE = "from image_service.__main__ import main; main()"
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ async def test_a_header_with_hardly_any_pixels_behind_it(
     await refuse(processor, data)
 
 
+@pytest.mark.slow
 async def test_compressed_text_is_not_unpacked(processor: VipsProcessor) -> None:
     header, *rest = pictures.png_chunks(WHOLE["png"])
     text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
@@ -109,6 +110,7 @@ async def test_a_jpeg_of_countless_scans_is_refused(processor: VipsProcessor) ->
     await refuse(processor, data)  # and not because it took too long
 
 
+@pytest.mark.slow
 async def test_grey_with_alpha_of_16_bits_costs_no_more_than_colour(
     processor: VipsProcessor,
 ) -> None:

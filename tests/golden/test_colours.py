@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterable
 
 import pytest
+from _pytest.mark import ParameterSet
 from PIL import Image, ImageCms
 from tests import pictures
 from tests.golden import profiles
@@ -33,6 +35,14 @@ WHITE_WITHOUT_RED = struct.pack(">8I", 5334, 24555, 64000, 33000, 30000, 60000, 
 ADOBE_WITH_CURVE = pictures.matrix_profile(pictures.ADOBE_RGB, gamma=1.0)
 
 
+def one_in_eight(names: Iterable[str]) -> list[str | ParameterSet]:
+    """For the inner loop; the others are slow together."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if number % 8 else name
+        for number, name in enumerate(names)
+    ]
+
+
 def gama(gamma: float) -> tuple[bytes, bytes]:
     return b"gAMA", struct.pack(">I", round(gamma * 100_000))
 
@@ -55,7 +65,7 @@ def middle(result: ProcessedImage) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("damage", one_in_eight(DAMAGED))
 async def test_a_damaged_profile_is_passed_over(
     processor: VipsProcessor, damage: str, file_format: str
 ) -> None:
@@ -65,7 +75,7 @@ async def test_a_damaged_profile_is_passed_over(
         assert_looks_like(result.main, SCENE)
 
 
-@pytest.mark.parametrize("damage", GREY_DAMAGED)
+@pytest.mark.parametrize("damage", one_in_eight(GREY_DAMAGED))
 async def test_a_damaged_profile_of_a_grey_picture(processor: VipsProcessor, damage: str) -> None:
     picture = SCENE.convert("L")
     data = pictures.encode(picture, "JPEG", quality=95, icc_profile=GREY_DAMAGED[damage])
@@ -74,7 +84,7 @@ async def test_a_damaged_profile_of_a_grey_picture(processor: VipsProcessor, dam
         assert_looks_like(result.main, picture.convert("RGB"))
 
 
-@pytest.mark.parametrize("damage", PRESS_DAMAGED)
+@pytest.mark.parametrize("damage", one_in_eight(PRESS_DAMAGED))
 async def test_ink_by_a_damaged_profile_is_that_of_a_usual_press(
     processor: VipsProcessor, damage: str
 ) -> None:
@@ -192,7 +202,7 @@ async def test_a_png_shows_the_colours_its_chunks_say(
     assert middle(await run(processor, data)) == pytest.approx(shown, abs=2)
 
 
-@pytest.mark.parametrize("damage", CURVED_DAMAGED)
+@pytest.mark.parametrize("damage", one_in_eight(CURVED_DAMAGED))
 async def test_a_damaged_profile_hides_no_other_chunk(
     processor: VipsProcessor, damage: str
 ) -> None:

@@ -210,13 +210,13 @@ async def test_the_first_of_several_pictures_is_taken(processor: VipsProcessor) 
         ((100, 100), (100, 100), 100),
         ((640, 400), (640, 400), 400),
         ((640, 300), (640, 300), 300),
-        ((2048, 2048), (2048, 2048), 400),
-        ((2049, 1000), (2048, 1000), 400),
-        ((4000, 3000), (2048, 1536), 400),
         ((8000, 100), (2048, 26), 100),
         ((100, 8000), (26, 2048), 100),
-        ((8000, 400), (2048, 102), 400),
-        ((450, 6000), (154, 2048), 400),
+        pytest.param((2048, 2048), (2048, 2048), 400, marks=pytest.mark.slow),
+        pytest.param((2049, 1000), (2048, 1000), 400, marks=pytest.mark.slow),
+        pytest.param((4000, 3000), (2048, 1536), 400, marks=pytest.mark.slow),
+        pytest.param((8000, 400), (2048, 102), 400, marks=pytest.mark.slow),
+        pytest.param((450, 6000), (154, 2048), 400, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])

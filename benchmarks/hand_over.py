@@ -11,14 +11,13 @@ LD_PRELOAD and MALLOC_CONF in the environment the child has that allocator. Linu
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import time
-from pathlib import Path
 
 from PIL import Image
 from tests import costly, pictures
 
+from benchmarks.children import cpu_of, resident
 from image_service.domain.renditions import RENDITIONS
 from image_service.pictures import libvips, pipeline
 from image_service.pictures.header import PictureLimits, read_header
@@ -42,19 +41,6 @@ LARGE = {
     "WebP, RGBA": lambda: costly.flat_webp("RGBA"),
 }
 DECAY = 6.0  # seconds; after 5 jemalloc has given back what is unused
-
-
-def resident(pid: int, what: str = "VmRSS") -> float:
-    """MiB; VmHWM is the most so far."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(rf"{what}:\s+(\d+)", status)
-    return int(found[1]) / 1024 if found else 0.0
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds that all threads have run."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def started() -> tuple[float, float]:

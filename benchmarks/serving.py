@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import httpx
 
+from benchmarks.children import cpu_of, family
 from image_service.devstack import stack
 
 COMMAND = Path(sys.executable).parent / "image-service"
@@ -58,9 +59,8 @@ def server(environment: Mapping[str, str], preload: str | None = None) -> Iterat
 
 
 def _cpu_seconds(pid: int) -> float:
-    """User and system, all threads; in ticks of 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    """Of all threads, and of the children."""
+    return sum(map(cpu_of, family(pid)))
 
 
 def _wait_until_ready(url: str) -> None:

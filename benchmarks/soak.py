@@ -25,6 +25,7 @@ import httpx
 from PIL import Image
 
 from benchmarks import documents, results
+from benchmarks.children import family
 from benchmarks.serving import server
 from image_service.devstack import stack
 from image_service.devstack.emulator import started_emulator
@@ -66,12 +67,10 @@ class Figures:
 
 
 def resident(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    pids = [str(pid), *(child for thread in children for child in thread.read_text().split())]
-    return sum(map(_resident_share, pids))
+    return sum(map(_resident_share, family(pid)))
 
 
-def _resident_share(pid: str) -> int:
+def _resident_share(pid: int) -> int:
     """Bytes; 0 of a child that has just ended."""
     with suppress(FileNotFoundError, ProcessLookupError):
         shares = Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -3,7 +3,7 @@
 Answers each line of JSON on its standard input with one. Tasks: "one" processes `file`, and
 writes both pictures to where `save` says; "throughput" goes through `files` for `seconds`,
 `parallel` at a time; "about" tells versions and the peak of its memory. CPU time is
-getrusage's, all threads together.
+that of all threads, and of the children where decoders run in them.
 """
 
 # ruff: noqa: ASYNC240 - files are read between measurements, and nothing else is to run
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import pyvips
 from PIL import features
 
+from benchmarks.children import cpu_of, resident
 from benchmarks.pictures import bound, rivals, thumbor
 from image_service.domain.renditions import RENDITIONS, THUMBNAIL
 from image_service.pictures.header import PictureLimits
@@ -51,7 +52,14 @@ def service() -> Iterator[Engine]:
         made = await processor.process(data, await processor.inspect(data), RENDITIONS)
         return Made(made.main.data, made.pictures[THUMBNAIL].data)
 
-    yield Engine(process)
+    def cpu_seconds() -> float:
+        return bound.cpu_seconds() + sum(cpu_of(child.pid) for child in children)
+
+    def peak_rss_mib() -> float:
+        return bound.peak_rss_mib() + sum(resident(child.pid, "VmHWM") for child in children)
+
+    children = processor._children  # noqa: SLF001 - there is no other use for it
+    yield Engine(process, cpu_seconds, peak_rss_mib)
     processor.close()
 
 

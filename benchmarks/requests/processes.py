@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.children import family
+
 _START_SECONDS = 60
 _STOP_SECONDS = 20
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -29,15 +31,19 @@ class Running:
     pid: int
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its threads so far (proc(5), /proc/pid/stat)."""
-        after_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(after_name[11]) + int(after_name[12])) * _TICK
+        """User and system time so far of all its threads and children (proc(5), /proc/pid/stat)."""
+        return sum(map(_ticks, family(self.pid))) * _TICK
 
     def resident_bytes(self) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError(f"{self.name} is gone")
+
+
+def _ticks(pid: int) -> int:
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[11]) + int(after_name[12])
 
 
 def cores() -> tuple[str | None, str | None]:

@@ -6,9 +6,9 @@ import io
 import struct
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 from PIL import Image, ImageCms
 from tests import pictures
 from tests.golden import profiles
@@ -35,7 +35,7 @@ WHITE_WITHOUT_RED = struct.pack(">8I", 5334, 24555, 64000, 33000, 30000, 60000, 
 ADOBE_WITH_CURVE = pictures.matrix_profile(pictures.ADOBE_RGB, gamma=1.0)
 
 
-def one_in_eight(names: Iterable[str]) -> list[str | ParameterSet]:
+def one_in_eight(names: Iterable[str]) -> list[Any]:
     """For the inner loop; the others are slow together."""
     return [
         pytest.param(name, marks=pytest.mark.slow) if number % 8 else name

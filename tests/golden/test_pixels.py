@@ -8,6 +8,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 from tests import pictures
+from tests.golden import profiles
 from tests.golden.comparing import assert_looks_like, opened, run
 
 from image_service.domain.renditions import THUMBNAIL
@@ -134,6 +135,18 @@ async def test_wide_gamut_is_brought_to_srgb(
     assert_looks_like(result.main, as_seen(data))
     with pytest.raises(AssertionError, match="off by"):  # unconverted it would not pass
         assert_looks_like(result.main, SCENE)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+async def test_wide_gamut_needs_no_white_point(processor: VipsProcessor, file_format: str) -> None:
+    profile = pictures.matrix_profile(pictures.DISPLAY_P3)
+    [start] = [at for name, at, _ in profiles.tags(profile) if name == "wtpt"]
+    spoilt = profile[:start] + b"none" + profile[start + 4 :]
+    sound, other = [
+        await run(processor, pictures.encode(SCENE, file_format, quality=95, icc_profile=used))
+        for used in (profile, spoilt)
+    ]
+    assert other.main.data == sound.main.data
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX,
         env_ignore_empty=True,  # compose files and task definitions write unset ones as empty
         frozen=True,
+        allow_inf_nan=False,
         str_strip_whitespace=True,  # most ways to store a text end it with a newline
         extra="ignore",
         hide_input_in_errors=True,

@@ -47,6 +47,17 @@ def test_multi_process_elements_do_not() -> None:
     assert icc.bounded(with_tags(MATRIX, **added)) == icc.bounded(MATRIX)
 
 
+@pytest.mark.parametrize("name", ["wtpt", "bkpt", "chad"])
+@pytest.mark.parametrize(
+    "body", [b"XYZ \0\0\0\0" + bytes(4), b"sf32" + bytes(8), b"mpet" + bytes(40)]
+)
+def test_a_damaged_tag_that_no_colour_depends_on_is_left_out(name: str, body: bytes) -> None:
+    kept = tags_of(icc.bounded(with_tags(MATRIX, **{name: body})))
+    assert kept == {tag: own for tag, own in tags_of(MATRIX).items() if tag in kept}
+    assert {b"rXYZ", b"rTRC"} <= kept.keys()
+    assert name.encode() not in kept
+
+
 def table(depth: bytes, inputs: int, points: int, entries: int) -> bytes:
     head = depth + bytes(4) + bytes([inputs, 3, points, 0]) + bytes(36)
     return head + (struct.pack(">HH", entries, entries) if depth == b"mft2" else b"")

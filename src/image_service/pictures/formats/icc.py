@@ -22,6 +22,7 @@ _POINTS: Final = _COLOURS | {b"wtpt", b"bkpt"}
 _CURVES: Final = frozenset({b"rTRC", b"gTRC", b"bTRC", b"kTRC"})
 _TABLES: Final = frozenset({b"A2B0", b"A2B1", b"A2B2"})
 _USED: Final = _POINTS | _CURVES | _TABLES | {b"chad"}
+_SPARED: Final = frozenset({b"wtpt", b"bkpt", b"chad"})  # no colour depends on them
 # What there must be where there is no table of the perceptual intent. For a profile that has
 # less libvips takes sRGB, without a word.
 _PERCEPTUAL: Final = b"A2B0"
@@ -36,7 +37,10 @@ _PARAMETERS: Final = (1, 3, 4, 5, 7)  # of a parametric curve, by its function
 
 
 def bounded(profile: bytes) -> bytes | None:
-    """`profile` with the tags that are used; None if it is damaged or declares too much."""
+    """`profile` with the tags that are used; None if it is damaged or declares too much.
+
+    A damaged tag that no colour depends on is left out, and the profile goes on without it.
+    """
     if not _HEADER + 4 <= len(profile) <= MAX_BYTES:
         return None
     if profile[_SIGNATURE] != b"acsp" or profile[_VERSION] > _NEWEST:
@@ -49,9 +53,10 @@ def bounded(profile: bytes) -> bytes | None:
         name, start, length = struct.unpack_from(">4sII", profile, at)
         if name in _USED and name not in kept:
             body = profile[start : start + length]
-            if len(body) < length or not _holds_what_it_declares(name, body):
+            if len(body) == length and _holds_what_it_declares(name, body):
+                kept[name] = body
+            elif name not in _SPARED:
                 return None
-            kept[name] = body
     needed = _NEEDED.get(profile[_SPACE], _TABLES)
     is_enough = _PERCEPTUAL in kept or needed <= kept.keys()
     return _written(profile[:_HEADER], kept) if is_enough else None

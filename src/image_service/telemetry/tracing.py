@@ -38,6 +38,7 @@ _Facts = dict[str, AttributeValue]
 _DEFAULT_SHARE: Final = 0.05
 _LAST_SPANS_SECONDS: Final = 3.0
 _TROUBLE_EVERY: Final = 60.0  # seconds
+_NOTHING: Final = logging.CRITICAL + 1
 # Quotes what it can't read of the headers, which hold the collector's password.
 _READER_OF_HEADERS: Final = "opentelemetry.util.re"
 _NO_PAIRS: Final = "OTEL_EXPORTER_OTLP_HEADERS: not all are name=value, so some are left out"
@@ -256,14 +257,16 @@ class _Troubles(logging.Handler):
 
     @contextmanager
     def instead(self, library: logging.Logger) -> Iterator[None]:
-        """Nothing else is logged of the library meanwhile."""
-        library.addHandler(self)
+        """Nothing else is logged of the library, and nothing at all from then on.
+
+        Stays in place: threads that were left behind go on complaining.
+        """
+        library.handlers[:] = [self]
         library.propagate = False
         try:
             yield
         finally:
-            library.propagate = True
-            library.removeHandler(self)
+            self.setLevel(_NOTHING)
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()

@@ -7,7 +7,7 @@ import platform
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aioboto3
 import httpx
@@ -29,7 +29,12 @@ from image_service.adapters.dynamodb import (
     DynamoUploadIntents,
     DynamoUsageCounters,
 )
-from image_service.adapters.machine import available_cpus, group_memory, machine_memory
+from image_service.adapters.machine import (
+    available_cpus,
+    available_memory,
+    group_memory,
+    machine_memory,
+)
 from image_service.adapters.redis import (
     RedisHealth,
     RedisImageCache,
@@ -41,7 +46,7 @@ from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
-from image_service.domain.task_size import USUAL_MEMORY, bounds_for
+from image_service.domain.task_size import LEAST_MEMORY, USUAL_MEMORY, bounds_for
 from image_service.domain.time_limits import AWS_READ, TimeLimits
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
@@ -65,6 +70,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 log = structlog.stdlib.get_logger(__name__)
+
+_MIB: Final = 2**20
 
 
 def new_telemetry(stage: str) -> Telemetry:
@@ -285,7 +292,7 @@ def _picture_limits(
 def admission_limits(settings: Settings, times: TimeLimits) -> AdmissionLimits:
     """Returns the bounds of a task of this size, but for those that settings name."""
     cpus = settings.task_cpus or settings.worker_threads or available_cpus()
-    bounds = bounds_for(cpus, settings.task_memory_bytes or _memory())
+    bounds = bounds_for(cpus, settings.task_memory_bytes or _usual_memory())
     one_upload = settings.max_file_bytes + FORM_BYTES
     return AdmissionLimits(
         workers=settings.worker_threads or bounds.workers,
@@ -298,7 +305,18 @@ def admission_limits(settings: Settings, times: TimeLimits) -> AdmissionLimits:
     )
 
 
-def _memory() -> int:
+def require_memory() -> None:
+    """Raises SettingsError where the process may use less memory than it needs at least."""
+    found = available_memory()
+    if found is not None and found < LEAST_MEMORY:
+        text = (
+            f"too little memory: control group (cgroup) or machine have {found // _MIB} MiB, "
+            f"at least {LEAST_MEMORY // _MIB} are needed: give the container or unit more"
+        )
+        raise SettingsError([text])
+
+
+def _usual_memory() -> int:
     return group_memory() or min(USUAL_MEMORY, machine_memory() or USUAL_MEMORY)
 
 

@@ -6,6 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +56,41 @@ def test_the_start_of_the_process():
     [(frozen, others)] = re.findall(r"^frozen (\d+) others (\d+)$", done.stdout, re.MULTILINE)
     assert int(frozen) > 50_000
     assert int(others) < int(frozen) / 10
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group with 128 MiB, of either version."""
+    groups = Path("/sys/fs/cgroup")
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, own = line.split(":", 2)
+        if controllers in {"memory", ""}:
+            group = groups / controllers / own.lstrip("/") / f"small-{os.getpid()}"
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            with suppress(OSError):
+                group.mkdir()
+                try:
+                    (group / name).write_text(str(128 * 2**20))
+                    yield group
+                finally:
+                    group.rmdir()
+                return
+    pytest.skip("no control group can be made here")
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_too_little_memory_is_refused(small_group: Path):
+    done = subprocess.run(
+        [
+            *("/bin/sh", "-c", f'echo $$ >"{small_group}/cgroup.procs"; exec "$0" -c "$1"'),
+            *(sys.executable, START_AND_TELL),
+        ],
+        env={**os.environ, "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "have 128 MiB, at least 256 are needed: give the container" in done.stdout + done.stderr

@@ -19,13 +19,22 @@ def available_cpus(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> float:
 
 
 def group_memory(groups: Path = _GROUPS, own: Path = _OWN_GROUP) -> int | None:
-    """Bytes the control group may use; None where nothing limits it."""
-    names = ("memory.max", "memory.limit_in_bytes")
+    """Bytes the control group may use; None where nothing limits it.
+
+    Above `memory.high` the kernel slows the group down as it takes memory back from it: nothing
+    that serves should get there.
+    """
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
     texts = [_text(folder / name) for folder in _folders("memory", groups, own) for name in names]
     limits = [int(text) for text in texts if text.isdigit()]
     physical = machine_memory()
     # Version 1 has a number where there is no limit.
     return min((limit for limit in limits if not physical or limit < physical), default=None)
+
+
+def available_memory() -> int | None:
+    """Bytes there are for this process, of the group or the machine; None where neither says."""
+    return group_memory() or machine_memory()
 
 
 def machine_memory() -> int | None:

@@ -9,10 +9,13 @@ from typing import Final, NamedTuple
 _MIB: Final = 2**20
 # One CPU decodes about 200 MB per second: what waits is done in 20 s.
 _WAITING_BYTES_A_CPU: Final = 4 * 2**30
-_LEAST: Final = 512  # MiB
+_LEAST_ROW: Final = 512  # MiB
 _PROCESS_BYTES: Final = 140 * 10**6
 _CHILD_BYTES: Final = 45 * 10**6  # idle
-_ALLOCATOR_SHARE: Final = 0.2
+ALLOCATOR_SHARE: Final = 0.2
+"""What the allocator holds beyond what it has handed out, of that."""
+LEAST_MEMORY: Final = 256 * _MIB
+"""Of a task; with less, the service refuses to start."""
 USUAL_MEMORY: Final = 2048 * _MIB
 
 
@@ -43,7 +46,7 @@ class _Row(NamedTuple):
 _ROWS: Final = (
     _Row(2048, uploads=128, upload=256, decode=768),  # takes every picture; more in proportion
     _Row(1024, uploads=64, upload=128, decode=512),
-    _Row(0, uploads=32, upload=48, decode=144),  # of _LEAST
+    _Row(0, uploads=32, upload=48, decode=144),  # of _LEAST_ROW
 )
 
 
@@ -56,8 +59,8 @@ def bounds_for(cpus: float, memory_bytes: int) -> TaskBounds:
     row = next(row for row in _ROWS if memory_bytes >= row.memory * _MIB)
     scale = max(1.0, memory_bytes / USUAL_MEMORY)
     upload_bytes, decode_bytes = (int(size * _MIB * scale) for size in (row.upload, row.decode))
-    size = min(memory_bytes, int((row.memory or _LEAST) * _MIB * scale))
-    used = min(cpus, _most_children(size, upload_bytes + decode_bytes))
+    size = min(memory_bytes, int((row.memory or _LEAST_ROW) * _MIB * scale))
+    used = min(cpus, max(1, _room_for(size, upload_bytes + decode_bytes)))
     return TaskBounds(
         workers=max(1, math.ceil(used)),
         uploads=int(row.uploads * scale),
@@ -67,10 +70,20 @@ def bounds_for(cpus: float, memory_bytes: int) -> TaskBounds:
     )
 
 
-def _most_children(memory_bytes: int, pictures: int) -> int:
-    """Returns how many find room beside the process and its pictures, to the nearest; or one."""
-    room = memory_bytes / (1 + _ALLOCATOR_SHARE) - _PROCESS_BYTES - pictures
-    return max(1, round(room / _CHILD_BYTES))
+def fits(memory_bytes: int, workers: int, pictures: int) -> bool:
+    """Returns whether a task of so much memory has room for all that at once."""
+    return workers <= _room_for(memory_bytes, pictures)
+
+
+def _room_for(memory_bytes: int, pictures: int) -> int:
+    """Returns how many children find room beside the process and its pictures, to the nearest."""
+    room = memory_bytes / (1 + ALLOCATOR_SHARE) - memory_in_use(0, pictures)
+    return round(room / _CHILD_BYTES)
+
+
+def memory_in_use(workers: int, pictures: int) -> int:
+    """Returns the bytes of the process, its children and its pictures, but for the allocator's."""
+    return _PROCESS_BYTES + workers * _CHILD_BYTES + pictures
 
 
 USUAL: Final = bounds_for(1, USUAL_MEMORY)

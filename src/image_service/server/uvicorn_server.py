@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from image_service.api.dependencies import state_of
 from image_service.app import create_app
+from image_service.bootstrap import require_memory
 from image_service.domain.time_limits import IDLE_SECONDS, TimeLimits
 from image_service.pictures.confinement import hide_from_children
 from image_service.server import operations_port as operations
@@ -154,6 +155,7 @@ def serve(
     descriptors, connections = _make_room_for(settings.max_connections)
     settings = settings.model_copy(update={"max_connections": connections})
     try:
+        require_memory()
         app = create_app(settings, times)
     except SettingsError as error:
         log.error("cannot_start", faults=error.errors)  # noqa: TRY400 - they say it all

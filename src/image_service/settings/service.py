@@ -23,6 +23,7 @@ from image_service.domain.limits import (
     UPLOAD_RATE,
     USER_SHARE,
 )
+from image_service.domain.task_size import LEAST_MEMORY
 from image_service.settings.errors import SettingsError, errors_in
 from image_service.settings.former import ENV_PREFIX, refused_settings
 from image_service.settings.values import (
@@ -110,7 +111,7 @@ class Settings(BaseSettings):
     task_cpus: PositiveFloat | None = None
     """CPUs of the task, such as `0.25`; without it, those of its control group (cgroup), or of the
     machine."""
-    task_memory_bytes: Annotated[int, Field(ge=256 * MIB)] | None = None
+    task_memory_bytes: Annotated[int, Field(ge=LEAST_MEMORY)] | None = None
     """Memory of the task; without it, its control group's, or 2 GiB where nothing limits it."""
     worker_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     """Pictures processed at the same time; without it, one for each CPU of the task, as far as its

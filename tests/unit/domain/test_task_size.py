@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from image_service import bootstrap
 from image_service.adapters.machine import available_cpus, group_memory
-from image_service.bootstrap import admission_limits
+from image_service.bootstrap import admission_limits, require_memory
 from image_service.domain.task_size import bounds_for
 from image_service.domain.time_limits import TimeLimits
-from image_service.settings import Settings
+from image_service.settings import Settings, SettingsError
 
 MIB = 2**20
 QUOTA, PERIOD = "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"
@@ -38,6 +39,11 @@ def write(groups: Path, files: dict[str, str]) -> None:
         ("0::/a/b", {"a/b/cpu.max": "50000 100000", "a/b/memory.max": "max"}, 0.5, None),
         ("0::/a/b", {"a/cpu.max": "50000 100000", "a/memory.max": "1048576"}, 0.5, MIB),
         ("0::/a", {"a/memory.max": "2097152", "memory.max": "1048576"}, 9, MIB),
+        ("0::/", {"memory.max": "max", "memory.high": "1048576"}, 9, MIB),
+        ("0::/", {"memory.max": "2097152", "memory.high": "1048576"}, 9, MIB),
+        ("0::/", {"memory.max": "1048576", "memory.high": "2097152"}, 9, MIB),
+        ("0::/a", {"a/memory.max": "2097152", "memory.high": "1048576"}, 9, MIB),
+        ("0::/", {"memory.max": "max", "memory.high": "max"}, 9, None),
         ("0::/../a", {"cpu.max": "25000 100000"}, 9, None),
         ("4:memory:/x", {"memory/memory.limit_in_bytes": "1048576"}, 9, MIB),
         ("4:memory:/x", {"memory/memory.limit_in_bytes": UNLIMITED}, 9, None),
@@ -138,6 +144,18 @@ def test_what_is_set_is_not_derived():
     said = limits(**size, **named)
     assert (said.workers, said.uploads, said.upload_bytes) == (3, 7, 20 * MIB)
     assert (said.decode_bytes, said.user_share) == (97 * MIB, 0.1)
+
+
+@pytest.mark.parametrize("mib", [None, 256])
+def test_enough_memory(mib: int | None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bootstrap, "available_memory", lambda: mib and mib * MIB)
+    require_memory()
+
+
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bootstrap, "available_memory", lambda: 256 * MIB - 1)
+    with pytest.raises(SettingsError, match="have 255 MiB, at least 256 are needed"):
+        require_memory()
 
 
 def test_one_upload_always_fits():

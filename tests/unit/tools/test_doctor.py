@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from image_service.adapters.dynamodb.partitions import USER_INDEX
+from image_service.domain.task_size import bounds_for
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor import machine
 from image_service.tools.doctor.bucket_settings import (
@@ -76,25 +77,40 @@ def test_how_grave_a_missing_protection_is(stakes: Stakes, grave: bool, verdict:
 
 @pytest.mark.parametrize(
     ("limit_mib", "verdict"),
-    [(2048, Verdict.OK), (1280, Verdict.WARNING), (1024, Verdict.FAILED), (None, Verdict.OK)],
+    [
+        *((2048, Verdict.OK), (1280, Verdict.WARNING), (1024, Verdict.FAILED)),
+        *((255, Verdict.FAILED), (None, Verdict.OK)),
+    ],
 )
 async def test_the_defaults_against_the_memory_there_is(limit_mib: int | None, verdict: Verdict):
     limit = limit_mib and limit_mib * MIB
-    check = MemoryCheck(upload_bytes=256 * MIB, decode_bytes=768 * MIB, limit=limit)
+    check = MemoryCheck(workers=1, upload_bytes=256 * MIB, decode_bytes=768 * MIB, limit=limit)
     [found] = await check.examine()
     assert found.verdict is verdict
 
 
 @pytest.mark.parametrize(
-    ("task_mib", "upload_mib", "decode_mib"),
-    [(512, 48, 144), (1024, 128, 512), (2048, 256, 768), (4096, 512, 1536)],
+    ("cpus", "mib"), [(0.25, 512), (0.5, 1024), (1, 2048), (2, 4096), (64, 512), (64, 8192)]
 )
-async def test_the_documented_task_sizes_fit(task_mib: int, upload_mib: int, decode_mib: int):
+async def test_what_follows_from_a_size_fits(cpus: float, mib: int):
+    bounds = bounds_for(cpus, mib * MIB)
     check = MemoryCheck(
-        upload_bytes=upload_mib * MIB, decode_bytes=decode_mib * MIB, limit=task_mib * MIB
+        workers=bounds.workers,
+        upload_bytes=bounds.upload_bytes,
+        decode_bytes=bounds.decode_bytes,
+        limit=mib * MIB,
     )
     [found] = await check.examine()
     assert found.verdict is Verdict.OK
+
+
+async def test_each_child_takes_memory():
+    peaks = [
+        await MemoryCheck(workers=workers, upload_bytes=MIB, decode_bytes=MIB, limit=None).examine()
+        for workers in (1, 21)
+    ]
+    one, many = (int(found.detail.split(" ")[6]) for [found] in peaks)
+    assert many - one == pytest.approx(20 * 45e6 * 1.2 / MIB, abs=1)
 
 
 async def test_threads_against_processors():

@@ -12,7 +12,7 @@ import httpx
 from botocore.exceptions import BotoCoreError
 
 from image_service.adapters.aws.clients import aws_client
-from image_service.adapters.machine import available_cpus, group_memory, machine_memory
+from image_service.adapters.machine import available_cpus, available_memory
 from image_service.bootstrap import admission_limits, aws_session
 from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings, SettingsError
@@ -117,11 +117,12 @@ async def _distribution_check(
 
 def _machine_checks(settings: Settings) -> Sequence[SystemCheck]:
     limits = admission_limits(settings, TimeLimits())
-    memory = [settings.task_memory_bytes, group_memory(), machine_memory()]
+    memory = [settings.task_memory_bytes, available_memory()]
     return [
         VipsCheck(),
         WorkersCheck(limits.workers, math.ceil(available_cpus())),
         MemoryCheck(
+            workers=limits.workers,
             upload_bytes=limits.upload_bytes,
             decode_bytes=limits.decode_bytes,
             limit=min((each for each in memory if each), default=None),

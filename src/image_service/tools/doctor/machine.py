@@ -6,14 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from image_service.domain.task_size import ALLOCATOR_SHARE, LEAST_MEMORY, fits, memory_in_use
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
 
 _MIB: Final = 2**20
-# Measured (docs/scaling.md, "Size a task"): the process itself, and what the
-# allocator holds beyond what it has handed out.
-_BASE_BYTES: Final = 140 * 10**6
-_ALLOCATOR_SHARE: Final = 0.2
 _TABLE: Final = "see the task sizes in docs/scaling.md"
 
 
@@ -59,17 +56,26 @@ class MemoryCheck:
 
     name = "memory"
 
-    def __init__(self, *, upload_bytes: int, decode_bytes: int, limit: int | None) -> None:
-        self._in_use = _BASE_BYTES + upload_bytes + decode_bytes
+    def __init__(
+        self, *, workers: int, upload_bytes: int, decode_bytes: int, limit: int | None
+    ) -> None:
+        self._workers = workers
+        self._pictures = upload_bytes + decode_bytes
+        self._in_use = memory_in_use(workers, self._pictures)
         self._limit = limit
 
     async def examine(self) -> Sequence[Diagnosis]:
-        peak = self._in_use * (1 + _ALLOCATOR_SHARE)
+        peak = self._in_use * (1 + ALLOCATOR_SHARE)
         detail = f"the settings allow a peak of {peak / _MIB:.0f} MiB"
         if self._limit is None:
             return [well(self.name, detail)]
         detail += f", there are {self._limit / _MIB:.0f}"
-        if peak <= self._limit:
+        if self._limit < LEAST_MEMORY:
+            detail = f"there are {self._limit / _MIB:.0f} MiB"
+            remedy = f"give the container or unit more; {_TABLE}"
+            least = f"the service starts with {LEAST_MEMORY // _MIB} or more"
+            return [failed(self.name, f"{detail}, {least}", remedy)]
+        if fits(self._limit, self._workers, self._pictures):
             return [well(self.name, detail)]
         remedy = (
             "lower IMAGE_SERVICE_UPLOAD_MEMORY_BYTES or …_DECODE_MEMORY_BYTES, "

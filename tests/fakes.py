@@ -97,7 +97,7 @@ class FakeImageRepository:
         current = self.table.images.get(image.id)
         if current is None or current.user_id != image.user_id:
             raise ImageNotFound
-        if current.version != image.version:
+        if (current.version, current.revision) != (image.version, image.revision):
             raise VersionMismatch(current.version)
 
 

@@ -46,7 +46,8 @@ class ImageRepository(Protocol):
         """Replace `before` with `after`, the next version of it.
 
         What others are in the way of is tried again until then, by the event loop's clock.
-        Raises ImageNotFound if it is deleted, VersionMismatch if it is no longer `before`.
+        Raises ImageNotFound if it is deleted, VersionMismatch if it is no longer `before`:
+        of the same version, too, where only its renditions are others.
         """
         ...
 

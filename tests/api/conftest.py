@@ -12,8 +12,10 @@ import httpx
 import pytest
 from blockbuster import BlockBuster
 from fastapi import FastAPI
+from tests import engines
 from tests.times import split
 
+from image_service.adapters.dynamodb import DynamoImageRepository
 from image_service.app import create_app
 from image_service.bootstrap import open_services
 from image_service.devstack import stack
@@ -88,6 +90,16 @@ def open_app(settings: Settings) -> OpenApp:
 async def app(open_app: OpenApp) -> AsyncIterator[FastAPI]:
     async with open_app() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def repository(emulator: str) -> AsyncIterator[DynamoImageRepository]:
+    """The images of the app, behind its back."""
+    _blocked.deactivate()
+    async with engines.dynamodb_client(emulator) as client:
+        _blocked.activate()
+        yield DynamoImageRepository(client, stack.TABLE_NAME)
+        _blocked.deactivate()
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,11 @@ def lists(stores: ImageStores) -> ImageLists:
 
 
 @pytest.fixture
+def usage(stores: ImageStores) -> UsageCounters:
+    return stores.usage
+
+
+@pytest.fixture
 def intents(stores: ImageStores) -> UploadIntents:
     return stores.intents
 

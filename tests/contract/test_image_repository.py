@@ -10,7 +10,9 @@ from image_service.domain.errors import DependencyUnavailable, ImageNotFound, Ve
 from image_service.domain.images import Deletion, new_image_id
 from image_service.domain.listing import ListQuery
 from image_service.domain.outbox import Clearing, Step
-from image_service.ports import ImageLists, ImageRepository
+from image_service.domain.renditions import MAIN
+from image_service.domain.usage import Amount
+from image_service.ports import ImageLists, ImageRepository, UsageCounters
 
 BARE: dict[str, Any] = {
     "original_filename": None,
@@ -174,6 +176,34 @@ async def test_update_of_a_stale_version(
     assert await repository.get(first.id) == third
     assert await lists.count(user, "x") == 0
     assert await listed(lists, user, tags=("x",)) == []
+
+
+async def test_a_write_that_knows_other_renditions(
+    repository: ImageRepository, usage: UsageCounters, user: str
+) -> None:
+    """Of the same version: it would count other bytes, or leave files behind."""
+    first = make_image(user, album_id="castles")
+    rendered = first.rendered({MAIN: first.main})
+    again = rendered.rendered(first.renditions)
+    await repository.add(first)
+    await repository.update(first, rendered)
+
+    for stale in (first, again):
+        with pytest.raises(VersionMismatch) as caught:
+            await repository.update(stale, stale.edited({"album_id": None}, moment(1)))
+        assert caught.value.current_version == 1
+        with pytest.raises(VersionMismatch):
+            await repository.mark_deleted(stale, moment(1))
+
+    assert await repository.get(first.id) == rendered
+    assert await usage.total(user) == Amount(1, first.main.size_bytes)
+    await repository.update(rendered, again)
+    edited = again.edited({"album_id": None}, moment(1))
+    await repository.update(again, edited)
+    assert await repository.get(first.id) == edited
+    assert await usage.total(user) == Amount(1, first.stored_bytes)
+    entry = await repository.mark_deleted(edited, moment(2))
+    assert entry.object_keys == list(first.object_keys)
 
 
 async def test_update_of_what_is_gone(repository: ImageRepository, user: str) -> None:

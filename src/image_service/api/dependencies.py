@@ -133,7 +133,10 @@ IfMatch = Annotated[
     list[str] | None,
     Header(
         alias="If-Match",
-        description='The ETag of the version you are changing, such as `"3"`; or `*` for any.',
+        description=(
+            'The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the '
+            "version counts alone; or `*` for any."
+        ),
     ),
     # In short: blanks and empty members are taken, too.
     WithJsonSchema({"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}),
@@ -183,7 +186,7 @@ def idempotency_key(values: IdempotencyKey) -> str | None:
     return values[0]
 
 
-def not_modified(values: IfNoneMatch, tag: int | str) -> bool:
+def not_modified(values: IfNoneMatch, tag: str) -> bool:
     """Returns whether If-None-Match names this entity tag. A malformed header matches nothing."""
     if not values:
         return False
@@ -191,7 +194,7 @@ def not_modified(values: IfNoneMatch, tag: int | str) -> bool:
         tags = entity_tags(", ".join(values), "If-None-Match")
     except ValidationFailed:
         return False
-    return tags == "*" or str(tag) in tags
+    return tags == "*" or tag in tags
 
 
 def _instant(value: object) -> object:

@@ -127,7 +127,7 @@ class Image(Schema):
     created_at: Timestamp = Field(description="UTC, with milliseconds.")
     updated_at: Timestamp = Field(description="UTC; of the last edit.")
     uploaded_at: Timestamp = Field(description="UTC; lists are in this order.")
-    version: int = Field(description="Starts at 1; every edit adds one. Also the ETag.")
+    version: int = Field(description="Starts at 1; every edit adds one. The ETag begins with it.")
 
     @classmethod
     def of(cls, image: domain.Image, urls: domain.CdnUrls) -> Image:

@@ -19,6 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _USER_ID = re.compile(r"[A-Za-z0-9_.:@|-]{1,128}")
 _IMAGE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ENTITY_TAG = re.compile(r"(?P<version>[0-9]+)(?:\.[0-9]+)?", re.ASCII)
 
 
 def new_image_id(at: datetime) -> str:
@@ -67,7 +68,10 @@ class ImageChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One user's picture and all that is known of it; `version` counts edits from 1."""
+    """One user's picture and all that is known of it.
+
+    `version` counts edits from 1, `revision` how often its renditions were made again.
+    """
 
     id: str
     user_id: str
@@ -91,6 +95,12 @@ class Image:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    revision: int = 0
+
+    @property
+    def entity_tag(self) -> str:
+        """Changes with everything that is said of the image: with edits and with renditions."""
+        return f"{self.version}.{self.revision}" if self.revision else str(self.version)
 
     @property
     def main(self) -> Rendition:
@@ -120,6 +130,10 @@ class Image:
     def edited(self, changes: ImageChanges, at: datetime) -> Image:
         return replace(self, **changes, updated_at=at, version=self.version + 1)
 
+    def rendered(self, renditions: Mapping[str, Rendition]) -> Image:
+        """Returns the image with other renditions: no edit, so that no editor is refused for it."""
+        return replace(self, renditions=renditions, revision=self.revision + 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
@@ -138,7 +152,8 @@ class Deletion:
 class ExpectedVersion:
     """The versions a caller says it is changing; None where it did not say.
 
-    `if_match` holds the entity tags of the header without their quotes, or is `"*"`: any.
+    `if_match` holds the entity tags of the header without their quotes, or is `"*"`: any. Of
+    a tag the version counts alone: other renditions are no reason to refuse an edit.
     """
 
     body: int | None = None
@@ -156,7 +171,11 @@ class ExpectedVersion:
 
     def check(self, current: int) -> None:
         """Raise PreconditionMismatch or VersionMismatch where a given version is stale."""
-        if self.if_match not in {None, "*"} and str(current) not in (self.if_match or ()):
+        if self.if_match not in {None, "*"} and str(current) not in self._versions():
             raise PreconditionMismatch(current)
         if self.body is not None and self.body != current:
             raise VersionMismatch(current)
+
+    def _versions(self) -> set[str]:
+        found = map(_ENTITY_TAG.fullmatch, self.if_match or ())
+        return {tag["version"] for tag in found if tag}

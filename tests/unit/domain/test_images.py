@@ -137,6 +137,13 @@ class TestImage:
         assert (after.original_filename, after.album_id) == ("castle.png", None)
         assert before == image()
 
+    def test_other_renditions_change_the_entity_tag_and_nothing_of_an_edit(self) -> None:
+        before = image()
+        after = before.rendered({MAIN: before.main})
+        assert (after.object_keys, after.version, after.revision) == (("m.webp",), 1, 1)
+        assert (after.updated_at, before.entity_tag, after.entity_tag) == (AT, "1", "1.1")
+        assert after.edited({}, AT).rendered(after.renditions).entity_tag == "2.2"
+
 
 class TestExpectedVersion:
     def test_one_of_the_two_is_required(self) -> None:
@@ -153,6 +160,7 @@ class TestExpectedVersion:
             ExpectedVersion(if_match=frozenset({"3"})),
             ExpectedVersion(if_match=frozenset({"1", "3"})),
             ExpectedVersion(if_match="*"),
+            ExpectedVersion(if_match=frozenset({"2", "3.1"})),
             ExpectedVersion(body=3, if_match=frozenset({"3"})),
         ],
     )
@@ -167,6 +175,10 @@ class TestExpectedVersion:
             (ExpectedVersion(body=2, if_match=frozenset({"3"})), VersionMismatch),
             (ExpectedVersion(if_match=frozenset({"2"})), PreconditionMismatch),
             (ExpectedVersion(if_match=frozenset({"03", "x", ""})), PreconditionMismatch),
+            (
+                ExpectedVersion(if_match=frozenset({"2.3", "3.", "3.x", "3.1.1"})),
+                PreconditionMismatch,
+            ),
             (ExpectedVersion(if_match=frozenset()), PreconditionMismatch),
             (ExpectedVersion(body=2, if_match=frozenset({"2"})), PreconditionMismatch),
         ],

@@ -99,7 +99,8 @@ def _read_renditions(stored: Mapping[str, Any]) -> dict[str, Rendition]:
 
 
 # A field of an image is stored under its own name in camel case, in the way of its type; so
-# a new one needs nothing here. Old items lack it: it has to be optional.
+# a new one needs nothing here. Old items lack it: it has to be optional, or `_ABSENT` has to say
+# what it is in those that lack it.
 _WRITERS: Final[dict[Any, Callable[[Any], Any]]] = {
     datetime: format_timestamp,
     tuple[str, ...]: list,
@@ -111,6 +112,7 @@ _READERS: Final[dict[Any, Callable[[Any], Any]]] = {
     tuple[str, ...]: tuple,
     Mapping[str, Rendition]: _read_renditions,
 }
+_ABSENT: Final = {"revision": 0}
 _TYPES: Final = get_type_hints(Image)
 _NAMES: Final = {name: _camel(name) for name in _TYPES}
 _OPTIONAL: Final = {name: _NAMES[name] for name in _TYPES if NoneType in get_args(_TYPES[name])}
@@ -118,9 +120,13 @@ _WRITTEN: Final = [
     (_NAMES[name], _WRITERS[kind]) for name, kind in _TYPES.items() if kind in _WRITERS
 ]
 _READ: Final = [
-    (name, _NAMES[name], _READERS[kind]) for name, kind in _TYPES.items() if kind in _READERS
+    (name, _NAMES[name], _READERS[kind])
+    for name, kind in _TYPES.items()
+    if kind in _READERS and name not in _ABSENT
 ]
-_PLAIN: Final = sorted(_TYPES.keys() - _OPTIONAL.keys() - {name for name, _, _ in _READ})
+_PLAIN: Final = sorted(
+    _TYPES.keys() - _OPTIONAL.keys() - _ABSENT.keys() - {name for name, _, _ in _READ}
+)
 _fields_of: Final = attrgetter(*_NAMES)
 _plain_of: Final = itemgetter(*(_NAMES[name] for name in _PLAIN))
 
@@ -141,6 +147,9 @@ def image_item(image: Image) -> Item:
     for name in _OPTIONAL.values():
         if item[name] is None:
             del item[name]
+    for field, absent in _ABSENT.items():
+        if item[_NAMES[field]] == absent:
+            del item[_NAMES[field]]
     if image.album_id is not None:
         item["GSI2PK"] = keys.album_partition(image.user_id, image.album_id)
         item["GSI2SK"] = place
@@ -154,6 +163,8 @@ def to_image(item: Item) -> Image:
         values[field] = read(item[name])
     for field, name in _OPTIONAL.items():
         values[field] = item.get(name)
+    for field, absent in _ABSENT.items():
+        values[field] = int(item.get(_NAMES[field], absent))
     return Image(**values)
 
 

@@ -146,10 +146,12 @@ class DynamoImageRepository:
 
 
 def _still(image: Image) -> Condition:
-    return Condition(
-        "version = :was AND userId = :owner AND attribute_not_exists(deletedAt)",
-        {":was": image.version, ":owner": image.user_id},
-    )
+    """Same renditions, too: what they take is counted, and a deletion has to name them all."""
+    unchanged = "version = :was AND userId = :owner AND attribute_not_exists(deletedAt)"
+    values = {":was": image.version, ":owner": image.user_id}
+    if not image.revision:
+        return Condition(f"{unchanged} AND attribute_not_exists(revision)", values)
+    return Condition(f"{unchanged} AND revision = :made", {**values, ":made": image.revision})
 
 
 def _no_longer(image: Image, item: Item) -> ImageNotFound | VersionMismatch:

@@ -270,9 +270,9 @@ def _hash_of(query: ListQuery) -> str:
     return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
-# To be raised when a field changes its meaning. One that is added needs nothing: entries
-# without it no longer parse.
-_Schema = Literal[1]
+# To be raised when a field changes its meaning, or one with a default is added. One without
+# needs nothing: entries that lack it no longer parse.
+_Schema = Literal[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,7 @@ _LISTING = TypeAdapter(_ListingEntry)
 
 
 def _encode_image(image: Image) -> bytes:
-    return _IMAGE.dump_json(_ImageEntry(1, image))
+    return _IMAGE.dump_json(_ImageEntry(2, image))
 
 
 def _decode_image(value: bytes, image_id: str) -> Image | None:
@@ -306,7 +306,7 @@ def _decode_image(value: bytes, image_id: str) -> Image | None:
 
 
 def _encode_listing(listing: Listing, user_id: str, query_hash: str) -> bytes:
-    return _LISTING.dump_json(_ListingEntry(1, user_id, query_hash, listing))
+    return _LISTING.dump_json(_ListingEntry(2, user_id, query_hash, listing))
 
 
 def _decode_listing(value: bytes, user_id: str, query_hash: str) -> Listing | None:

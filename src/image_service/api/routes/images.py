@@ -43,7 +43,12 @@ ImageId = Annotated[
     str, Path(alias="id", description="ULID.", examples=["01KAR0F3WJ8P5V2D7QK9T4XZ6M"])
 ]
 
-_ETAG = header("ETag", "The version, quoted.", example='"3"')
+_ETAG = header(
+    "ETag",
+    "Quoted; changes with all that is said of the image: the version, and once its renditions were "
+    'made again a count of that behind it (`"3.1"`).',
+    example='"3"',
+)
 _LOCATION = header("Location", "The image's path.", example="/images/01KAR0F3WJ8P5V2D7QK9T4XZ6M")
 _REPLAYED = "Idempotency-Replayed"
 _REPLAYED_HEADER = header(
@@ -157,7 +162,7 @@ async def get_image(
     image = await services.library.get(caller_of(request), image_id)
     full = _full(image, response, services)
     response.headers["Cache-Control"] = "private, no-cache"
-    if not_modified(if_none_match, image.version):
+    if not_modified(if_none_match, image.entity_tag):
         return Response(status_code=304, headers=dict(response.headers))
     return full
 
@@ -228,7 +233,7 @@ async def delete_image(image_id: ImageId, request: Request, if_match: IfMatch = 
 
 
 def _full(image: Image, response: Response, services: Services) -> schemas.Image:
-    response.headers["ETag"] = f'"{image.version}"'
+    response.headers["ETag"] = f'"{image.entity_tag}"'
     return schemas.Image.of(image, services.urls)
 
 

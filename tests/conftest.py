@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
-from tests import dice, engines, examples, redis_server, turns
+from tests import dice, engines, examples, redis_server, turns, virtual_time
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -37,6 +38,10 @@ def pytest_configure() -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("tests")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    return virtual_time.loop_factories(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of the time a test has

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests import virtual_time
 
 from image_service.api.middleware.exchange import Exchange, Limits, Pace
 from image_service.domain.errors import DependencyUnavailable, UploadTimeout
@@ -49,29 +50,34 @@ async def received(pace: Pace, *pieces: tuple[float, int]) -> int:
     return (await Client(reading, pace=pace).request("POST", "/images", *pieces)).bytes_in
 
 
+@virtual_time.MARK
 async def test_a_steady_body_passes_whole():
     pace = Pace(stall=30, least_rate=30, total=60)
     assert await received(pace, *[(0.05, 100)] * 10) == 1000
 
 
+@virtual_time.MARK
 async def test_a_pause_is_borne_and_a_long_one_is_not():
     assert await received(Pace(stall=30, least_rate=1, total=60), (0.1, 10), (0.1, 10)) == 20
     with pytest.raises(UploadTimeout):
         await received(Pace(stall=0.2, least_rate=1, total=60), (0, 1_000_000), (50, 10))
 
 
+@virtual_time.MARK
 async def test_trickling_is_cut_off_although_every_byte_comes_in_time():
     pace = Pace(stall=0.2, least_rate=1000, total=60)
     with pytest.raises(UploadTimeout):
         await received(pace, *[(0.05, 1)] * 1_000)
 
 
+@virtual_time.MARK
 async def test_the_whole_has_its_time_however_fast_it_comes():
     pace = Pace(stall=0.2, least_rate=1, total=0.3)
     with pytest.raises(UploadTimeout):
         await received(pace, *[(0.05, 10_000)] * 100)
 
 
+@virtual_time.MARK
 async def test_the_largest_file_passes_on_a_poor_mobile_line():
     """10 MiB at 300 kbit/s, in pieces of 8 KiB; reckoned, because it takes 280 s."""
     pace, rate, size = Pace(), 300_000 / 8, 10 * 2**20
@@ -107,6 +113,7 @@ def answering_after(seconds: float, ended: list[str]):
         ("GET", "/images", "other"),
     ],
 )
+@virtual_time.MARK
 async def test_each_kind_of_request_has_its_time(method: str, path: str, kind: str):
     ended: list[str] = []
     times = dict.fromkeys(("upload", "delete", "other"), 0.01) | {kind: 60}
@@ -118,6 +125,7 @@ async def test_each_kind_of_request_has_its_time(method: str, path: str, kind: s
     assert ended == [method, method]  # the work was told to end, not left behind
 
 
+@virtual_time.MARK
 async def test_the_time_counts_from_the_last_byte():
     ended: list[str] = []
     client = Client(answering_after(0.05, ended), other=1)
@@ -125,6 +133,7 @@ async def test_the_time_counts_from_the_last_byte():
     assert client.sent[0]["status"] == 200
 
 
+@virtual_time.MARK
 async def test_another_timeout_inside_is_not_taken_for_its_own():
     async def app(_scope, _receive, _send):
         raise TimeoutError("of something else")

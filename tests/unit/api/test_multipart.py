@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from tests import cpu
 
 from image_service.api.bodies.multipart import (
     FormLimits,
@@ -291,14 +292,14 @@ class TestFields:
             await read(body(part("title", raw, *headers)))
         assert fault in faults(error)["title"]
 
-    @pytest.mark.timeout(20)
     def test_every_charset_reads_a_long_text_in_good_time(self) -> None:
         """And raises nothing unforeseen. `idna` and `punycode` would take minutes."""
         text = (b"a-" * 2**15, b"\xff" * 2**16, b"+AAA-" * 2**13, b"\x1b$B" * 2**14)
-        for name in {module.name for module in pkgutil.iter_modules(encodings.__path__)}:
-            for raw in text:
-                with contextlib.suppress(LookupError, UnicodeDecodeError):
-                    decode_as(raw, name)
+        with cpu.at_most(20):
+            for name in {module.name for module in pkgutil.iter_modules(encodings.__path__)}:
+                for raw in text:
+                    with contextlib.suppress(LookupError, UnicodeDecodeError):
+                        decode_as(raw, name)
 
     @pytest.mark.parametrize("label", ["klingon-{}", "utf{}8", "ISO{}8859{}1", "x.{}"])
     def test_spellings_of_charsets_are_not_kept(self, label: str) -> None:

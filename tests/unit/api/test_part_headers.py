@@ -5,6 +5,7 @@ from email.header import Header
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import cpu
 
 from image_service.api.bodies.part_headers import filename, parse_header
 
@@ -146,25 +147,25 @@ def test_nothing_but_a_value_error(raw: bytes) -> None:
         pass
 
 
-@pytest.mark.timeout(5)
 @pytest.mark.parametrize("part", [b'a="', b';a="\\', b";a=\\", b'"\\"', b";a", b"; ", b';a="" '])
 def test_long_headers_are_read_in_good_time(part: bytes) -> None:
-    for _ in range(20):
-        try:
-            parse_header(b'x;n="' + part * (8192 // len(part)))
-            parse_header(b"x" + part * (8192 // len(part)))
-        except ValueError:
-            pass
+    with cpu.at_most(5):
+        for _ in range(20):
+            try:
+                parse_header(b'x;n="' + part * (8192 // len(part)))
+                parse_header(b"x" + part * (8192 // len(part)))
+            except ValueError:
+                pass
 
 
-@pytest.mark.timeout(5)
 @pytest.mark.parametrize(
     "part", ["=?a?q?", "=?a?q?b", "=?a?q?b?= ", "%41", "%4", "=?utf-8?b?", "?="]
 )
 def test_long_names_are_read_in_good_time(part: str) -> None:
-    for _ in range(20):
-        name_of(f'filename="{part * (8000 // len(part))}"')
-        name_of("; ".join(f"filename*{number}*={part}" for number in range(400)))
+    with cpu.at_most(5):
+        for _ in range(20):
+            name_of(f'filename="{part * (8000 // len(part))}"')
+            name_of("; ".join(f"filename*{number}*={part}" for number in range(400)))
 
 
 def test_the_longest_name_fits_its_words() -> None:

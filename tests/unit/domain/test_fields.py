@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests import cpu
 
 from image_service.domain.fields import (
     FieldError,
@@ -89,19 +90,19 @@ class TestText:
         assert clean_text("a" + "\u0301" * 60, limit=99) == "á" + "\u0301" * 59
         assert clean_text("a" + "\u0301" * 61 + "b", limit=99) == "á" + "\u0301" * 29 + "b"
 
-    @pytest.mark.timeout(10)
     @pytest.mark.parametrize(
         "unit", ["\u0315\u0300", " ", "\n\x07", "\u0344", "\u200d", "\t ", "é\u200b"]
     )
     def test_a_long_text_is_cleaned_in_good_time(self, unit: str) -> None:
         """Runs of accents would take minutes: the time goes by the square of their length."""
         text = f"a{unit * 200_000}\nb"
-        for clean in (clean_text, partial(clean_text, keep_newlines=True)):
+        with cpu.at_most(10):
+            for clean in (clean_text, partial(clean_text, keep_newlines=True)):
+                with contextlib.suppress(FieldError):
+                    clean(text, limit=10)
             with contextlib.suppress(FieldError):
-                clean(text, limit=10)
-        with contextlib.suppress(FieldError):
-            clean_tags([text])
-        assert clean_filename(text)
+                clean_tags([text])
+            assert clean_filename(text)
 
     @given(texts, st.booleans())
     def test_is_clean_and_stays_so(self, text: str, keep: bool) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import virtual_time
 
 from image_service.domain.errors import Overloaded
 from image_service.services.admission import Admission, AdmissionLimits
@@ -292,7 +293,7 @@ async def _walk(steps) -> None:
     for job in jobs:
         job.ended.set()
         with suppress(Overloaded, ValueError, asyncio.CancelledError):
-            await asyncio.wait_for(job.task, 1)
+            await asyncio.wait_for(job.task, 60)
     assert not inside
     # All is free again: as many as ever get in at once.
     with ExitStack() as bodies:
@@ -303,6 +304,7 @@ async def _walk(steps) -> None:
         pass
 
 
+@virtual_time.MARK
 async def test_the_lists_of_one_user_wait_for_each_other_and_nobody_else_does():
     admission = Admission(AdmissionLimits())
     running: list[str] = []

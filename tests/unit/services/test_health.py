@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests import virtual_time
 
 from image_service.services.health import HealthService
 
@@ -49,6 +50,7 @@ def service(required: Probe, optional: Probe | None, clock: Clock) -> HealthServ
         (True, True, "unhealthy"),
     ],
 )
+@virtual_time.MARK
 async def test_the_whole_follows_from_the_parts(required_down, optional_down, status, clock):
     s3, redis = Probe("s3"), Probe("redis")
     s3.failure = OSError("down") if required_down else None
@@ -59,11 +61,13 @@ async def test_the_whole_follows_from_the_parts(required_down, optional_down, st
     assert report.checks["redis"].status == ("down" if optional_down else "up")
 
 
+@virtual_time.MARK
 async def test_what_is_not_configured_is_disabled(clock: Clock):
     report = await service(Probe("s3"), None, clock).report()
     assert (report.status, report.checks["redis"].status) == ("healthy", "disabled")
 
 
+@virtual_time.MARK
 async def test_answers_are_kept_for_a_second_and_shared(clock: Clock):
     s3 = Probe("s3")
     health = service(s3, None, clock)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from tests import virtual_time
 from tests.fakes import (
     FakeImageLists,
     FakeImageRepository,
@@ -213,6 +214,7 @@ async def test_all_tries_of_a_write_end_with_the_first_one_s_time(parts: Parts, 
     assert until < asyncio.get_running_loop().time() + 9
 
 
+@virtual_time.MARK
 async def test_who_may_not_write_an_image_delays_nobody_who_may(parts: Parts):
     image = parts.holding(make_image())
     turn = parts.library._turns.setdefault(("mallory", image.id), asyncio.Lock())
@@ -245,6 +247,7 @@ async def test_delete_is_done_even_where_clearing_fails(parts: Parts, broken: st
     assert entry.work.step is Step.OBJECTS
 
 
+@virtual_time.MARK
 async def test_delete_does_not_wait_for_a_store_that_says_nothing(parts: Parts):
     image = parts.holding(make_image())
 
@@ -261,6 +264,7 @@ async def test_delete_does_not_wait_for_a_store_that_says_nothing(parts: Parts):
     assert len(parts.table.outbox) == 1
 
 
+@virtual_time.MARK
 async def test_deletions_do_not_pile_up_behind_a_store_that_says_nothing(parts: Parts):
     asked = []
 

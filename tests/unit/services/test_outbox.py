@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from tests import virtual_time
 from tests.fakes import (
     FakeCdn,
     FakeImageRepository,
@@ -539,6 +540,7 @@ async def test_a_drain_ends_while_deletions_go_on(parts: Parts):
     assert len(parts.table.outbox) == 1
 
 
+@virtual_time.MARK
 async def test_the_worker_hurries_when_nudged_and_stops(parts: Parts):
     sweeper = IntentSweeper(intents=FakeUploadIntents(parts.table), objects=parts.objects)
     worker = Worker(processor=parts.processor, sweeper=sweeper, poll=60)
@@ -565,6 +567,7 @@ class Counted:
         return int(self.rounds <= self.work)
 
 
+@virtual_time.MARK
 async def test_the_worker_looks_less_often_while_there_is_no_work(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ):
@@ -590,6 +593,7 @@ async def test_the_worker_looks_less_often_while_there_is_no_work(
     assert waits[:9] == [5, 10, 20, 30, 30, 30, 5, 10, 20]
 
 
+@virtual_time.MARK
 async def test_the_worker_outlives_a_store_that_is_down(parts: Parts):
     sweeper = IntentSweeper(intents=FakeUploadIntents(parts.table), objects=parts.objects)
     worker = Worker(processor=parts.processor, sweeper=sweeper, poll=0.02, sweep_every=0.02)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests import virtual_time
 from tests.fakes import (
     FakeCdn,
     FakeImageRepository,
@@ -108,6 +109,7 @@ async def test_the_worker_sweeps_what_is_an_hour_old_and_leaves_what_may_be_unde
     assert set(parts.objects.objects) == set(young.object_keys)
 
 
+@virtual_time.MARK
 async def test_a_sweep_that_has_to_wait_holds_up_no_deletion(parts: Parts):
     old = await parts.dead_upload()
     parts.table.intents[old.id] = replace(intent_of(old), created_at=NOW - HOUR)

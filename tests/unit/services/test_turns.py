@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tests import virtual_time
+
 from image_service.services.admission import Turns
 
 
@@ -21,6 +23,7 @@ async def test_users_take_turns_and_one_at_a_time_is_served():
     assert order == ["alice", "alice", "bob", "alice", "bob", "alice"]
 
 
+@virtual_time.MARK
 async def test_whoever_goes_away_leaves_the_turn_to_the_next():
     turns, served = Turns(), []
 

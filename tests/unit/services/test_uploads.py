@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
+from tests import virtual_time
 from tests.fakes import (
     FakeIdempotencyRecords,
     FakeImageRepository,
@@ -127,6 +128,7 @@ async def test_a_put_that_fails_removes_the_other_object(parts: Parts):
     assert parts.repository.table.images == {}
 
 
+@virtual_time.MARK
 async def test_a_put_that_is_still_under_way_is_waited_for_and_undone(parts: Parts):
     put = parts.objects.put
 

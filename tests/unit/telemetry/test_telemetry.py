@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 
 import pytest
+from tests import virtual_time
 from tests.fakes import (
     FakeCdn,
     FakeImageRepository,
@@ -69,6 +70,7 @@ class Parts:
         return Samples.of(self.telemetry)(name, **labels)
 
 
+@virtual_time.MARK
 async def test_the_backlog_is_measured_at_once_and_then_seldom():
     parts = Parts(measure_every=60)
     began = time.time()
@@ -80,6 +82,7 @@ async def test_the_backlog_is_measured_at_once_and_then_seldom():
     assert parts.shown("outbox_last_round_timestamp_seconds") > began + 0.05
 
 
+@virtual_time.MARK
 async def test_a_round_that_failed_is_none():
     parts = Parts(measure_every=60)
     parts.outbox.failure = DependencyUnavailable()
@@ -89,6 +92,7 @@ async def test_a_round_that_failed_is_none():
     assert parts.shown("outbox_last_round_timestamp_seconds") == 0
 
 
+@virtual_time.MARK
 async def test_a_backlog_that_cannot_be_measured_stops_nothing():
     parts = Parts(measure_every=0.01)
     shown = parts.shown

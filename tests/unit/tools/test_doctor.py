@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests import virtual_time
 
 from image_service.adapters.dynamodb.partitions import USER_INDEX
 from image_service.domain.task_size import bounds_for
@@ -46,6 +47,7 @@ class Broken:
         raise RuntimeError("a secret")
 
 
+@virtual_time.MARK
 async def test_no_check_holds_up_or_ends_another():
     found = await Doctor([Hanging(), Broken(), Good()], timeout=0.05).examine()
 

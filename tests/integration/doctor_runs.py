@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests import commands
 
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.diagnosis import Diagnosis
-from image_service.tools.doctor.service import Doctor, SystemCheck
+from image_service.domain.time_limits import TimeLimits
+from image_service.settings import Settings
+from image_service.tools.doctor.findings import Finding
+from image_service.tools.doctor.runner import Check, Look, Systems, examine
 
 NOBODY = "http://127.0.0.1:9"
-OF_THE_EMULATOR = {"bucket access", "bucket versioning", "bucket lifecycle"}
 
 
 class Told(NamedTuple):
@@ -57,9 +58,40 @@ async def local_stack(emulator: str, issuer: LocalIssuer, unique: str) -> dict[s
     }
 
 
-async def examined(check: SystemCheck) -> list[Diagnosis]:
+def systems(
+    *,
+    production: bool = False,
+    emulated: bool = False,
+    times: TimeLimits | None = None,
+    aws: Any = None,
+    http: Any = None,
+    **settings: Any,
+) -> Systems:
+    """Systems of a service with those settings; `aws` is the one client that a check uses."""
+    required = {
+        "stage": "test",
+        "table_name": "test",
+        "bucket": "bucket",
+        "cdn_base_url": "https://localhost",
+        "cognito_issuer": "http://issuer",
+        "cognito_client_ids": frozenset({"c"}),
+    }
+    return Systems(
+        settings=Settings(**(required | settings)),
+        times=times or TimeLimits(),
+        production=production,
+        emulated=emulated,
+        session=None,
+        dynamodb=aws,
+        s3=aws,
+        cloudfront=aws,
+        http=http,
+    )
+
+
+async def examined(look: Look, at: Systems) -> list[Finding]:
     """What the command makes of one check."""
-    return await Doctor([check]).examine()
+    return await examine([Check("check", look)], at)
 
 
 async def run(environment: dict[str, str], *options: str) -> tuple[int, str]:

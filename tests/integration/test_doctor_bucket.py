@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import OF_THE_EMULATOR, doctor, examined, local_stack
+from tests.integration.doctor_runs import doctor, examined, local_stack, systems
 from tests.jwks_server import JwksServer
 
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.bucket import BucketCheck
-from image_service.tools.doctor.diagnosis import Stakes, Verdict
+from image_service.tools.doctor import bucket
+from image_service.tools.doctor.findings import Verdict
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def test_production_is_strict(environment: dict[str, str], emulator: str):
 
     told = await doctor(environment)
 
-    assert told.failed() == OF_THE_EMULATOR
+    assert told.failed() == {"bucket access"}
     assert told.warned() == {"cors", "cloudfront"}
     await protect(environment, emulator)
     told = await doctor(environment | {"IMAGE_SERVICE_CORS_ORIGINS": "https://a.example"})
@@ -40,11 +40,10 @@ async def test_production_is_strict(environment: dict[str, str], emulator: str):
 
 
 async def test_a_rule_that_deletes_pictures(environment: dict[str, str], emulator: str):
-    bucket = environment["IMAGE_SERVICE_BUCKET"]
-    staging = Stakes(production=False, emulated=False)
+    name = environment["IMAGE_SERVICE_BUCKET"]
     async with engines.s3_client(emulator) as s3:
         await s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket,
+            Bucket=name,
             LifecycleConfiguration={
                 "Rules": [
                     {
@@ -57,48 +56,32 @@ async def test_a_rule_that_deletes_pictures(environment: dict[str, str], emulato
                 ]
             },
         )
-        told = {one.check: one for one in await examined(BucketCheck(s3, bucket, staging))}
+        [told] = await examined(bucket.expiry, systems(aws=s3, bucket=name))
 
-    assert told["bucket expiry"].verdict is Verdict.FAILED
-    assert told["bucket expiry"].detail == "the lifecycle rule all deletes pictures"
+    assert told.verdict is Verdict.FAILED
+    assert told.detail == "the lifecycle rule all deletes pictures"
 
 
 async def test_in_another_region():
-    strict = Stakes(production=True, emulated=False)
     async with JwksServer() as elsewhere:
         elsewhere.body = b""
         elsewhere.headers["x-amz-bucket-region"] = "eu-west-1"
         url = elsewhere.url.removesuffix("/.well-known/jwks.json")
         async with engines.s3_client(url) as client:
-            [told] = await examined(BucketCheck(client, "pictures", strict))
+            [told] = await examined(bucket.there, systems(aws=client, bucket="pictures"))
     assert told.verdict is Verdict.FAILED
     assert told.detail == "pictures is in eu-west-1, not in us-east-1"
 
 
 async def protect(environment: dict[str, str], emulator: str) -> None:
     """As terraform/modules/storage does."""
-    bucket = environment["IMAGE_SERVICE_BUCKET"]
     async with engines.s3_client(emulator) as s3:
         await s3.put_public_access_block(
-            Bucket=bucket,
+            Bucket=environment["IMAGE_SERVICE_BUCKET"],
             PublicAccessBlockConfiguration={
                 "BlockPublicAcls": True,
                 "IgnorePublicAcls": True,
                 "BlockPublicPolicy": True,
                 "RestrictPublicBuckets": True,
-            },
-        )
-        await s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        await s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket,
-            LifecycleConfiguration={
-                "Rules": [
-                    {
-                        "ID": "old",
-                        "Status": "Enabled",
-                        "Filter": {"Prefix": ""},
-                        "NoncurrentVersionExpiration": {"NoncurrentDays": 14},
-                    },
-                ]
             },
         )

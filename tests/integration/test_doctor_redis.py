@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import redis
 from tests import redis_server
-from tests.integration.doctor_runs import doctor, local_stack
+from tests.integration.doctor_runs import doctor, examined, local_stack, systems
 
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.diagnosis import Diagnosis, Verdict
-from image_service.tools.doctor.redis import RedisCheck, RedisWriteCheck
+from image_service.domain.time_limits import TimeLimits
+from image_service.tools.doctor import redis as doctoring
+from image_service.tools.doctor.findings import Finding, Verdict
 
 
 @pytest.fixture
@@ -21,13 +22,14 @@ async def environment(emulator: str, issuer: LocalIssuer, unique: str) -> dict[s
     return await local_stack(emulator, issuer, unique)
 
 
-async def look(url: str, *, within: float = 5) -> Diagnosis:
-    [told] = await RedisCheck(url, within=within).examine()
+async def look(url: str, *, within: float = 5) -> Finding:
+    at = systems(redis_url=url, times=TimeLimits(redis_timeout=within))
+    [told] = await examined(doctoring.there, at)
     return told
 
 
-async def write(url: str) -> Diagnosis:
-    [told] = await RedisWriteCheck(url).examine()
+async def write(url: str) -> Finding:
+    [told] = await examined(doctoring.write, systems(redis_url=url))
     return told
 
 

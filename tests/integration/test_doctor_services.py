@@ -8,17 +8,12 @@ from email.utils import format_datetime
 import httpx
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import NOBODY, doctor, examined, local_stack
+from tests.integration.doctor_runs import NOBODY, doctor, examined, local_stack, systems
 from tests.jwks_server import JwksServer
 
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.cdn import CdnCheck, PictureCheck, PublicAddress
-from image_service.tools.doctor.clock import ClockCheck
-from image_service.tools.doctor.cloudfront import DistributionCheck
-from image_service.tools.doctor.cognito import SigningKeysCheck
-from image_service.tools.doctor.diagnosis import Stakes
-
-STRICT = Stakes(production=True, emulated=False)
+from image_service.tools.doctor import bucket, cdn
+from image_service.tools.doctor import issuer as issuers
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ async def test_a_clock_that_is_off(seconds: int, verdict: str, word: str):
         s3.headers["Date"] = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds))
         url = s3.url.removesuffix("/.well-known/jwks.json")
         async with engines.s3_client(url) as client:
-            [told] = await examined(ClockCheck(client, "bucket"))
+            [told] = await examined(bucket.clock, systems(aws=client))
     assert told.verdict == verdict
     assert word in told.detail
     assert told.remedy is None or "NTP" in told.remedy
@@ -78,17 +73,29 @@ async def test_a_jwks_and_a_cdn_that_answer_something_else(
 async def test_a_cdn_that_is_the_api():
     async with JwksServer() as server, httpx.AsyncClient(trust_env=False) as http:
         server.status = 401
-        address = PublicAddress(http, f"http://127.0.0.1:{server.port}", STRICT)
-        [told] = await examined(CdnCheck(address))
+        url = f"http://127.0.0.1:{server.port}"
+        [told] = await examined(cdn.there, systems(http=http, cdn_base_url=url))
         assert (told.verdict, "that is the API's response" in told.detail) == ("failed", True)
 
 
 async def test_a_cdn_on_loopback_may_be_the_browsers():
-    emulated = Stakes(production=False, emulated=True)
     async with httpx.AsyncClient(trust_env=False) as http:
-        for stakes, verdict in ((emulated, "warning"), (STRICT, "failed")):
-            [told] = await CdnCheck(PublicAddress(http, NOBODY, stakes)).examine()
+        for emulated, verdict in ((True, "warning"), (False, "failed")):
+            at = systems(http=http, emulated=emulated, cdn_base_url=NOBODY)
+            [told] = await examined(cdn.there, at)
             assert told.verdict == verdict
+
+
+@pytest.mark.parametrize(("emulated", "verdict"), [(True, "only_aws"), (False, "failed")])
+async def test_a_cdn_without_tls(emulated: bool, verdict: str):
+    async with JwksServer() as server:
+        server.status = 404
+        proxy = f"http://127.0.0.1:{server.port}"  # for a name that isn't of this machine
+        async with httpx.AsyncClient(proxy=proxy) as http:
+            at = systems(http=http, emulated=emulated, cdn_base_url="http://pictures.example")
+            [told] = await examined(cdn.there, at)
+    assert told.verdict == verdict
+    assert "named without TLS" in told.detail
 
 
 @pytest.mark.parametrize("status", [404, 403])
@@ -109,14 +116,15 @@ async def test_a_cdn_without_the_pictures_of_the_bucket(
 
 
 async def test_a_cdn_with_other_pictures(environment: dict[str, str], emulator: str):
-    bucket = environment["IMAGE_SERVICE_BUCKET"]
+    name = environment["IMAGE_SERVICE_BUCKET"]
     async with (
         JwksServer() as server,
         engines.s3_client(emulator) as s3,
         httpx.AsyncClient(trust_env=False) as http,
     ):
-        address = PublicAddress(http, f"http://127.0.0.1:{server.port}", STRICT)
-        [told] = await examined(PictureCheck(address, s3, bucket, "STANDARD"))
+        url = f"http://127.0.0.1:{server.port}"
+        at = systems(aws=s3, http=http, bucket=name, cdn_base_url=url)
+        [told] = await examined(cdn.picture, at)
     assert (told.verdict, "has something else" in told.detail) == ("failed", True)
 
 
@@ -125,8 +133,8 @@ async def test_a_role_that_may_put_no_pictures():
         server.status, server.body = 403, b"<Error><Code>AccessDenied</Code></Error>"
         url = f"http://127.0.0.1:{server.port}"
         async with engines.s3_client(url) as s3:
-            address = PublicAddress(http, url, STRICT)
-            [told] = await examined(PictureCheck(address, s3, "pictures", "STANDARD"))
+            at = systems(aws=s3, http=http, cdn_base_url=url)
+            [told] = await examined(cdn.picture, at)
     assert told.detail == "the credentials may not s3:PutObject on images/*"
 
 
@@ -134,10 +142,10 @@ class TestSigningKeys:
     async def test_as_the_service_fetches_them(self, issuer: LocalIssuer):
         async with JwksServer(issuer.jwks()) as server, httpx.AsyncClient(trust_env=False) as http:
             url = server.url.replace("//", "//someone:planted-secret@")
-            check = SigningKeysCheck(http, url, issuer="http://issuer")
+            at = systems(http=http, jwks_url=url)
             place = f"127.0.0.1:{server.port}"
 
-            [told] = await examined(check)
+            [told] = await examined(issuers.signing_keys, at)
             assert told.verdict == "ok"
             assert (
                 told.detail
@@ -145,19 +153,20 @@ class TestSigningKeys:
             )
 
             server.status = 401
-            [told] = await examined(check)
+            [told] = await examined(issuers.signing_keys, at)
             assert (told.verdict, told.detail) == (
                 "failed",
                 f"{place} responds with status 401, no JWKS",
             )
             server.status, server.body = 200, server.body + b" " * 2**16
-            [told] = await examined(check)
+            [told] = await examined(issuers.signing_keys, at)
             assert told.detail == f"{place} responds with more than 65536 bytes, no JWKS"
 
     async def test_where_the_issuer_has_them(self, issuer: LocalIssuer):
         async with JwksServer(issuer.jwks()) as server, httpx.AsyncClient(trust_env=False) as http:
             own = f"http://127.0.0.1:{server.port}"
-            [told] = await examined(SigningKeysCheck(http, server.url, issuer=own))
+            at = systems(http=http, cognito_issuer=own)
+            [told] = await examined(issuers.signing_keys, at)
             assert told.detail == f"1 RS256 from 127.0.0.1:{server.port}"
 
     async def test_of_another_pool(self, environment: dict[str, str]):
@@ -184,7 +193,8 @@ async def test_a_distribution_that_is_not_there(environment: dict[str, str], emu
 async def test_a_distribution_that_is_there(emulator: str):
     async with engines.cloudfront_client(emulator) as client:
         distribution_id = await engines.create_distribution(client)
-        [told] = await examined(DistributionCheck(client, distribution_id))
+        at = systems(aws=client, cloudfront_distribution_id=distribution_id)
+        [told] = await examined(cdn.distribution, at)
     assert told.verdict == "ok"
 
 
@@ -193,6 +203,7 @@ async def test_a_role_that_may_make_invalidations_and_not_look_at_them():
         server.status = 403
         server.body = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
         async with engines.cloudfront_client(f"http://127.0.0.1:{server.port}") as client:
-            [told] = await examined(DistributionCheck(client, "ESOME"))
+            at = systems(aws=client, cloudfront_distribution_id="ESOME")
+            [told] = await examined(cdn.distribution, at)
     assert told.verdict == "warning"
     assert told.detail == "not looked at: the credentials may not cloudfront:GetInvalidation"

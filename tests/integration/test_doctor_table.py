@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import engines
-from tests.integration.doctor_runs import doctor, examined, local_stack
+from tests.integration.doctor_runs import doctor, examined, local_stack, systems
 from tests.integration.faults import Fault, FaultyServer, passed_on, refusal
 
 from image_service.devstack.issuer import LocalIssuer
-from image_service.tools.doctor.diagnosis import Verdict
-from image_service.tools.doctor.table_trials import TableReadCheck, TableWriteCheck
+from image_service.tools.doctor import table
+from image_service.tools.doctor.findings import Verdict
+from image_service.tools.doctor.runner import Look
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -60,7 +61,7 @@ class TestTable:
         assert "KEYS_ONLY" in told.lines["index UserIndex"]
         assert "no such index" in told.lines["index AlbumIndex"]
         assert "partition key GSI2PK, sort key GSI2SK" in told.lines["index AlbumIndex"]
-        assert {"table ttl", "table recovery"} <= told.only_aws()
+        assert "table ttl" in told.only_aws()
 
     async def test_a_table_of_something_else(
         self, environment: dict[str, str], emulator: str, unique: str
@@ -109,18 +110,18 @@ async def make_like(
 ) -> None:
     """The table once more, but for the types of some keys."""
     described = await client.describe_table(TableName=environment["IMAGE_SERVICE_TABLE_NAME"])
-    table: Any = described["Table"]
+    original: Any = described["Table"]
     await client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=table["KeySchema"],
+        KeySchema=original["KeySchema"],
         AttributeDefinitions=[
             one | {"AttributeType": "N" if one["AttributeName"] in numbers else "S"}
-            for one in table["AttributeDefinitions"]
+            for one in original["AttributeDefinitions"]
         ],
         GlobalSecondaryIndexes=[
             {part: one[part] for part in ("IndexName", "KeySchema", "Projection")}
-            for one in table["GlobalSecondaryIndexes"]
+            for one in original["GlobalSecondaryIndexes"]
         ],
     )
 
@@ -168,11 +169,11 @@ class TestCredentials:
 @pytest.mark.parametrize(
     ("refused", "check", "operation"),
     [
-        (b'"IndexName": "AlbumIndex"', TableReadCheck, "dynamodb:Query on AlbumIndex"),
-        (b"_20120810.BatchGetItem", TableReadCheck, "dynamodb:BatchGetItem"),
+        (b'"IndexName": "AlbumIndex"', table.read, "dynamodb:Query on AlbumIndex"),
+        (b"_20120810.BatchGetItem", table.read, "dynamodb:BatchGetItem"),
         (
             b"_20120810.TransactWriteItems",
-            TableWriteCheck,
+            table.write,
             "dynamodb:ConditionCheckItem and UpdateItem, in a transaction",
         ),
     ],
@@ -181,7 +182,7 @@ async def test_a_role_that_lacks_one_right(
     environment: dict[str, str],
     emulator: str,
     refused: bytes,
-    check: type[TableReadCheck | TableWriteCheck],
+    check: Look,
     operation: str,
 ):
     table_name = environment["IMAGE_SERVICE_TABLE_NAME"]
@@ -189,7 +190,7 @@ async def test_a_role_that_lacks_one_right(
         always(denying(refused), emulator) as url,
         engines.dynamodb_client(url) as client,
     ):
-        [told] = await examined(check(client, table_name))
+        [told] = await examined(check, systems(aws=client, table_name=table_name))
         assert told.verdict is Verdict.FAILED
         assert told.detail == f"the credentials may not {operation}"
         assert (await client.scan(TableName=table_name))["Count"] == 0
@@ -202,7 +203,7 @@ async def test_a_table_that_was_put_into_although_it_did_not_say_so(
     server.script = [answered_with(refusal("InternalServerError", status=500))] * 3
     table_name = environment["IMAGE_SERVICE_TABLE_NAME"]
     async with server.running() as url, engines.dynamodb_client(url) as client:
-        [told] = await examined(TableWriteCheck(client, table_name))
+        [told] = await examined(table.write, systems(aws=client, table_name=table_name))
         assert told.detail == "dynamodb:PutItem fails (InternalServerError)"
         assert (await client.scan(TableName=table_name))["Count"] == 0
 

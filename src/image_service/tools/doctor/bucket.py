@@ -1,76 +1,114 @@
-"""Checks of the bucket: its settings and its use."""
+"""Checks of the bucket, that pictures stay private and there, and of the clock by it.
+
+What else Terraform declares, `terraform plan` compares.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from image_service.adapters.aws.errors import error_code
-from image_service.tools.doctor.aws_errors import NOT_OFFERED, AwsError, diagnosed
-from image_service.tools.doctor.bucket_settings import PROTECTIONS, Protection
-from image_service.tools.doctor.diagnosis import Diagnosis, Stakes, failed, well
+from image_service.tools.doctor.errors import NOT_OFFERED, response_of
+from image_service.tools.doctor.findings import Finding, failed, warning, well
+from image_service.tools.doctor.runner import Systems
 
-if TYPE_CHECKING:
-    from types_aiobotocore_s3.client import S3Client
+_ABSENT: Final = ("404", "NoSuchBucket")
+_AS_TERRAFORM: Final = "as terraform/modules/storage does"
+_PICTURES: Final = "images/"
+_LATE_SECONDS: Final = 10  # what tokens may be off by
+_WRONG_SECONDS: Final = 60
 
-_ABSENT: Final = frozenset({"404", "NoSuchBucket"})
+
+async def there(at: Systems) -> Finding:
+    bucket, region = at.settings.bucket, at.s3.meta.region_name
+    response = await response_of(at.s3.head_bucket(Bucket=bucket), *_ABSENT)
+    if "Error" in response:
+        remedy = f"check IMAGE_SERVICE_BUCKET, or make it {_AS_TERRAFORM}"
+        return failed(f"there is no bucket {bucket}", remedy)
+    # botocore follows a bucket into its region, at the price of a redirect a client.
+    found = response.get("BucketRegion") or region
+    if found != region and not at.emulated:
+        remedy = f"set AWS_REGION to {found}, or name a bucket of {region}"
+        return failed(f"{bucket} is in {found}, not in {region}", remedy)
+    return well(f"{bucket} in {region} is there")
 
 
-class BucketCheck:
-    """A `SystemCheck` of everything but the bucket's content."""
+async def access(at: Systems) -> Finding:
+    request = at.s3.get_public_access_block(Bucket=at.settings.bucket)
+    error = public_error(
+        await response_of(request, "NoSuchPublicAccessBlockConfiguration", *NOT_OFFERED)
+    )
+    if error is None:
+        return well("not public, whatever a policy says")
+    return at.missing(error, f"block it {_AS_TERRAFORM}; browsers come by CloudFront")
 
-    name = "bucket"
 
-    def __init__(self, client: S3Client, bucket: str, stakes: Stakes) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._stakes = stakes
+async def expiry(at: Systems) -> Finding:
+    request = at.s3.get_bucket_lifecycle_configuration(Bucket=at.settings.bucket)
+    error = expiry_error(await response_of(request, "NoSuchLifecycleConfiguration", *NOT_OFFERED))
+    if error is None:
+        return well("no picture expires")
+    remedy = "take images/ out of the rule; what it deleted are old versions for a while"
+    return at.missing(error, remedy)
 
-    async def examine(self) -> Sequence[Diagnosis]:
-        bucket = await self._there()
-        if bucket.remedy is not None:
-            return [bucket]
-        return [bucket, *await asyncio.gather(*(self._look_at(one) for one in PROTECTIONS))]
 
-    async def _there(self) -> Diagnosis:
-        region = self._client.meta.region_name
-        place = f"{self._bucket} in {region}"
-        with diagnosed(self.name, "s3:ListBucket", self._client.meta.endpoint_url):
-            try:
-                response = await self._client.head_bucket(Bucket=self._bucket)
-            except ClientError as error:
-                if error_code(error) not in _ABSENT:
-                    raise
-                remedy = "check IMAGE_SERVICE_BUCKET, or make it as terraform/modules/storage does"
-                return failed(self.name, f"there is no bucket {self._bucket}", remedy)
-        # botocore follows a bucket into its region, at the price of a redirect a client.
-        there = response.get("BucketRegion") or region
-        if there != region and not self._stakes.emulated:
-            remedy = f"set AWS_REGION to {there}, or name a bucket of {region}"
-            return failed(self.name, f"{self._bucket} is in {there}, not in {region}", remedy)
-        return well(self.name, f"{place} is there")
+async def clock(at: Systems) -> Finding:
+    """Signatures and tokens depend on this clock."""
+    before = datetime.now(UTC)
+    date = await _date(at)
+    middle = before + (datetime.now(UTC) - before) / 2
+    if date is None:
+        return warning("S3 did not say what time it is", "see the line of the bucket")
+    # A whole second; on average half of it is over.
+    seconds = abs((middle - date).total_seconds() - 0.5)
+    direction = "ahead of" if middle > date else "behind"
+    if seconds <= _LATE_SECONDS:
+        return well(f"within {max(1, round(seconds))} s of S3's")
+    finding = failed if seconds > _WRONG_SECONDS else warning
+    detail = f"{seconds:.0f} s {direction} S3's: tokens and signatures may be refused"
+    return finding(detail, "set it by NTP (chrony, or the host's)")
 
-    async def _look_at(self, protection: Protection) -> Diagnosis:
-        endpoint = self._client.meta.endpoint_url
-        try:
-            with diagnosed(protection.check, protection.operation, endpoint, needed=False):
-                response = await self._ask(protection)
-        except AwsError as error:
-            return error.diagnosis
-        detail = protection.error(response)
-        if detail is None:
-            return well(protection.check, protection.good)
-        return self._stakes.missing(
-            protection.check, detail, protection.remedy, grave=protection.grave
-        )
 
-    async def _ask(self, protection: Protection) -> Any:
-        try:
-            return await getattr(self._client, protection.method)(Bucket=self._bucket)
-        except ClientError as error:
-            if error_code(error) in {protection.unset, *NOT_OFFERED}:
-                return {}
-            raise
+async def _date(at: Systems) -> datetime | None:
+    try:
+        response: Any = await at.s3.head_bucket(Bucket=at.settings.bucket)
+    except ClientError as error:  # a refusal is dated, too
+        response = error.response
+    except BotoCoreError:
+        return None
+    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def public_error(response: Any) -> str | None:
+    blocks = response.get("PublicAccessBlockConfiguration", {})
+    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    missing = [name for name in names if not blocks.get(name)]
+    if not missing:
+        return None
+    which = "" if len(missing) == len(names) else f": {' and '.join(missing)} off"
+    return f"public access is not blocked{which}"
+
+
+def expiry_error(response: Any) -> str | None:
+    """Returns an error where pictures may expire; with a tag they may, for they have none."""
+    for rule in response.get("Rules", []):
+        chosen = {"Prefix": rule.get("Prefix", ""), **rule.get("Filter", {})}
+        chosen |= chosen.get("And", {})
+        prefix, days = chosen["Prefix"], rule.get("Expiration", {})
+        meets = _PICTURES.startswith(prefix) or prefix.startswith(_PICTURES)
+        tagged = "Tag" in chosen or "Tags" in chosen
+        if (
+            rule.get("Status") == "Enabled"
+            and meets
+            and not tagged
+            and {"Days", "Date"} & days.keys()
+        ):
+            return f"the lifecycle rule {rule.get('ID')} deletes pictures"
+    return None

@@ -1,4 +1,4 @@
-"""The check that Redis is reachable and set up as needed."""
+"""Checks that Redis is reachable, set up as needed, and takes what the service writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from redis.exceptions import (
 from image_service.adapters.redis.cache import image_key, page_key, page_set_key, state_key
 from image_service.adapters.redis.rate_limit import counter_key
 from image_service.adapters.redis.scripts import COUNT, FILL, INVALIDATE, READ
-from image_service.tools.doctor.diagnosis import Diagnosis, failed, warning, well
+from image_service.tools.doctor.findings import Finding, failed, warning, well
+from image_service.tools.doctor.runner import Systems
 
 _TIMEOUT: Final = 5.0  # seconds; to distinguish a slow Redis from a dead one
 _LIFE: Final = 5_000  # milliseconds; should the deletion fail
@@ -44,80 +45,56 @@ _REMEDIES: Final[Mapping[type[ResponseError], str]] = {
     ReadOnlyError: _PRIMARY,
 }
 
-_Look = Callable[[Redis, str], Awaitable[Diagnosis]]
 
+async def there(at: Systems) -> Finding:
+    """Changes no key."""
+    if at.settings.redis_url is None:
+        return well("disabled: no cache, and rate limits a task")
 
-class RedisCheck:
-    """A `SystemCheck` that changes no key; without a URL, of nothing.
-
-    `within` is how many seconds the service gives it for a call.
-    """
-
-    name = "redis"
-
-    def __init__(self, url: str | None, *, within: float) -> None:
-        self._url = url
-        self._within = within
-
-    async def examine(self) -> Sequence[Diagnosis]:
-        if self._url is None:
-            return [well(self.name, "disabled: no cache, and rate limits a task")]
-        return [await _looked_at(self.name, self._url, self._look)]
-
-    async def _look(self, client: Redis, place: str) -> Diagnosis:
+    async def look(client: Redis, place: str) -> Finding:
         await client.ping()  # connects
         started = time.perf_counter()
         await client.ping()
         seconds = time.perf_counter() - started
         about = await _info(client)
         if about.get("role") == "slave":
-            return failed(self.name, f"{place} is a replica, which takes no writes", _PRIMARY)
+            return failed(f"{place} is a replica, which takes no writes", _PRIMARY)
         await _run(client, FILL, _Names().of_page, "of nobody", "", _LIFE, "page", 1, _LIFE)
-        return self._diagnosed(place, seconds, about)
-
-    def _diagnosed(self, place: str, seconds: float, about: Mapping[str, Any]) -> Diagnosis:
         detail = f"{place} responds, a ping takes {seconds * 1000:.1f} ms"
-        if seconds > self._within:
+        if seconds > at.times.redis_timeout:
             remedy = "bring it nearer, or give it a larger node"
-            return warning(self.name, f"{detail}; calls end after {self._within:g} s", remedy)
+            return warning(f"{detail}; calls end after {at.times.redis_timeout:g} s", remedy)
         if not about:
             remedy = "allow its user +info, or try with --write"
-            return warning(self.name, f"{detail}; it may be a replica, for all it says", remedy)
-        return well(self.name, detail)
+            return warning(f"{detail}; it may be a replica, for all it says", remedy)
+        return well(detail)
+
+    return await _looked_at(at.settings.redis_url.get_secret_value(), look)
 
 
-class RedisWriteCheck:
-    """A `SystemCheck` that runs each of the service's scripts, on keys it then deletes."""
+async def write(at: Systems) -> Sequence[Finding]:
+    """Runs each of the service's scripts, on keys it then deletes."""
+    url = at.settings.redis_url
+    return [await _looked_at(url.get_secret_value(), _written)] if url else []
 
-    name = "redis write"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    async def examine(self) -> Sequence[Diagnosis]:
-        return [await _looked_at(self.name, self._url, self._look)]
-
-    async def _look(self, client: Redis, place: str) -> Diagnosis:
-        names = _Names()
-        kept = await self._kept(client, names)
-        await client.delete(*names.all)
-        if not kept:
-            remedy = "this is no Redis to rely on: use another"
-            return failed(self.name, f"{place} does not give back what was just put", remedy)
-        return well(self.name, "an entry was put, read, dropped; a request was counted")
-
-    async def _kept(self, client: Redis, names: _Names) -> bool:
-        """Returns whether a page came back, and was a miss once it was invalidated."""
-        read = (READ, [names.page, names.state], "first", "page", 0, _LIFE)
-        _, token = await _run(client, *read)
-        token = token or b""  # where none is given, the page isn't kept
-        page = token + b"doctor"
-        await _run(client, FILL, names.of_page, token, page, _LIFE, "page", 1, _LIFE)
-        filled, _ = await _run(client, *read)
-        await _run(client, INVALIDATE, names.of_image, "second", "doctor", 0, 0, _LIFE)
-        dropped, _ = await _run(client, *read)
-        [[count, _]] = await _run(client, COUNT, [names.counter], 1, _LIFE, 1)
-        return (filled, dropped, count) == (page, None, 1)
+async def _written(client: Redis, place: str) -> Finding:
+    """A page must come back, and be a miss once it is invalidated; a request must count."""
+    names = _Names()
+    read = (READ, [names.page, names.state], "first", "page", 0, _LIFE)
+    _, token = await _run(client, *read)
+    token = token or b""  # where none is given, the page isn't kept
+    page = token + b"doctor"
+    await _run(client, FILL, names.of_page, token, page, _LIFE, "page", 1, _LIFE)
+    filled, _ = await _run(client, *read)
+    await _run(client, INVALIDATE, names.of_image, "second", "doctor", 0, 0, _LIFE)
+    dropped, _ = await _run(client, *read)
+    [[count, _]] = await _run(client, COUNT, [names.counter], 1, _LIFE, 1)
+    await client.delete(*names.all)
+    if (filled, dropped, count) == (page, None, 1):
+        return well("an entry was put, read, dropped; a request was counted")
+    detail = f"{place} does not give back what was just put"
+    return failed(detail, "this is no Redis to rely on: use another")
 
 
 class _Names:
@@ -139,7 +116,8 @@ async def _run(
     return await client.register_script(script)(names, arguments)
 
 
-async def _looked_at(check: str, url: str, look: _Look) -> Diagnosis:
+async def _looked_at(url: str, look: Callable[[Redis, str], Awaitable[Finding]]) -> Finding:
+    """Returns what `look` finds with a client and its place, or what an error of Redis means."""
     parts = urlsplit(url)
     place = f"{parts.hostname}:{parts.port or 6379}"
     client = Redis.from_url(
@@ -153,15 +131,15 @@ async def _looked_at(check: str, url: str, look: _Look) -> Diagnosis:
     try:
         return await look(client, place)
     except AuthenticationError:
-        return failed(check, f"{place} refuses the password", f"check user and password in {_URL}")
+        return failed(f"{place} refuses the password", f"check user and password in {_URL}")
     except ResponseError as error:
         detail = f"{place} refuses what the service does ({type(error).__name__})"
         remedy = _REMEDIES.get(type(error), f"allow scripts, and its user {_RIGHTS}")
-        return failed(check, f"{detail}; it runs without", remedy)
+        return failed(f"{detail}; it runs without", remedy)
     except (RedisError, OSError) as error:
         remedy = f"check {_URL} (rediss:// for TLS) and security groups"
         detail = f"{place} does not respond ({type(error).__name__}); the service runs without"
-        return failed(check, detail, remedy)
+        return failed(detail, remedy)
     finally:
         await client.aclose()
 

@@ -12,31 +12,19 @@ from rich.console import Console
 from rich.text import Text
 
 from image_service.bootstrap import aws_session
-from image_service.settings import (
-    Settings,
-    SettingsError,
-    ignored_settings,
-    load_settings,
-    load_trace_settings,
-)
-from image_service.tools.doctor.checks import PRODUCTION, open_doctor
-from image_service.tools.doctor.diagnosis import Diagnosis, Verdict, failed, warning, well
+from image_service.settings import Settings, SettingsError, load_settings, load_trace_settings
+from image_service.tools.doctor.checks import CHECKS, open_systems
+from image_service.tools.doctor.findings import Finding, Verdict, failed
+from image_service.tools.doctor.runner import examine
 
 T = TypeVar("T")
 
-_LOOK: Final = {
-    Verdict.OK: ("✓", "green"),
-    Verdict.WARNING: ("!", "yellow"),
-    Verdict.FAILED: ("✗", "red"),
-    Verdict.ONLY_AWS: ("·", "bright_black"),
+_LOOK: Final = {  # the mark, the plain one, the colour
+    Verdict.OK: ("✓", "+", "green"),
+    Verdict.WARNING: ("!", "!", "yellow"),
+    Verdict.FAILED: ("✗", "x", "red"),
+    Verdict.ONLY_AWS: ("·", "-", "bright_black"),
 }
-_PLAIN: Final = {
-    Verdict.OK: "+",
-    Verdict.WARNING: "!",
-    Verdict.FAILED: "x",
-    Verdict.ONLY_AWS: "-",
-}
-_SETTINGS: Final = "settings"
 _UNREADABLE: Final = 2
 _WHERE: Final = "set it in the environment; docs/settings.md lists all settings"
 
@@ -45,14 +33,14 @@ class Unreadable(Exception):
     """The settings can't be read, so nothing else can be looked at."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.findings = [failed(_SETTINGS, text, _WHERE) for text in texts]
+        self.findings = [failed(text, _WHERE).of("settings") for text in texts]
         super().__init__(*texts)
 
 
 def run(*, write: bool, as_json: bool) -> int:
     """Print all findings, and return the status to exit with."""
     try:
-        findings, status = asyncio.run(examine(write=write)), None
+        findings, status = asyncio.run(examined(write=write)), None
     except Unreadable as error:
         findings, status = error.findings, _UNREADABLE
     if as_json:
@@ -62,12 +50,13 @@ def run(*, write: bool, as_json: bool) -> int:
     return status or (0 if is_healthy(findings) else 1)
 
 
-async def examine(*, write: bool) -> list[Diagnosis]:
+async def examined(*, write: bool) -> list[Finding]:
     """All findings, in a fixed order. Raises Unreadable, with all errors of the settings."""
     settings = _settings()
     try:
-        async with open_doctor(settings, write=write) as doctor:
-            return [*_on_settings(settings), *await doctor.examine()]
+        async with open_systems(settings) as systems:
+            checks = [check for check in CHECKS if write or not check.writes]
+            return await examine(checks, systems)
     except SettingsError as error:
         raise Unreadable(error.errors) from None
 
@@ -91,16 +80,7 @@ def _loaded(load: Callable[[], T], texts: list[str]) -> T | None:
         return None
 
 
-def _on_settings(settings: Settings) -> list[Diagnosis]:
-    found = [well(_SETTINGS, f"stage {settings.stage}, all can be read")]
-    found += [warning(_SETTINGS, line, "remove it") for line in ignored_settings()]
-    if settings.stage == PRODUCTION and not settings.cors_origins:
-        detail = "no origin is let in: web apps elsewhere can't call the service"
-        found.append(warning("cors", detail, "list them in IMAGE_SERVICE_CORS_ORIGINS"))
-    return found
-
-
-def print_lines(findings: Sequence[Diagnosis], console: Console) -> None:
+def print_lines(findings: Sequence[Finding], console: Console) -> None:
     """A finding a line, however long: to be read, and to be grepped.
 
     What only AWS could have is one line for all of it.
@@ -109,11 +89,11 @@ def print_lines(findings: Sequence[Diagnosis], console: Console) -> None:
     shown = [finding for finding in findings if finding.verdict is not Verdict.ONLY_AWS]
     only_aws = [finding.check for finding in findings if finding.verdict is Verdict.ONLY_AWS]
     if only_aws:
-        shown.append(Diagnosis("only on AWS", Verdict.ONLY_AWS, ", ".join(only_aws)))
+        shown.append(Finding(Verdict.ONLY_AWS, ", ".join(only_aws), check="only on AWS"))
     width = max(len(finding.check) for finding in shown)
     for finding in shown:
-        mark, color = _LOOK[finding.verdict]
-        line = Text(_PLAIN[finding.verdict] if plain else mark, style=f"bold {color}")
+        mark, plain_mark, color = _LOOK[finding.verdict]
+        line = Text(plain_mark if plain else mark, style=f"bold {color}")
         line.append(f" {finding.check:<{width}}  ", style="bold")
         grey = finding.verdict is Verdict.ONLY_AWS
         line.append(finding.detail, style=color if grey else "default")
@@ -122,7 +102,7 @@ def print_lines(findings: Sequence[Diagnosis], console: Console) -> None:
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def to_json(findings: Sequence[Diagnosis]) -> str:
+def to_json(findings: Sequence[Finding]) -> str:
     content = {
         "healthy": is_healthy(findings),
         "findings": [
@@ -138,6 +118,6 @@ def to_json(findings: Sequence[Diagnosis]) -> str:
     return json.dumps(content, indent=2)
 
 
-def is_healthy(findings: Sequence[Diagnosis]) -> bool:
+def is_healthy(findings: Sequence[Finding]) -> bool:
     """Warnings don't count."""
     return all(finding.verdict is not Verdict.FAILED for finding in findings)

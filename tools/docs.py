@@ -162,6 +162,8 @@ def default_of(name: str, field: Mapping[str, Any]) -> str:
     default = field.get("default")
     if not default and not isinstance(default, int | float):
         return "none"
+    if isinstance(default, list):
+        return f"`{','.join(map(str, default))}`"
     if name.endswith("_bytes"):
         return f"`{default}` ({default // 1024**2} MiB)"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

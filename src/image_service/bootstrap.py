@@ -45,7 +45,7 @@ from image_service.adapters.redis import (
 from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
-from image_service.domain.renditions import RENDITIONS, RenditionSpec
+from image_service.domain.renditions import RenditionSpec, table
 from image_service.domain.task_size import LEAST_MEMORY, USUAL_MEMORY, bounds_for
 from image_service.domain.time_limits import AWS_READ, TimeLimits
 from image_service.pictures.header import PictureLimits
@@ -100,9 +100,13 @@ async def open_services(
     settings: Settings,
     telemetry: Telemetry,
     times: TimeLimits,
-    renditions: Sequence[RenditionSpec] = RENDITIONS,
+    renditions: Sequence[RenditionSpec] | None = None,
 ) -> AsyncIterator[Services]:
-    """Open every client once, build the services; close in reverse order."""
+    """Open every client once, build the services; close in reverse order.
+
+    `renditions` are the settings' own where none are given.
+    """
+    renditions = renditions or table(settings.rendition_widths)
     async with AsyncExitStack() as stack:
         limits = admission_limits(settings, times)
         log.info("task_bounds", **asdict(limits))

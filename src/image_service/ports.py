@@ -267,7 +267,7 @@ class ImageProcessor(Protocol):
         renditions: Sequence[RenditionSpec],
         spent: Spent = ignore_spent,
     ) -> ProcessedImage:
-        """Decode once, make all of `renditions`. `source` is what `inspect` returned.
+        """Decode once, make what is `wanted` of `renditions`. `source` is what `inspect` returned.
 
         `spent` is called once, whatever the outcome, with the seconds of CPU that it cost.
 

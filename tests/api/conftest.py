@@ -20,7 +20,7 @@ from image_service.app import create_app
 from image_service.bootstrap import open_services
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
-from image_service.domain.renditions import RENDITIONS, RenditionSpec
+from image_service.domain.renditions import RenditionSpec
 from image_service.settings import Settings
 
 OpenApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -75,7 +75,7 @@ def open_app(settings: Settings) -> OpenApp:
 
     @asynccontextmanager
     async def opened(
-        renditions: Sequence[RenditionSpec] = RENDITIONS, **changes: Any
+        renditions: Sequence[RenditionSpec] | None = None, **changes: Any
     ) -> AsyncIterator[FastAPI]:
         changed, times = split(changes)
         opening = partial(open_services, renditions=renditions)

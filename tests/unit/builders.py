@@ -11,7 +11,7 @@ from image_service.domain.access import Caller
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
-from image_service.domain.renditions import RENDITIONS, Rendition, RenditionSpec
+from image_service.domain.renditions import RENDITIONS, Rendition, RenditionSpec, wanted
 from image_service.ports import Spent, ignore_spent
 from image_service.services.uploads import NewImage
 
@@ -71,7 +71,7 @@ def make_image(user_id: str = "alice", **changes: Any) -> Image:
 
 
 class FakeProcessor:
-    """Takes anything for a picture of 200x100 pixels."""
+    """Takes anything for a picture of 4000x2000 pixels, of which every rendition is made."""
 
     def __init__(self) -> None:
         self.failure: ImageServiceError | None = None
@@ -80,7 +80,7 @@ class FakeProcessor:
     async def inspect(self, data: bytes) -> SourceInfo:
         if self.failure:
             raise self.failure
-        return SourceInfo("image/jpeg", 200, 100)
+        return SourceInfo("image/jpeg", 4000, 2000)
 
     async def process(
         self,
@@ -93,9 +93,9 @@ class FakeProcessor:
         return ProcessedImage(
             pictures={
                 spec.name: EncodedPicture(
-                    spec, spec.name.encode() + b" of " + data, source.width, source.height
+                    spec, spec.name.encode() + b" of " + data, spec.side, spec.side // 2
                 )
-                for spec in renditions
+                for spec in wanted(renditions, source.width, source.height)
             },
             placeholder="hash",
             dominant_color="#aabbcc",

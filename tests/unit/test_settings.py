@@ -88,6 +88,12 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
         ("WORKER_THREADS", "0"),
         ("MIN_DIMENSION", "9000"),
         ("STORAGE_CLASS", "GLACIER"),
+        ("RENDITION_WIDTHS", "320,wide"),
+        ("RENDITION_WIDTHS", "320,640.5"),
+        ("RENDITION_WIDTHS", "15,320"),
+        ("RENDITION_WIDTHS", "320,2048"),
+        ("RENDITION_WIDTHS", "320,640,320"),
+        ("RENDITION_WIDTHS", "100,200,300,400,500,600,700,800,900"),
     ],
 )
 def test_a_wrong_one_is_one_clear_line(environment: pytest.MonkeyPatch, name: str, value: str):
@@ -97,6 +103,31 @@ def test_a_wrong_one_is_one_clear_line(environment: pytest.MonkeyPatch, name: st
     (fault,) = error.value.errors
     assert name in fault
     assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, (320, 640, 1280)),
+        ("", ()),
+        (" ", ()),
+        ("1280, 480", (480, 1280)),
+        ("16,2047", (16, 2047)),
+    ],
+)
+def test_rendition_widths(
+    environment: pytest.MonkeyPatch, given: str | None, kept: tuple[int, ...]
+):
+    if given is not None:
+        environment.setenv("IMAGE_SERVICE_RENDITION_WIDTHS", given)
+    assert load_settings().rendition_widths == kept
+
+
+def test_an_empty_one_counts_as_not_set(environment: pytest.MonkeyPatch):
+    for name in ("PORT", "CORS_ORIGINS", "REDIS_URL", "STORAGE_CLASS"):
+        environment.setenv(f"IMAGE_SERVICE_{name}", "")
+    settings = load_settings()
+    assert (settings.port, settings.cors_origins, settings.redis_url) == (8000, (), None)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +285,7 @@ def test_pictures_that_would_be_other_ones_stop_the_start(
 
 
 def test_what_is_said_of_former_ones_is_so():
-    main, thumbnail = RENDITIONS
+    main, thumbnail = RENDITIONS[:2]
     assert {
         "MAIN_SIZE": str(main.side),
         "MAIN_QUALITY": str(main.quality),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 MAIN: Final = "main"
 THUMBNAIL: Final = "thumbnail"
 
-Fit = Literal["inside", "cover"]
-"""The whole picture, its longer side at most `side`; or a square of it, at most `side` wide."""
+Fit = Literal["inside", "cover", "width"]
+"""The whole picture, its longer side at most `side`; a square of it, at most `side` wide; or the
+whole picture, `side` wide, where the main one is clearly wider."""
 Format = Literal["webp"]
 
 # These two are older than the rule that an image's renditions share a folder.
@@ -42,6 +44,11 @@ class RenditionSpec:
     def mime_type(self) -> str:
         return f"image/{self.format}"
 
+    def scale(self, width: int, height: int) -> float:
+        """Returns what a picture of that size is scaled by, never above 1, before any crop."""
+        bounded = {"inside": max(width, height), "cover": min(width, height), "width": width}
+        return min(1.0, self.side / bounded[self.fit])
+
     def key(self, user_id: str, image_id: str) -> str:
         """Returns where this rendition of an image lies in the bucket."""
         place = _PLACES.get(self.name, _PLACE)
@@ -49,11 +56,41 @@ class RenditionSpec:
         return f"images/{path}.{self.format}"
 
 
-RENDITIONS: Final = (
+_OF_EVERY_PICTURE: Final = (
     RenditionSpec(name=MAIN, fit="inside", side=2048, quality=85, effort=2),
     RenditionSpec(name=THUMBNAIL, fit="cover", side=400, quality=80, effort=4),
 )
-"""What is made of every picture."""
+WIDTHS: Final = (320, 640, 1280)
+LEAST_WIDTH: Final = 16
+MOST_WIDTH: Final = _OF_EVERY_PICTURE[0].side - 1
+MOST_WIDTHS: Final = 8
+
+
+def table(widths: Iterable[int] = WIDTHS) -> tuple[RenditionSpec, ...]:
+    """Returns what is made of pictures: two of every one, and these widths of those wider."""
+    by_width = (
+        RenditionSpec(name=f"w{width}", fit="width", side=width, quality=80, effort=4)
+        for width in sorted(widths)
+    )
+    return (*_OF_EVERY_PICTURE, *by_width)
+
+
+RENDITIONS: Final = table()
+"""What is made where no setting says otherwise."""
+
+
+def wanted(specs: Iterable[RenditionSpec], width: int, height: int) -> tuple[RenditionSpec, ...]:
+    """Returns those that are made of a picture of that size.
+
+    A width is left out where the main picture is not as much as 10 % wider: who wants the one
+    can load the other.
+    """
+    specs = tuple(specs)
+    widest = max(
+        (round(width * spec.scale(width, height)) for spec in specs if spec.fit == "inside"),
+        default=width,
+    )
+    return tuple(spec for spec in specs if spec.fit != "width" or spec.side * 11 < widest * 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

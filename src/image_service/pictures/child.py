@@ -95,9 +95,11 @@ def _response(head: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Seq
         response = {"error": "Unexpected", "message": traceback.format_exc()[-_MAX_TRACE:]}
     else:
         pictures = made.pictures.values()
-        bodies = [picture.data for picture in pictures]
+        bodies = [each.data for each in pictures]
         response = {
-            "pictures": [(len(each.data), each.width, each.height) for each in pictures],
+            "pictures": [
+                (each.spec.name, len(each.data), each.width, each.height) for each in pictures
+            ],
             "placeholder": made.placeholder,
             "dominantColor": made.dominant_color,
         }

@@ -17,7 +17,7 @@ from image_service.pictures.steps import Steps, cut_square, fit, shrink_to_tiny
 def process(
     data: bytes, source: SourceInfo, specs: Sequence[RenditionSpec], steps: Steps
 ) -> ProcessedImage:
-    """Returns the renditions and the placeholders of `data`. Runs in a child.
+    """Returns the wanted renditions and the placeholders of `data`. Runs in a child.
 
     Raises InvalidImage for truncated or corrupt data, ProcessingFailed otherwise.
     """
@@ -33,7 +33,7 @@ def process(
         made[output.spec.name] = steps.run(encode, shown, output.spec)
     tiny = steps.run(shrink_to_tiny, sketched, size)
     return ProcessedImage(
-        pictures={spec.name: made[spec.name] for spec in specs},
+        pictures={spec.name: made[spec.name] for spec in specs if spec.name in made},
         placeholder=steps.run(likeness, tiny),
         dominant_color=steps.run(dominant_color, sketched.in_pillow()),
     )

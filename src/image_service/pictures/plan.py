@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from image_service.domain.renditions import RenditionSpec
+from image_service.domain.renditions import RenditionSpec, wanted
 
 
 class Size(NamedTuple):
@@ -51,15 +51,10 @@ class Plan:
 
 
 def plan_sizes(source: Size, specs: Iterable[RenditionSpec]) -> Plan:
-    """Returns the sizes for a picture of size `source`; nothing is ever larger than it.
+    """Returns the sizes of what is wanted of a picture of size `source`; none is larger than it.
 
     Past a shape of about 5:1 the short side of the main picture is shorter than the
     thumbnail's, and so the thumbnail is made first there.
     """
-    outputs = [Output(spec, source.scaled(_scale(source, spec))) for spec in specs]
+    outputs = [Output(spec, source.scaled(spec.scale(*source))) for spec in wanted(specs, *source)]
     return Plan(tuple(sorted(outputs, key=lambda output: output.whole, reverse=True)))
-
-
-def _scale(source: Size, spec: RenditionSpec) -> float:
-    bounded = min(source) if spec.fit == "cover" else max(source)
-    return min(1.0, spec.side / bounded)

@@ -304,9 +304,10 @@ def _of_no_interest(outcome: asyncio.Future[_Outcome]) -> None:
 
 
 def _result(picture: _Picture, head: dict[str, Any], body: bytes) -> ProcessedImage:
+    specs = {spec.name: spec for spec in picture.renditions}
     made, start = {}, 0
-    for spec, (length, width, height) in zip(picture.renditions, head["pictures"], strict=True):
-        made[spec.name] = EncodedPicture(spec, body[start : start + length], width, height)
+    for name, length, width, height in head["pictures"]:
+        made[name] = EncodedPicture(specs[name], body[start : start + length], width, height)
         start += length
     return ProcessedImage(
         pictures=made, placeholder=head["placeholder"], dominant_color=head["dominantColor"]

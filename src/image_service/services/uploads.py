@@ -20,7 +20,7 @@ from image_service.domain.access import Caller
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import ProcessedImage, SourceInfo
-from image_service.domain.renditions import Rendition, RenditionSpec
+from image_service.domain.renditions import Rendition, RenditionSpec, wanted
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
 from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
@@ -82,12 +82,13 @@ class UploadService:
         earlier = await self._claim(claim)
         if earlier is not None:
             return Uploaded(earlier, replayed=True)
-        intent = self._new_intent(user_id)
+        specs = wanted(self._renditions, source.width, source.height)
+        intent = self._new_intent(user_id, specs)
         has_turn = False
         try:
             async with self._admission.processing(user_id, source.decode_bytes):
                 has_turn = True
-                processed = await self._process(new.data, source, intent)
+                processed = await self._process(new.data, source, specs, intent)
         except BaseException:
             # Without a turn, nothing was announced.
             undo = self._writer.abandon(intent, claim) if has_turn else self._writer.release(claim)
@@ -115,13 +116,15 @@ class UploadService:
             raise
 
     async def _process(
-        self, data: bytes, source: SourceInfo, intent: UploadIntent
+        self,
+        data: bytes,
+        source: SourceInfo,
+        specs: Sequence[RenditionSpec],
+        intent: UploadIntent,
     ) -> ProcessedImage:
         """Both are waited for, so that nothing is announced after it was taken back."""
         processed, announced = await asyncio.gather(
-            self._processor.process(
-                data, source, self._renditions, partial(self._charge, intent.user_id)
-            ),
+            self._processor.process(data, source, specs, partial(self._charge, intent.user_id)),
             self._intents.announce(intent),
             return_exceptions=True,
         )
@@ -168,13 +171,13 @@ class UploadService:
             expires_at=now + CLAIM_LEASE,
         )
 
-    def _new_intent(self, user_id: str) -> UploadIntent:
+    def _new_intent(self, user_id: str, specs: Sequence[RenditionSpec]) -> UploadIntent:
         at = self._now()
         image_id = new_image_id(at)
         return UploadIntent(
             image_id=image_id,
             user_id=user_id,
-            object_keys=tuple(spec.key(user_id, image_id) for spec in self._renditions),
+            object_keys=tuple(spec.key(user_id, image_id) for spec in specs),
             created_at=at,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -12,7 +12,13 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from image_service.domain.limits import (
     MAX_FILE_BYTES,
@@ -23,6 +29,7 @@ from image_service.domain.limits import (
     UPLOAD_RATE,
     USER_SHARE,
 )
+from image_service.domain.renditions import WIDTHS
 from image_service.domain.task_size import LEAST_MEMORY
 from image_service.settings.errors import SettingsError, errors_in
 from image_service.settings.former import ENV_PREFIX, refused_settings
@@ -35,6 +42,7 @@ from image_service.settings.values import (
     Rate,
     RedisUrl,
     Url,
+    Widths,
 )
 
 MIB = 1024 * 1024
@@ -104,6 +112,9 @@ class Settings(BaseSettings):
     """Pixels of a picture's shorter side, at least."""
     max_dimension: PositiveInt = MAX_SIDE
     """Pixels of a picture's longer side, at most."""
+    rendition_widths: Annotated[Widths, NoDecode, CommaSeparated] = WIDTHS
+    """Widths, in pixels, that pictures are also stored at, for `srcset`, where they are wider; set
+    and empty: none."""
     picture_cpu_seconds: Annotated[int, Field(ge=1, le=60)] = PICTURE_CPU_SECONDS
     """Seconds of CPU the processing of a picture may take, held by the kernel."""
 
@@ -146,6 +157,18 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """`console` is coloured text for a terminal."""
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        emptied = _Emptied(settings_cls)
+        return init_settings, env_settings, emptied, dotenv_settings, file_secret_settings
+
     @property
     def jwks_location(self) -> str:
         return self.jwks_url or f"{self.cognito_issuer}/.well-known/jwks.json"
@@ -165,6 +188,16 @@ class Settings(BaseSettings):
                 f"MAX_FILE_BYTES and {FORM_BYTES:,} for the rest of its form"
             )
         return self
+
+
+class _Emptied(EnvSettingsSource):
+    """Settings that are set and empty, where that says something: all others count as not set."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, env_ignore_empty=False)
+
+    def __call__(self) -> dict[str, Any]:
+        return {"rendition_widths": ""} if super().__call__().get("rendition_widths") == "" else {}
 
 
 def load_settings() -> Settings:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from image_service.domain.access import read_rate
+from image_service.domain.renditions import LEAST_WIDTH, MOST_WIDTH, MOST_WIDTHS
 
 _WEB_ORIGIN = re.compile(r"https?://(?P<subdomains>\*\.)?(?P<host>[a-z0-9.-]+)(:\d+)?")
 _APP_ORIGIN = re.compile(r"(?!https?:|file:)[a-z][a-z0-9+.-]*://[a-z0-9.-]*")  # hybrid apps
@@ -54,6 +55,20 @@ def _rate(value: str) -> str:
     return value
 
 
+def _widths(values: tuple[str | int, ...]) -> tuple[int, ...]:
+    try:
+        widths = tuple(map(int, values))
+    except ValueError:
+        widths = ()
+    possible = len(widths) == len(values) <= MOST_WIDTHS and len(set(widths)) == len(widths)
+    if not (possible and all(LEAST_WIDTH <= width <= MOST_WIDTH for width in widths)):
+        raise ValueError(
+            f"must be up to {MOST_WIDTHS} different whole numbers from {LEAST_WIDTH} to "
+            f"{MOST_WIDTH}, such as '320,640,1280', or empty"
+        )
+    return tuple(sorted(widths))
+
+
 def _origin(value: str) -> str:
     """As browsers send it: lower case, without the port that its scheme implies."""
     origin = re.sub(r"^(https://[^/]+):443$|^(http://[^/]+):80$", r"\1\2", value.lower())
@@ -86,6 +101,7 @@ Url = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]  # may hold a password
 Rate = Annotated[str, AfterValidator(_rate)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Widths = Annotated[tuple[int, ...], BeforeValidator(_widths)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
 NonEmpty = Annotated[str, Field(min_length=1)]

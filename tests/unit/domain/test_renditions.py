@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, image_of
+from image_service.domain.renditions import (
+    MAIN,
+    RENDITIONS,
+    THUMBNAIL,
+    image_of,
+    table,
+    wanted,
+)
 
 ID = "01KG8YT2KV0123456789ABCDEF"
 TABLE = {spec.name: spec for spec in RENDITIONS}
@@ -20,6 +27,48 @@ def test_where_files_lie() -> None:
     assert TABLE[MAIN].key("alice", ID) == f"images/alice/{ID}.webp"
     assert TABLE[THUMBNAIL].key("alice", ID) == f"images/alice/thumbnails/{ID}.webp"
     assert ANOTHER.key("alice", ID) == f"images/alice/{ID}/another.webp"
+
+
+def test_the_table_has_a_row_for_each_width() -> None:
+    assert [spec.name for spec in table([640, 320])] == [MAIN, THUMBNAIL, "w320", "w640"]
+    assert table()[2].key("alice", ID) == f"images/alice/{ID}/w320.webp"
+    assert {spec.name for spec in table([])} == {MAIN, THUMBNAIL}
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "made"),
+    [
+        (100, 100, []),
+        (320, 240, []),
+        (321, 240, []),
+        (352, 240, []),
+        (353, 240, [320]),
+        (704, 9, [320]),
+        (705, 9, [320, 640]),
+        (1408, 1408, [320, 640]),
+        (1409, 1409, [320, 640, 1280]),
+        (2048, 1536, [320, 640, 1280]),
+        (8000, 8000, [320, 640, 1280]),
+        (8000, 100, [320, 640, 1280]),
+        (100, 8000, []),
+        (1376, 8000, []),  # a main picture 352 wide
+        (1379, 8000, [320]),
+        (3000, 4000, [320, 640, 1280]),  # 1536 wide
+        (2000, 4000, [320, 640]),  # 1024 wide
+    ],
+)
+def test_a_width_is_made_where_the_main_picture_is_clearly_wider(
+    width: int, height: int, made: list[int]
+) -> None:
+    names = [MAIN, THUMBNAIL, *(f"w{each}" for each in made)]
+    assert [spec.name for spec in wanted(RENDITIONS, width, height)] == names
+
+
+@given(st.integers(100, 8000), st.integers(100, 8000))
+def test_what_is_wanted_of_a_picture_is_wanted_of_its_main_one(width: int, height: int) -> None:
+    scale = TABLE[MAIN].scale(width, height)
+    main = (max(1, round(width * scale)), max(1, round(height * scale)))
+    assert wanted(RENDITIONS, width, height) == wanted(RENDITIONS, *main)
 
 
 @given(user_ids, user_ids)

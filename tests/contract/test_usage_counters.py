@@ -9,7 +9,7 @@ from tests.contract.samples import make_image, moment
 from image_service.domain.usage import AlbumAmount, AlbumPage, AlbumQuery, Amount
 from image_service.ports import ImageRepository, UsageCounters
 
-ONE = Amount(1, 320_000)  # what `make_image` makes
+ONE = Amount(1, 380_000)  # what `make_image` makes
 
 
 @pytest.fixture

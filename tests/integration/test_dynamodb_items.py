@@ -55,6 +55,15 @@ async def test_an_image_item(table: Table, user: str) -> None:
                 "height": 400,
                 "bytes": 20_000,
             },
+            **{
+                f"w{width}": {
+                    "key": f"images/{user}/{image.id}/w{width}.webp",
+                    "width": width,
+                    "height": width * 3 // 4,
+                    "bytes": 20_000,
+                }
+                for width in (320, 640, 1280)
+            },
         },
         "format": "webp",
         "quality": 85,
@@ -75,7 +84,7 @@ async def test_counters_and_tag_pointers(table: Table, user: str) -> None:
 
     await table.repository.add(image)
 
-    usage = {"type": "usage", "schemaVersion": 1, "imageCount": 1, "totalBytes": 320_000}
+    usage = {"type": "usage", "schemaVersion": 1, "imageCount": 1, "totalBytes": 380_000}
     counters = await table.partition(f"USER#{user}")
     ages = [utc_now() - parse_timestamp(counter.pop("updatedAt")) for counter in counters]
     assert max(ages) < timedelta(minutes=1)

@@ -18,6 +18,7 @@ from image_service.adapters.aws.clients import ATTEMPTS
 from image_service.adapters.dynamodb import DynamoImageRepository, DynamoOutbox
 from image_service.domain.errors import DependencyUnavailable, IdempotencyInProgress, OutcomeUnknown
 from image_service.domain.outbox import CachePurge, Lease, OutboxQueue
+from image_service.domain.renditions import RENDITIONS
 from image_service.domain.times import utc_now
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def test_where_nothing_can_be_found_out_the_sweeper_settles_it(
     with pytest.raises(OutcomeUnknown):
         await faulty.upload(USER, "key")
     files = await world.files()
-    assert len(files) == 2
+    assert len(files) == len(RENDITIONS)
 
     await world.sweeper.sweep(world.now())
 

@@ -19,7 +19,7 @@ import pytest
 MARK: Final = pytest.mark.asyncio(loop_scope="function", loop_factories=["virtual"])
 
 # What was sent over loopback may take a moment until the other end can read it.
-_ON_ITS_WAY_SECONDS: Final = 0.02
+_ON_ITS_WAY_SECONDS: Final = 0.05
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -43,6 +43,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             for name, began in self._began.items():
                 patch.setattr(time, name, lambda began=began: began + self._passed)
             super().run_forever()
+
+    def close(self) -> None:
+        """Once what was told to close has closed: no later test gives this loop a turn."""
+        if not self.is_closed():
+            for transport in list(self._transports.values()):  # type: ignore[attr-defined]
+                transport.abort()
+            self.run_until_complete(asyncio.sleep(0))
+        super().close()
 
 
 class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type] # the system's

@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from tests import virtual_time
 from tests.integration.raw_http import (
     CHUNKED,
     POST,
     Echo,
+    Hurried,
     Serving,
     answer,
     answers,
@@ -37,7 +40,7 @@ def echo() -> Echo:
     return Echo()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="function")
 async def server(echo: Echo, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Serving]:
     async with serving(echo) as server:
         yield server
@@ -46,12 +49,14 @@ async def server(echo: Echo, caplog: pytest.LogCaptureFixture) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+@virtual_time.MARK
 async def test_a_request_sent_ahead_is_answered_in_its_turn(server: Serving, apart: bool):
     pieces = [get("/slow"), get("/2")]
     received = await server.talk(*(pieces if apart else [b"".join(pieces)]), pause=0.1)
     assert answers(received) == [(200, b"GET /slow 0"), (200, b"GET /2 0")]
 
 
+@virtual_time.MARK
 async def test_requests_sent_ahead_are_bounded(server: Serving, echo: Echo):
     """Those past the bound are not answered: the close tells a client to send them again."""
     received = await server.talk(*[get("/slow") * 5000] * 3)
@@ -60,6 +65,7 @@ async def test_requests_sent_ahead_are_bounded(server: Serving, echo: Echo):
 
 
 @pytest.mark.parametrize("after", [GARBAGE, get("/2") + GARBAGE, CHUNKED + BAD_CHUNK])
+@virtual_time.MARK
 async def test_what_is_malformed_takes_no_answer_from_others(
     server: Serving, echo: Echo, after: bytes
 ):
@@ -70,6 +76,7 @@ async def test_what_is_malformed_takes_no_answer_from_others(
     assert len(answers(received)) == len(echo.requests) == 1 + after.startswith(b"GET /2")
 
 
+@virtual_time.MARK
 async def test_a_request_whose_body_is_malformed_is_withdrawn(server: Serving, echo: Echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(CHUNKED)
@@ -83,6 +90,7 @@ async def test_a_request_whose_body_is_malformed_is_withdrawn(server: Serving, e
 
 @pytest.mark.parametrize("pause", [0.0, 0.1], ids=["before it began", "while it reads"])
 @pytest.mark.parametrize("given", ["", "X-Request-ID: mine.1\r\n"])
+@virtual_time.MARK
 async def test_a_withdrawn_request_is_logged_with_its_error_and_id(
     echo: Echo, caplog: pytest.LogCaptureFixture, pause: float, given: str
 ):
@@ -101,6 +109,7 @@ async def test_a_withdrawn_request_is_logged_with_its_error_and_id(
     assert (line["request_id"] == "mine.1") == bool(given)
 
 
+@virtual_time.MARK
 async def test_who_answers_a_malformed_body_all_the_same_is_not_heard(server: Serving, echo: Echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(DEAF_CHUNKED + BAD_CHUNK)
@@ -110,16 +119,20 @@ async def test_who_answers_a_malformed_body_all_the_same_is_not_heard(server: Se
     writer.close()
 
 
+class Lingering(Hurried):
+    linger_seconds = 60.0
+
+
 async def test_a_refusal_reaches_who_sends_on_before_reading(echo: Echo):
     """Also where nothing was read any more, as nobody had taken the body that was there."""
     body = b"20000\r\n" + bytes(0x20000) + b"\r\n"
 
     def send_on(client: socket.socket) -> bytes:
-        client.settimeout(15)
+        client.settimeout(60)
         client.sendall(bytes(20_000_000))
         return client.recv(10_000)
 
-    async with serving(echo, receive_buffer=1_000_000) as server:
+    async with serving(echo, Lingering, receive_buffer=1_000_000) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             await asyncio.sleep(0.1)
             client.sendall(DEAF_CHUNKED + body + BAD_CHUNK)  # at once: the server can't run
@@ -127,6 +140,7 @@ async def test_a_refusal_reaches_who_sends_on_before_reading(echo: Echo):
     assert refusal(received) == (400, "MALFORMED_BODY")
 
 
+@virtual_time.MARK
 async def test_a_client_that_has_said_all_is_answered(server: Serving):
     assert answers(await server.talk(get("/1"), half_close=True)) == [(200, b"GET /1 0")]
     received = await server.talk(get("/slow"), half_close=True)
@@ -145,6 +159,7 @@ class Library:
 
 @pytest.mark.parametrize("size", [20_000, 5_000_000], ids=["little", "much"])
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+@virtual_time.MARK
 async def test_who_leaves_answers_unread_is_cut_off(size: int, close: bytes):
     async with serving(Library(), send_buffer=4096) as server:
         with socket.socket() as lazy:
@@ -158,6 +173,7 @@ async def test_who_leaves_answers_unread_is_cut_off(size: int, close: bytes):
             assert not server.connections
 
 
+@virtual_time.MARK
 async def test_who_reads_slowly_but_reads_gets_all():
     async with serving(Library(), send_buffer=4096) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=4096)
@@ -192,6 +208,7 @@ async def until_held(app: Held, number: int) -> None:
             await asyncio.sleep(0.01)
 
 
+@virtual_time.MARK
 async def test_who_waits_longest_for_a_request_makes_room():
     app = Held()
     async with serving(app, room=Room(3, extra=0)) as server:
@@ -214,6 +231,7 @@ async def test_who_waits_longest_for_a_request_makes_room():
             writer.close()
 
 
+@virtual_time.MARK
 async def test_where_no_connection_waits_no_other_is_taken():
     app = Held()
     async with serving(app, room=Room(2, extra=0)) as server:
@@ -231,6 +249,7 @@ async def test_where_no_connection_waits_no_other_is_taken():
             assert answers(await talking) == [(200, b"here")]
 
 
+@virtual_time.MARK
 async def test_an_early_answer_reaches_who_sends_more_than_is_drained(echo: Echo):
     app = exchanging(echo, drain_seconds=1, drain_bytes=1000)
     async with serving(app) as server:
@@ -244,6 +263,7 @@ async def test_an_early_answer_reaches_who_sends_more_than_is_drained(echo: Echo
         writer.close()
 
 
+@virtual_time.MARK
 async def test_no_deadline_runs_while_a_body_comes(echo: Echo):
     app = exchanging(echo, other=0.3)
     async with serving(app) as server:
@@ -253,6 +273,7 @@ async def test_no_deadline_runs_while_a_body_comes(echo: Echo):
         assert answers(received) == [(200, b"POST / 20")]
 
 
+@virtual_time.MARK
 async def test_no_deadline_runs_while_an_answer_is_read(caplog: pytest.LogCaptureFixture):
     app = exchanging(Library(), other=0.1)
     async with serving(app, send_buffer=4096) as server:

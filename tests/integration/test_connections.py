@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
+import pytest_asyncio
 from structlog.testing import capture_logs
+from tests import virtual_time
 from tests.integration.raw_http import (
     CHUNKED,
     POST,
@@ -31,7 +33,7 @@ def echo() -> Echo:
     return Echo()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="function")
 async def server(echo: Echo) -> AsyncIterator[Serving]:
     async with serving(echo) as server:
         yield server
@@ -77,6 +79,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED)
+@virtual_time.MARK
 async def test_what_is_no_http_is_refused_in_the_envelope(
     server: Serving, echo: Echo, request_bytes: bytes
 ):
@@ -85,6 +88,7 @@ async def test_what_is_no_http_is_refused_in_the_envelope(
     assert not any("smuggled" in line for line in echo.requests)
 
 
+@virtual_time.MARK
 async def test_a_refusal_is_logged_like_any_request(server: Serving):
     with capture_logs() as lines:
         await server.talk(MALFORMED["no host"])
@@ -96,6 +100,7 @@ async def test_a_refusal_is_logged_like_any_request(server: Serving):
     }
 
 
+@virtual_time.MARK
 async def test_what_is_refused_before_there_is_a_request_is_counted(echo: Echo):
     telemetry = Telemetry()
 
@@ -120,6 +125,7 @@ async def test_what_is_refused_before_there_is_a_request_is_counted(echo: Echo):
     assert refused() == {"MALFORMED_BODY": 1, "UPLOAD_TIMEOUT": 1, "OVERLOADED": 1}
 
 
+@virtual_time.MARK
 async def test_old_clients_need_no_host(server: Serving):
     assert answers(await server.talk(b"GET /old HTTP/1.0\r\n\r\n")) == [(200, b"GET /old 0")]
 
@@ -138,6 +144,7 @@ async def test_old_clients_need_no_host(server: Serving):
         (CHUNKED + b"zz\r\n", "Invalid character in chunk size"),
     ],
 )
+@virtual_time.MARK
 async def test_a_refusal_says_what_is_wrong(server: Serving, request_bytes: bytes, said: str):
     answered = await server.talk(request_bytes)
     assert refusal(answered) == (400, "MALFORMED_BODY")
@@ -147,6 +154,7 @@ async def test_a_refusal_says_what_is_wrong(server: Serving, request_bytes: byte
 
 
 @pytest.mark.parametrize(("version", "interim"), [("1.1", True), ("1.0", False)])
+@virtual_time.MARK
 async def test_only_new_clients_are_told_to_continue(server: Serving, version: str, interim: bool):
     head = POST.replace(b"1.1", version.encode()) + b"Content-Length: 5\r\nConnection: close\r\n"
     answered = await server.talk(head + b"Expect: 100-continue\r\n\r\n", b"hello", pause=0.1)
@@ -155,6 +163,7 @@ async def test_only_new_clients_are_told_to_continue(server: Serving, version: s
     assert [status for status, _ in answers(final)] == [200]
 
 
+@virtual_time.MARK
 async def test_headers_that_come_too_slowly_are_cut_off(server: Serving):
     started = asyncio.get_running_loop().time()
     pieces = [b"GET / HTTP/1.1\r\n"] + [b"X-A: b\r\n"] * 5
@@ -163,6 +172,7 @@ async def test_headers_that_come_too_slowly_are_cut_off(server: Serving):
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["after", "ahead"])
+@virtual_time.MARK
 async def test_a_second_request_has_no_more_time_for_its_headers(server: Serving, ahead: bool):
     """Sent after the first one's answer, or before it: then the time begins with the answer."""
     first, start = get("/slow" if ahead else "/1"), b"GET /2 HTTP/1.1\r\n"
@@ -174,12 +184,14 @@ async def test_a_second_request_has_no_more_time_for_its_headers(server: Serving
 
 
 @pytest.mark.parametrize("pieces", [[], [b"\r\n"] * 25], ids=["silent", "blank lines"])
+@virtual_time.MARK
 async def test_a_connection_without_a_request_is_closed(server: Serving, pieces: list[bytes]):
     started = asyncio.get_running_loop().time()
     assert await server.talk(*pieces, pause=0.1) == b""
     assert asyncio.get_running_loop().time() - started < 8
 
 
+@virtual_time.MARK
 async def test_an_idle_connection_is_closed_and_a_busy_one_kept(server: Serving):
     pieces = [get(f"/{number}") for number in range(4)]
     assert len(answers(await server.talk(*pieces, pause=1))) == 4
@@ -207,12 +219,14 @@ HUGE_FRAMES = {
 @pytest.mark.parametrize(
     "endless", [*HUGE_HEADS.values(), *HUGE_FRAMES.values()], ids=[*HUGE_HEADS, *HUGE_FRAMES]
 )
+@virtual_time.MARK
 async def test_what_surrounds_a_body_is_bounded(server: Serving, endless: tuple[bytes, bytes]):
     start, more = endless
     assert refusal(await server.talk(start, *[more] * 200)) == (400, "MALFORMED_BODY")
 
 
 @pytest.mark.parametrize("huge", HUGE_HEADS.values(), ids=HUGE_HEADS)
+@virtual_time.MARK
 async def test_a_head_that_comes_all_at_once_is_no_larger(
     server: Serving, huge: tuple[bytes, bytes]
 ):
@@ -224,17 +238,20 @@ async def test_a_head_that_comes_all_at_once_is_no_larger(
     assert len(received) < 1000
 
 
+@virtual_time.MARK
 async def test_a_path_that_comes_all_at_once_is_no_longer(server: Serving):
     assert answers(await server.talk(get("/" + "a" * 30_000)))[0][0] == 200
     assert refusal(await server.talk(get("/" + "a" * 33_000))) == (400, "MALFORMED_BODY")
 
 
+@virtual_time.MARK
 async def test_a_large_head_passes(server: Serving):
     fields = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 200) for number in range(99))
     request = POST + fields + b"\r\n"
     assert answers(await server.talk(request, request)) == [(200, b"POST / 0")] * 2
 
 
+@virtual_time.MARK
 async def test_a_body_in_many_pieces_earns_no_room_for_trailers(server: Serving):
     pieces = [bytes(64)] * 8000
     start = CHUNKED + b"%x\r\n" % (64 * len(pieces))
@@ -243,12 +260,14 @@ async def test_a_body_in_many_pieces_earns_no_room_for_trailers(server: Serving)
     assert refusal(received) == (400, "MALFORMED_BODY")
 
 
+@virtual_time.MARK
 async def test_what_surrounds_one_body_does_not_count_for_the_next(server: Serving):
     request = CHUNKED + b"0\r\n" + b"X-Trailer: b\r\n" * 700 + b"\r\n"
     assert answers(await server.talk(*[request] * 5, pause=0.1)) == [(200, b"POST / 0")] * 5
 
 
 @pytest.mark.parametrize("size", [16, 1024])
+@virtual_time.MARK
 async def test_chunks_as_clients_send_them_pass(server: Serving, size: int):
     chunk = b"%x\r\n" % size + bytes(size) + b"\r\n"
     received = await server.talk(CHUNKED, *[chunk * 8] * 1000, b"0\r\n\r\n")
@@ -256,6 +275,7 @@ async def test_chunks_as_clients_send_them_pass(server: Serving, size: int):
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+@virtual_time.MARK
 async def test_a_trailer_is_no_header(server: Serving, echo: Echo, apart: bool):
     pieces = [CHUNKED + b"0\r\n", b"Authorization: Bearer x\r\n\r\n"]
     received = await server.talk(*(pieces if apart else [b"".join(pieces)]), pause=0.1)
@@ -266,6 +286,7 @@ async def test_a_trailer_is_no_header(server: Serving, echo: Echo, apart: bool):
 @pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+@virtual_time.MARK
 async def test_an_offer_to_upgrade_is_refused(
     server: Serving, echo: Echo, protocol: str, chunked: bool, apart: bool
 ):
@@ -283,6 +304,7 @@ async def test_an_offer_to_upgrade_is_refused(
     assert echo.requests == []
 
 
+@virtual_time.MARK
 async def test_an_upgrade_that_is_not_offered_is_a_header_like_others(server: Serving, echo: Echo):
     """A proxy that drops `Connection` may leave it; then the body ends where it says."""
     request = POST + b"Upgrade: h2c\r\nContent-Length: 5\r\n\r\n"
@@ -291,6 +313,7 @@ async def test_an_upgrade_that_is_not_offered_is_a_header_like_others(server: Se
     assert (b"upgrade", b"h2c") not in echo.headers  # those of the second
 
 
+@virtual_time.MARK
 async def test_a_body_shorter_than_announced_is_no_request(server: Serving, echo: Echo):
     request = POST + b"Content-Length: 100\r\n\r\nshort"
     assert await server.talk(request, half_close=True) == b""

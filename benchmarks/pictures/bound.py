@@ -1,15 +1,16 @@
 """The lower bound: the codecs alone, each with every binding at hand.
 
-The bound of a pipeline is the fastest full decode, the fastest encode of the main picture
-and the fastest of the thumbnail: what is left over is scaling, colours, copies and Python.
-(A pipeline can stay under it: by decoding a picture at half its size.)
+The bound of a pipeline is the fastest full decode and the fastest encode of each file: what
+is left over is scaling, colours, copies and Python. (A pipeline can stay under it: by decoding
+a picture at half its size.)
 """
 
 from __future__ import annotations
 
 import io
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyvips
@@ -17,8 +18,10 @@ import simplejpeg
 import webp
 from PIL import Image
 
-from image_service.domain.renditions import MAIN, RENDITIONS, THUMBNAIL, RenditionSpec
+from benchmarks.pictures import outputs
+from image_service.domain.renditions import RENDITIONS, RenditionSpec, wanted
 
+_ANY_HEIGHT = 100_000
 Pixels = pyvips.Image
 
 
@@ -32,18 +35,18 @@ def peak_rss_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(data: bytes) -> dict[str, dict[str, float]]:
-    """CPU milliseconds: {"decode" | "main" | "thumbnail": {binding: ms}}."""
-    specs = {spec.name: spec for spec in RENDITIONS}
-    main, thumbnail = _outputs(data, specs)
+def measure(file: Path) -> dict[str, dict[str, float]]:
+    """CPU milliseconds: {"decode" | name of a rendition: {binding: ms}}."""
+    data = file.read_bytes()
     decoders = {"libvips": _decode_vips, "pillow": _decode_pillow}
     if data.startswith(b"\xff\xd8"):
         decoders["libjpeg-turbo"] = _decode_turbo
-    return {
-        "decode": {name: _cost(decode, data) for name, decode in decoders.items()},
-        "main": _encoders(main, specs[MAIN]),
-        "thumbnail": _encoders(thumbnail, specs[THUMBNAIL]),
+    decoding = {name: _cost(decode, data) for name, decode in decoders.items()}
+    encoding = {
+        spec.name: _encoders(_pixels(data, spec), spec)
+        for spec in wanted(RENDITIONS, *outputs.size(file))
     }
+    return {"decode": decoding, **encoding}
 
 
 def _cost(step: Callable[..., Any], *arguments: Any) -> float:
@@ -52,13 +55,13 @@ def _cost(step: Callable[..., Any], *arguments: Any) -> float:
     return (cpu_seconds() - start) * 1000
 
 
-def _outputs(data: bytes, specs: Mapping[str, RenditionSpec]) -> tuple[Pixels, Pixels]:
-    box = specs[MAIN].side
-    main = pyvips.Image.thumbnail_buffer(
-        data, box, height=box, size="down", export_profile="srgb"
+def _pixels(data: bytes, spec: RenditionSpec) -> Pixels:
+    """What is encoded, made in any way."""
+    height = _ANY_HEIGHT if spec.fit == "width" else spec.side
+    crop = "centre" if spec.fit == "cover" else "none"
+    return pyvips.Image.thumbnail_buffer(
+        data, spec.side, height=height, size="down", crop=crop, export_profile="srgb"
     ).copy_memory()
-    side = min(specs[THUMBNAIL].side, main.width, main.height)
-    return main, main.thumbnail_image(side, height=side, crop="centre").copy_memory()
 
 
 def _decode_vips(data: bytes) -> None:

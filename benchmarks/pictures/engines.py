@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pictures import thumbor
+from benchmarks.pictures.outputs import Outputs, outputs
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _RIVAL = _ROOT / ".cache" / "bench" / "sharp"
 
-SERVICE, PILLOW, THUMBOR = "service", "pillow", "thumbor"
-DEFAULT, EQUAL = "sharp, default effort", "sharp, equal effort"
+SERVICE, TWO_FILES, PILLOW, THUMBOR = "service", "service, two files", "pillow", "thumbor"
+# Two ways of sharp's documentation to make several sizes, each at its default effort and at that
+# which the service makes the same file with.
+CLONES, PIPELINES = "sharp, clones", "sharp, pipelines"
+EQUAL_CLONES, EQUAL_PIPELINES = f"{CLONES}, equal effort", f"{PIPELINES}, equal effort"
+DEFAULT, EQUAL = (CLONES, PIPELINES), (EQUAL_CLONES, EQUAL_PIPELINES)
 _DEFAULT_EFFORT = 4
 
 
@@ -52,35 +57,44 @@ def running(command: list[str], directory: Path) -> Iterator[Engine]:
 
 
 @contextmanager
-def all_engines(effort: int, concurrency: int = 1) -> Iterator[dict[str, Engine]]:
-    """By name. `effort` is the service's own; sharp's `concurrency` 0 leaves its default."""
+def all_engines(concurrency: int = 1) -> Iterator[dict[str, Engine]]:
+    """By name; sharp's `concurrency` 0 leaves its default."""
     install_rival()
     thumbor.install()
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(running(command, directory))
-            for name, (command, directory) in _commands(effort, concurrency).items()
+            for name, (command, directory) in _commands(concurrency).items()
         }
+
+
+def asked(name: str, file: Path) -> Outputs:
+    """The files that the engine of that name is to make of `file`."""
+    return outputs(file, None if name in EQUAL else _DEFAULT_EFFORT)
 
 
 def codecs() -> AbstractContextManager[Engine]:
     """For the codec bound: a process of its own, so that its memory is not the service's."""
-    return running([sys.executable, "-m", "benchmarks.pictures.worker", SERVICE], _ROOT)
+    return running(*_python(SERVICE))
 
 
-def _commands(effort: int, concurrency: int) -> dict[str, tuple[list[str], Path]]:
-    def python(name: str) -> tuple[list[str], Path]:
-        return [sys.executable, "-m", "benchmarks.pictures.worker", name], _ROOT
+def _python(name: str) -> tuple[list[str], Path]:
+    return [sys.executable, "-m", "benchmarks.pictures.worker", name], _ROOT
 
-    def sharp(effort: int) -> tuple[list[str], Path]:
-        return ["node", "worker.mjs", str(effort), str(concurrency)], _RIVAL
+
+def _commands(concurrency: int) -> dict[str, tuple[list[str], Path]]:
+    def sharp(way: str) -> tuple[list[str], Path]:
+        return ["node", "worker.mjs", way, str(concurrency)], _RIVAL
 
     return {
-        SERVICE: python("service"),
-        DEFAULT: sharp(_DEFAULT_EFFORT),
-        EQUAL: sharp(effort),
-        PILLOW: python("pillow"),
-        THUMBOR: python("thumbor"),
+        SERVICE: _python(SERVICE),
+        TWO_FILES: _python(TWO_FILES),
+        CLONES: sharp("clones"),
+        PIPELINES: sharp("pipelines"),
+        EQUAL_CLONES: sharp("clones"),
+        EQUAL_PIPELINES: sharp("pipelines"),
+        PILLOW: _python(PILLOW),
+        THUMBOR: _python(THUMBOR),
     }
 
 

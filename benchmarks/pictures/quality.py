@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,40 +20,48 @@ from skimage.metrics import structural_similarity
 from ssimulacra2 import compute_ssimulacra2
 
 from benchmarks.pictures.rivals import in_srgb
+from image_service.domain.renditions import RENDITIONS, RenditionSpec, wanted
 
+Metric = Callable[[Image.Image, Image.Image], float]
 _GREY = (128, 128, 128)
 
 
 class Reference:
-    """What the outputs for `data` should look like."""
+    """What the outputs for `file` should look like."""
 
-    def __init__(self, data: bytes) -> None:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    def __init__(self, file: Path) -> None:
+        picture = ImageOps.exif_transpose(Image.open(file))
         whole = _on_grey(in_srgb(picture))
-        self._main = _scaled(whole, min(1, 2048 / max(whole.size)))
-        side = min(400, *whole.size)
-        covering = _scaled(whole, side / min(whole.size))
-        self._thumbnails = [
-            covering.crop((left, top, left + side, top + side))
-            for left in _halves(covering.width - side)
-            for top in _halves(covering.height - side)
-        ]
+        self.specs = wanted(RENDITIONS, *whole.size)
+        self._wanted = {
+            spec.name: _shown(_scaled(whole, spec.scale(*whole.size)), spec) for spec in self.specs
+        }
 
-    def ssim(self, main: bytes, thumbnail: bytes) -> dict[str, float]:
+    def ssim(self, made: Mapping[str, bytes]) -> dict[str, float]:
         """1 for equal pictures."""
-        made = _opened(thumbnail)
+        return self._scores(_ssim, made)
+
+    def ssimulacra2(self, made: Mapping[str, bytes]) -> dict[str, float]:
+        """100 for equal pictures; 90 can't be told apart, 70 is high quality. Takes seconds."""
+        return self._scores(_ssimulacra2, made)
+
+    def _scores(self, metric: Metric, made: Mapping[str, bytes]) -> dict[str, float]:
         return {
-            "main": _ssim(self._main, _opened(main)),
-            "thumbnail": max(_ssim(reference, made) for reference in self._thumbnails),
+            name: max(metric(each, _opened(data)) for each in self._wanted[name])
+            for name, data in made.items()
         }
 
-    def ssimulacra2(self, main: bytes, thumbnail: bytes) -> dict[str, float]:
-        """100 for equal pictures; 90 can't be told apart, 70 is high quality. Takes seconds."""
-        made = _opened(thumbnail)
-        return {
-            "main": _ssimulacra2(self._main, _opened(main)),
-            "thumbnail": max(_ssimulacra2(reference, made) for reference in self._thumbnails),
-        }
+
+def _shown(covering: Image.Image, spec: RenditionSpec) -> list[Image.Image]:
+    """The whole picture, or the squares that may be cut from it."""
+    if spec.fit != "cover":
+        return [covering]
+    side = min(covering.size)
+    return [
+        covering.crop((left, top, left + side, top + side))
+        for left in _halves(covering.width - side)
+        for top in _halves(covering.height - side)
+    ]
 
 
 def _halves(spare: int) -> set[int]:

@@ -1,4 +1,4 @@
-"""thumbor beside the others: its server in a process of its own, asked for both pictures.
+"""thumbor beside the others: its server in a process of its own, asked for every file.
 
 It is asked by URL, as its users do; its CPU time is the server's, HTTP included. It decodes
 with Pillow and keeps embedded profiles instead of converting by them.
@@ -19,6 +19,8 @@ from urllib.parse import quote
 import httpx
 from tools import locks
 
+from benchmarks.pictures.outputs import Outputs
+
 _ROOT = Path(__file__).parents[2]
 _HOME = _ROOT / ".cache" / "bench" / "thumbor"
 _REQUIREMENTS = _ROOT / "requirements" / "bench-thumbor.txt"
@@ -37,6 +39,7 @@ RESPECT_ORIENTATION = True
 MAX_PIXELS = 100_000_000
 ENGINE_THREADPOOL_SIZE = 0
 """
+_SIZES = {"inside": "fit-in/{0}x{0}", "cover": "{0}x{0}", "width": "{0}x0"}
 _START_SECONDS = 30
 
 
@@ -67,9 +70,15 @@ class Thumbor:
         status = Path(f"/proc/{self._pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
-    async def process(self, file: Path) -> tuple[bytes, bytes]:
-        main = await self._get("fit-in/2048x2048/filters:format(webp):quality(85)", file)
-        return main, await self._get("400x400/filters:format(webp):quality(80)", file)
+    async def process(self, file: Path, outputs: Outputs) -> list[bytes]:
+        return [
+            await self._get(
+                f"{_SIZES[each['fit']].format(each['side'])}/filters:format(webp):"
+                f"quality({each['quality']})",
+                file,
+            )
+            for each in outputs
+        ]
 
     async def _get(self, options: str, file: Path) -> bytes:
         answer = await self._client.get(f"/unsafe/{options}/{quote(str(file)[1:])}")

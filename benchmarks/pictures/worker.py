@@ -1,7 +1,7 @@
 """An engine in a process of its own: `python -m benchmarks.pictures.worker NAME`.
 
 Answers each line of JSON on its standard input with one. Tasks: "one" processes `file`, and
-writes both pictures to where `save` says; "throughput" goes through `files` for `seconds`,
+writes all `outputs` to where `save` says; "throughput" goes through `files` for `seconds`,
 `parallel` at a time; "about" tells versions and the peak of its memory. CPU time is
 that of all threads, and of the children where decoders run in them.
 """
@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,31 +26,31 @@ from PIL import features
 
 from benchmarks.children import cpu_of, resident
 from benchmarks.pictures import bound, rivals, thumbor
-from image_service.domain.renditions import RENDITIONS, THUMBNAIL
+from benchmarks.pictures.engines import PILLOW, SERVICE, THUMBOR, TWO_FILES
+from benchmarks.pictures.outputs import TWO_FILES as OF_TWO_FILES
+from benchmarks.pictures.outputs import Outputs
+from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
-
-class Made(NamedTuple):
-    main: bytes
-    thumbnail: bytes
+Files = dict[str, bytes]  # by the rendition's name
 
 
 class Engine(NamedTuple):
-    process: Callable[[Path], Awaitable[Made]]
+    process: Callable[[Path, Outputs], Awaitable[Files]]
     cpu_seconds: Callable[[], float] = bound.cpu_seconds
     peak_rss_mib: Callable[[], float] = bound.peak_rss_mib
 
 
 @contextmanager
-def service() -> Iterator[Engine]:
-    """The service's own: inspection, both pictures, placeholder and colour."""
+def service(specs: Sequence[RenditionSpec] = RENDITIONS) -> Iterator[Engine]:
+    """The service's own: inspection, every rendition, placeholder and colour."""
     processor = VipsProcessor(limits=PictureLimits(), worker_threads=os.cpu_count() or 1)
 
-    async def process(file: Path) -> Made:
+    async def process(file: Path, _: Outputs) -> Files:
         data = file.read_bytes()
-        made = await processor.process(data, await processor.inspect(data), RENDITIONS)
-        return Made(made.main.data, made.pictures[THUMBNAIL].data)
+        made = await processor.process(data, await processor.inspect(data), specs)
+        return {name: each.data for name, each in made.pictures.items()}
 
     def cpu_seconds() -> float:
         return bound.cpu_seconds() + sum(cpu_of(child.pid) for child in children)
@@ -65,8 +65,9 @@ def service() -> Iterator[Engine]:
 
 @contextmanager
 def pillow() -> Iterator[Engine]:
-    async def process(file: Path) -> Made:
-        return Made(*await asyncio.to_thread(rivals.pillow, file.read_bytes()))
+    async def process(file: Path, outputs: Outputs) -> Files:
+        made = await asyncio.to_thread(rivals.pillow, file.read_bytes(), outputs)
+        return _named(outputs, made)
 
     yield Engine(process)
 
@@ -75,34 +76,43 @@ def pillow() -> Iterator[Engine]:
 def other_server() -> Iterator[Engine]:
     with thumbor.running() as server:
 
-        async def process(file: Path) -> Made:
-            return Made(*await server.process(file))
+        async def process(file: Path, outputs: Outputs) -> Files:
+            return _named(outputs, await server.process(file, outputs))
 
         yield Engine(process, server.cpu_seconds, server.peak_rss_mib)
 
 
-ENGINES = {"service": service, "pillow": pillow, "thumbor": other_server}
+def _named(outputs: Outputs, made: Sequence[bytes]) -> Files:
+    return {output["name"]: data for output, data in zip(outputs, made, strict=True)}
+
+
+ENGINES = {
+    SERVICE: service,
+    TWO_FILES: lambda: service(OF_TWO_FILES),
+    PILLOW: pillow,
+    THUMBOR: other_server,
+}
 
 
 class Worker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def one(self, file: str, save: str | None = None) -> dict[str, float]:
+    async def one(self, file: str, outputs: Outputs, save: str | None = None) -> dict[str, Any]:
         wall, cpu = time.perf_counter(), self._engine.cpu_seconds()
-        made = await self._engine.process(Path(file))
+        made = await self._engine.process(Path(file), outputs)
         answer = {
             "cpu_ms": (self._engine.cpu_seconds() - cpu) * 1000,
             "wall_ms": (time.perf_counter() - wall) * 1000,
-            "main_bytes": len(made.main),
-            "thumbnail_bytes": len(made.thumbnail),
+            "bytes": {name: len(data) for name, data in made.items()},
         }
-        if save:
-            Path(f"{save}.main.webp").write_bytes(made.main)
-            Path(f"{save}.thumbnail.webp").write_bytes(made.thumbnail)
+        for name, data in made.items() if save else ():
+            Path(f"{save}.{name}.webp").write_bytes(data)
         return answer
 
-    async def throughput(self, files: list[str], seconds: float, parallel: int) -> dict[str, float]:
+    async def throughput(
+        self, files: list[dict[str, Any]], seconds: float, parallel: int
+    ) -> dict[str, float]:
         start, taken, done = time.perf_counter(), 0, 0
 
         async def client() -> None:
@@ -110,14 +120,15 @@ class Worker:
             # Whole rounds of the corpus only, so that every engine does the same work.
             while taken % len(files) or time.perf_counter() - start < seconds:
                 taken += 1
-                await self._engine.process(Path(files[(taken - 1) % len(files)]))
+                next_one = files[(taken - 1) % len(files)]
+                await self._engine.process(Path(next_one["file"]), next_one["outputs"])
                 done += 1
 
         await asyncio.gather(*(client() for _ in range(parallel)))
         return {"per_second": done / (time.perf_counter() - start)}
 
     async def bound(self, file: str) -> dict[str, dict[str, float]]:
-        return bound.measure(Path(file).read_bytes())
+        return bound.measure(Path(file))
 
     async def about(self) -> dict[str, Any]:
         return {

@@ -44,7 +44,6 @@ def write(section: dict[str, Any]) -> None:
             "CPU milliseconds a picture, all threads:",
             _costs(section),
             "Each file beside sharp's at default effort: bytes as a ratio, scores as what is more:",
-            "more:",
             _files(section),
             "SSIM against a reference no engine made, and KB; service / sharp:",
             _qualities(section),

@@ -30,7 +30,7 @@ lost=$(jq -r '
     def kept_days: [rules[].noncurrent_version_expiration[]?.noncurrent_days | numbers] | min // infinite;
 
     # Type, what happens to it, and when.
-    def faults:
+    def losses:
         (select(goes and (.type | IN("aws_dynamodb_table", "aws_s3_bucket", "aws_cloudfront_distribution",
             "aws_cloudfront_origin_access_control", "aws_cognito_user_pool", "aws_cognito_user_pool_client",
             "aws_ecr_repository", "aws_ecs_cluster", "aws_ecs_service", "aws_lb", "aws_lb_listener",
@@ -68,7 +68,7 @@ lost=$(jq -r '
             (select((before.aliases // []) - (after.aliases // []) != []) | "loses a name that stored URLs have"),
             (select(turned_off(.enabled)) | "is switched off")));
 
-    .resource_changes[]? | .address as $address | faults | "\($address) \(.)"
+    .resource_changes[]? | .address as $address | losses | "\($address) \(.)"
 ' <<<"$plan")
 
 if [ -n "$lost" ]; then

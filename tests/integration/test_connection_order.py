@@ -104,9 +104,23 @@ async def test_a_withdrawn_request_is_logged_with_its_error_and_id(
     assert refusal(received) == (400, "MALFORMED_BODY")
     lines: list[Any] = [record.msg for record in caplog.get_records("call")]
     [line] = [line for line in lines if isinstance(line, dict) and line["event"] == "request"]
-    assert line["code"] == "MALFORMED_BODY"
+    assert (line["status"], line["code"]) == (400, "MALFORMED_BODY")
     assert f"x-request-id: {line['request_id']}\r\n".encode() in received
     assert (line["request_id"] == "mine.1") == bool(given)
+
+
+@virtual_time.MARK
+async def test_a_response_that_is_not_heard_is_not_logged(
+    echo: Echo, caplog: pytest.LogCaptureFixture
+):
+    app = Requests(echo, limits=Limits(), routes=(), telemetry=Telemetry(), untraced=())
+    async with serving(app) as server:
+        received = await server.talk(DEAF_CHUNKED + BAD_CHUNK)
+    assert refusal(received) == (400, "MALFORMED_BODY")
+    assert echo.requests == ["POST /deaf 0"]
+    lines: list[Any] = [record.msg for record in caplog.get_records("call")]
+    [line] = [line for line in lines if isinstance(line, dict) and line["event"] == "request"]
+    assert (line["status"], line["code"]) == (400, "MALFORMED_BODY")
 
 
 @virtual_time.MARK

@@ -19,6 +19,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from image_service.api.error_table import row_for
 from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import DependencyUnavailable, ImageServiceError, UploadTimeout
 from image_service.domain.time_limits import (
@@ -92,14 +93,15 @@ class Exchange:
         self.request_id = request_id
         self.caller: Caller | None = None
         self.rate_limit: RateLimit | None = None
-        # Of its error; never that itself, whose traceback holds what was uploaded, and the
-        # connection keeps this until the next request.
-        self.code: str | None = scope["state"].get(_WITHDRAWN)
+        # The code of its error; never that itself, whose traceback holds what was uploaded, and
+        # the connection keeps this until the next request.
+        self.code: str | None
+        self.status: int
+        self.status, self.code = scope["state"].get(_WITHDRAWN, (CLIENT_DISCONNECTED, None))
         self.reason = ""
         self.started = time.perf_counter()
         self.ended = 0.0
         self.read_from = self.read_until = 0.0
-        self.status = CLIENT_DISCONNECTED
         self.replayed = False
         self.has_response = False
         # It has its whole response, and only its connection waits for the rest of the body.
@@ -171,7 +173,8 @@ class Exchange:
 
     def fail(self, error: ImageServiceError) -> None:
         """Note why it has no better response."""
-        self.code, self.reason = error.code, error.reason
+        if not self._is_withdrawn:
+            self.code, self.reason = error.code, error.reason
 
     def break_off(self) -> None:
         """Count it as failed, whatever the client has seen of the response."""
@@ -181,9 +184,15 @@ class Exchange:
     def seconds(self) -> float:
         return (self.ended or time.perf_counter()) - self.started
 
+    @property
+    def _is_withdrawn(self) -> bool:
+        """The client has had its error from the connection, and nothing else any more."""
+        return _WITHDRAWN in self.scope["state"]
+
     def _begin_response(self, message: Message) -> None:
         self.has_response = True
-        self.status = message["status"]
+        if not self._is_withdrawn:
+            self.status = message["status"]
         headers = [*message["headers"], *common_headers(self.request_id)]
         if rate := self.rate_limit:
             headers += [
@@ -248,12 +257,14 @@ def request_id_of(scope: Scope) -> str:
 
 
 def withdraw(scope: Scope, error: ImageServiceError) -> None:
-    """Note for the log why a request was taken back, even before `Requests` began with it."""
+    """Note for the log how the connection responded to a request that it took back.
+
+    That may be before `Requests` has begun with it.
+    """
+    seen = scope["state"][_WITHDRAWN] = (row_for(type(error)).status, error.code)
     exchange: Exchange | None = scope["state"].get(EXCHANGE)
-    if exchange is None:
-        scope["state"][_WITHDRAWN] = error.code
-    else:
-        exchange.fail(error)
+    if exchange is not None:
+        exchange.status, exchange.code = seen
 
 
 def exchange_of(scope: Scope) -> Exchange:

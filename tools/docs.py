@@ -56,7 +56,8 @@ def made() -> dict[Path, str]:
         "error-samples": "\n\n".join(error_samples(json.loads(document))),
         "settings-table": "\n".join(settings_table()),
         "html-tile": html("tile"),
-        "html-picture": html("whole"),
+        "html-whole": html("whole"),
+        "html-picture": html("cover"),
     }
     pages = {page: filled((ROOT / page).read_text(), tables) for page in PAGES}
     served = {guide_file(page): rendered(page, pages[page]) for page in GUIDES}
@@ -90,6 +91,7 @@ def html(function: str) -> str:
     """Returns what a function of the examples makes of the document's image."""
     shown = run_path(str(ROOT / "examples/python/picture.py"))[function](IMAGE_EXAMPLE)
     broken = re.sub(r" (srcset|sizes|width|alt|style)=", r"\n     \1=", shown)
+    broken = re.sub(r"(?<=>)(?=<)", "\n", broken).replace("w, http", "w,\n             http")
     return f"```html\n{broken}\n```"
 
 

@@ -18,10 +18,24 @@ def tile(image: dict[str, Any], side: int = 200) -> str:
     )
 
 
-def whole(image: dict[str, Any]) -> str:
-    """The whole picture, in the space it will take, so that nothing moves when it arrives."""
+def whole(image: dict[str, Any], sizes: str = "(min-width: 1024px) 33vw, 100vw") -> str:
+    """The whole picture, in the space it will take, so that nothing moves when it arrives.
+
+    `sizes` is how wide the page shows it: here in three columns, on small screens in one.
+    """
     return (
-        f'<img src="{image["imageUrl"]}" width="{image["width"]}" height="{image["height"]}" '
+        f'<img src="{image["imageUrl"]}" srcset="{image["srcset"]}" sizes="{sizes}" '
+        f'width="{image["width"]}" height="{image["height"]}" '
         f'alt="{escape(image["altText"] or "")}" '
         f'style="max-width: 100%; height: auto; background: {image["dominantColor"]}">'
+    )
+
+
+def cover(image: dict[str, Any]) -> str:
+    """The square thumbnail on narrow screens, the whole picture on others."""
+    return (
+        "<picture>"
+        f'<source media="(max-width: 400px)" srcset="{image["thumbnailUrl"]}" '
+        f'width="{image["thumbnailWidth"]}" height="{image["thumbnailHeight"]}">'
+        f"{whole(image, sizes='100vw')}</picture>"
     )

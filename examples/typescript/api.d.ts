@@ -172,7 +172,7 @@ export interface components {
             albumId: string;
             /** @description At least 1. */
             imageCount: number;
-            /** @description Bytes stored: pictures and thumbnails. */
+            /** @description Bytes stored: all files made of them. */
             totalBytes: number;
         };
         /** Check */
@@ -242,6 +242,41 @@ export interface components {
          *       "thumbnailUrl": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp",
          *       "thumbnailWidth": 400,
          *       "thumbnailHeight": 400,
+         *       "renditions": [
+         *         {
+         *           "name": "w320",
+         *           "url": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w320.webp",
+         *           "width": 320,
+         *           "height": 240,
+         *           "bytes": 18224,
+         *           "mimeType": "image/webp"
+         *         },
+         *         {
+         *           "name": "w640",
+         *           "url": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w640.webp",
+         *           "width": 640,
+         *           "height": 480,
+         *           "bytes": 57910,
+         *           "mimeType": "image/webp"
+         *         },
+         *         {
+         *           "name": "w1280",
+         *           "url": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w1280.webp",
+         *           "width": 1280,
+         *           "height": 960,
+         *           "bytes": 171436,
+         *           "mimeType": "image/webp"
+         *         },
+         *         {
+         *           "name": "main",
+         *           "url": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp",
+         *           "width": 2048,
+         *           "height": 1536,
+         *           "bytes": 412760,
+         *           "mimeType": "image/webp"
+         *         }
+         *       ],
+         *       "srcset": "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w320.webp 320w, https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w640.webp 640w, https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M/w1280.webp 1280w, https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp 2048w",
          *       "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
          *       "dominantColor": "#7a8b99",
          *       "processingStatus": "completed",
@@ -306,6 +341,10 @@ export interface components {
             thumbnailWidth: number;
             /** @description Pixels. */
             thumbnailHeight: number;
+            /** @description The whole picture at each width it is stored at, ascending; the main picture is the last, of small ones the only one. The square thumbnail is not among them. */
+            renditions: components["schemas"]["Rendition"][];
+            /** @description The same, for `<img srcset>`; say `sizes` beside it. */
+            srcset: string;
             /** @description ThumbHash in base64, to show while loading. */
             placeholder: string;
             /** @description `#rrggbb`. */
@@ -344,7 +383,7 @@ export interface components {
              * @description UTC; lists are in this order.
              */
             uploadedAt: string;
-            /** @description Starts at 1; every edit adds one. Also the ETag. */
+            /** @description Starts at 1; every edit adds one. The ETag begins with it. */
             version: number;
         };
         /** ImagePage */
@@ -367,6 +406,27 @@ export interface components {
         Probe: {
             /** @enum {string} */
             status: "live" | "not live" | "ready" | "not ready";
+        };
+        /**
+         * Rendition
+         * @description A file of the whole picture, at one width.
+         */
+        Rendition: {
+            /** @description `w` and the width asked for; `main`: the largest. */
+            name: string;
+            /**
+             * Format: uri
+             * @description Safe to store for `main`; of others, as long as it is listed.
+             */
+            url: string;
+            /** @description Pixels. */
+            width: number;
+            /** @description Pixels. */
+            height: number;
+            /** @description Of the file. */
+            bytes: number;
+            /** @description `image/webp`. */
+            mimeType: string;
         };
         /**
          * Usage
@@ -402,7 +462,7 @@ export interface components {
         Usage: {
             /** @description All images, those without an album included. */
             imageCount: number;
-            /** @description Bytes stored: pictures and thumbnails. Uploaded files are not kept. */
+            /** @description Bytes stored: all files made of them. Uploaded files are not kept. */
             totalBytes: number;
             /** @description With `by=album`: those that have images, by id; else null. */
             albums: components["schemas"]["AlbumUsage"][] | null;
@@ -605,7 +665,7 @@ export interface operations {
                 headers: {
                     /** @description The image's path. */
                     Location: string;
-                    /** @description The version, quoted. */
+                    /** @description Quoted; changes with all that is said of the image: the version, and once its renditions were made again a count of that behind it (`"3.1"`). */
                     ETag: string;
                     /** @description `true` where an earlier request with the same `Idempotency-Key` stored the image. */
                     "Idempotency-Replayed"?: string;
@@ -770,7 +830,7 @@ export interface operations {
             /** @description The full image. */
             200: {
                 headers: {
-                    /** @description The version, quoted. */
+                    /** @description Quoted; changes with all that is said of the image: the version, and once its renditions were made again a count of that behind it (`"3.1"`). */
                     ETag: string;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
@@ -785,7 +845,7 @@ export interface operations {
             /** @description Unchanged since the ETag in `If-None-Match`. */
             304: {
                 headers: {
-                    /** @description The version, quoted. */
+                    /** @description Quoted; changes with all that is said of the image: the version, and once its renditions were made again a count of that behind it (`"3.1"`). */
                     ETag: string;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
@@ -879,7 +939,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of the version you are changing, such as `"3"`; or `*` for any. */
+                /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
             };
             path: {
@@ -1024,7 +1084,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The ETag of the version you are changing, such as `"3"`; or `*` for any. */
+                /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
             };
             path: {
@@ -1042,7 +1102,7 @@ export interface operations {
             /** @description The full image, at its new version. */
             200: {
                 headers: {
-                    /** @description The version, quoted. */
+                    /** @description Quoted; changes with all that is said of the image: the version, and once its renditions were made again a count of that behind it (`"3.1"`). */
                     ETag: string;
                     "X-Request-ID": components["headers"]["X-Request-ID"];
                     "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];

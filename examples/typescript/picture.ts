@@ -20,12 +20,25 @@ export function tile(image: Image, side = 200): string {
   );
 }
 
-/** The whole picture, in the space it will take, so that nothing moves when it arrives. */
-export function whole(image: Image): string {
+/**
+ * The whole picture, in the space it will take, so that nothing moves when it arrives. `sizes` is
+ * how wide the page shows it: here in three columns, on small screens in one.
+ */
+export function whole(image: Image, sizes = "(min-width: 1024px) 33vw, 100vw"): string {
   const style = `max-width: 100%; height: auto; background: center / cover url(${blurred(image)})`;
   return (
-    `<img src="${image.imageUrl}" width="${image.width}" height="${image.height}" ` +
+    `<img src="${image.imageUrl}" srcset="${image.srcset}" sizes="${sizes}" ` +
+    `width="${image.width}" height="${image.height}" ` +
     `alt="${escaped(image.altText ?? "")}" style="${style}">`
+  );
+}
+
+/** The square thumbnail on narrow screens, the whole picture on others. */
+export function cover(image: Image): string {
+  return (
+    `<picture><source media="(max-width: 400px)" srcset="${image.thumbnailUrl}" ` +
+    `width="${image.thumbnailWidth}" height="${image.thumbnailHeight}">` +
+    `${whole(image, "100vw")}</picture>`
   );
 }
 

@@ -21,7 +21,15 @@ ALL_KEYS = {
     *("id", "userId", "albumId", "originalFilename", "originalMimeType", "mimeType"),
     *("fileSize", "processedSize", "width", "height", "originalWidth", "originalHeight"),
     *("aspectRatio", "s3Key", "thumbnailKey", "imageUrl", "thumbnailUrl", "thumbnailWidth"),
-    *("thumbnailHeight", "placeholder", "dominantColor", "processingStatus", "format"),
+    *(
+        "thumbnailHeight",
+        "renditions",
+        "srcset",
+        "placeholder",
+        "dominantColor",
+        "processingStatus",
+        "format",
+    ),
     *("quality", "checksum", "title", "description", "altText", "tags", "createdAt"),
     *("updatedAt", "uploadedAt", "version"),
 }

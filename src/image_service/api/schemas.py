@@ -20,6 +20,26 @@ from image_service.domain.fields import (
 from image_service.domain.listing import MAX_LIMIT
 from image_service.domain.times import format_timestamp
 
+_FOLDER = "images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77"
+_KEY = f"{_FOLDER}/01KAR0F3WJ8P5V2D7QK9T4XZ6M"
+_THUMBNAIL = f"{_FOLDER}/thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
+_CDN = "https://images.lego-api.com"
+_RENDITIONS: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "url": f"{_CDN}/{key}",
+        "width": width,
+        "height": height,
+        "bytes": size,
+        "mimeType": "image/webp",
+    }
+    for name, key, width, height, size in (
+        ("w320", f"{_KEY}/w320.webp", 320, 240, 18_224),
+        ("w640", f"{_KEY}/w640.webp", 640, 480, 57_910),
+        ("w1280", f"{_KEY}/w1280.webp", 1280, 960, 171_436),
+        ("main", f"{_KEY}.webp", 2048, 1536, 412_760),
+    )
+]
 IMAGE_EXAMPLE: dict[str, Any] = {
     "id": "01KAR0F3WJ8P5V2D7QK9T4XZ6M",
     "userId": "8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77",
@@ -34,20 +54,14 @@ IMAGE_EXAMPLE: dict[str, Any] = {
     "originalWidth": 4032,
     "originalHeight": 3024,
     "aspectRatio": 1.333,
-    "s3Key": "images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp",
-    "thumbnailKey": (
-        "images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
-    ),
-    "imageUrl": (
-        "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/"
-        "01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
-    ),
-    "thumbnailUrl": (
-        "https://images.lego-api.com/images/8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77/"
-        "thumbnails/01KAR0F3WJ8P5V2D7QK9T4XZ6M.webp"
-    ),
+    "s3Key": f"{_KEY}.webp",
+    "thumbnailKey": _THUMBNAIL,
+    "imageUrl": f"{_CDN}/{_KEY}.webp",
+    "thumbnailUrl": f"{_CDN}/{_THUMBNAIL}",
     "thumbnailWidth": 400,
     "thumbnailHeight": 400,
+    "renditions": _RENDITIONS,
+    "srcset": ", ".join(f"{each['url']} {each['width']}w" for each in _RENDITIONS),
     "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
     "dominantColor": "#7a8b99",
     "processingStatus": "completed",
@@ -86,6 +100,17 @@ class Schema(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
 
+class Rendition(Schema):
+    """A file of the whole picture, at one width."""
+
+    name: str = Field(description="`w` and the width asked for; `main`: the largest.")
+    url: Url = Field(description="Safe to store for `main`; of others, as long as it is listed.")
+    width: int = Field(description="Pixels.")
+    height: int = Field(description="Pixels.")
+    bytes: int = Field(description="Of the file.")
+    mime_type: str = Field(description="`image/webp`.")
+
+
 class Image(Schema):
     """An image and all that is known of it."""
 
@@ -112,6 +137,11 @@ class Image(Schema):
     )
     thumbnail_width: int = Field(description="Pixels.")
     thumbnail_height: int = Field(description="Pixels.")
+    renditions: list[Rendition] = Field(
+        description="The whole picture at each width it is stored at, ascending; the main picture "
+        "is the last, of small ones the only one. The square thumbnail is not among them."
+    )
+    srcset: str = Field(description="The same, for `<img srcset>`; say `sizes` beside it.")
     placeholder: str = Field(description="ThumbHash in base64, to show while loading.")
     dominant_color: str = Field(description="`#rrggbb`.")
     processing_status: Literal["completed"] = Field(
@@ -137,10 +167,23 @@ class Image(Schema):
         main, thumbnail = image.main, image.thumbnail
         values["processed_size"] = main.size_bytes
         values["width"], values["height"] = main.width, main.height
-        values["s3_key"], values["image_url"] = main.key, urls.url(main.key)
+        values["s3_key"] = main.key
         values["thumbnail_key"], values["thumbnail_url"] = thumbnail.key, urls.url(thumbnail.key)
         values["thumbnail_width"] = thumbnail.width
         values["thumbnail_height"] = thumbnail.height
+        values["renditions"] = files = [
+            {
+                "name": name,
+                "url": urls.url(file.key),
+                "width": file.width,
+                "height": file.height,
+                "bytes": file.size_bytes,
+                "mime_type": file.mime_type,
+            }
+            for name, file in image.by_width
+        ]
+        values["image_url"] = files[-1]["url"]
+        values["srcset"] = ", ".join(f"{file['url']} {file['width']}w" for file in files)
         values["processing_status"] = "completed"
         return cls.model_validate(values)
 
@@ -168,7 +211,7 @@ class ImagePage(Schema):
 class AlbumUsage(Schema):
     album_id: str
     image_count: int = Field(description="At least 1.")
-    total_bytes: int = Field(description="Bytes stored: pictures and thumbnails.")
+    total_bytes: int = Field(description="Bytes stored: all files made of them.")
 
 
 class Usage(Schema):
@@ -176,7 +219,7 @@ class Usage(Schema):
 
     image_count: int = Field(description="All images, those without an album included.")
     total_bytes: int = Field(
-        description="Bytes stored: pictures and thumbnails. Uploaded files are not kept."
+        description="Bytes stored: all files made of them. Uploaded files are not kept."
     )
     albums: list[AlbumUsage] | None = Field(
         description="With `by=album`: those that have images, by id; else null."

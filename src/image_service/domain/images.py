@@ -111,6 +111,12 @@ class Image:
         return self.renditions[THUMBNAIL]
 
     @property
+    def by_width(self) -> list[tuple[str, Rendition]]:
+        """Returns files of the whole picture by name, ascending by width; the main one is last."""
+        others = (item for item in self.renditions.items() if item[0] not in {MAIN, THUMBNAIL})
+        return [*sorted(others, key=lambda item: item[1].width), (MAIN, self.main)]
+
+    @property
     def mime_type(self) -> str:
         return f"image/{self.format}"
 

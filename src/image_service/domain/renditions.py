@@ -102,6 +102,10 @@ class Rendition:
     height: int
     size_bytes: int
 
+    @property
+    def mime_type(self) -> str:
+        return f"image/{self.key.rpartition('.')[2]}"
+
 
 def image_of(key: str) -> str | None:
     """Returns the id of the image that an object is a rendition of, by its key."""

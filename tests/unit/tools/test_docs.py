@@ -29,7 +29,7 @@ def test_what_is_generated_is_current():
     assert [f"{path} {docs.REMEDY}" for path in docs.stale()] == []
 
 
-@pytest.mark.parametrize(("page", "blocks"), [*((name, 10) for name in LANGUAGES), ("", 2)])
+@pytest.mark.parametrize(("page", "blocks"), [*((name, 10) for name in LANGUAGES), ("", 3)])
 def test_the_code_on_a_page_is_that_of_the_examples(repository_root: Path, page: str, blocks: int):
     path = f"docs/getting-started/{page}.md" if page else "docs/getting-started.md"
     text = (repository_root / path).read_text()

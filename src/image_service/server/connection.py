@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from image_service.api.middleware.exchange import EXCHANGE, Exchange, request_id_of, withdraw
+from image_service.api.middleware.exchange import EXCHANGE, request_id_of, withdraw
 from image_service.domain.errors import ImageServiceError, MalformedBody, Overloaded, UploadTimeout
 from image_service.domain.time_limits import HEAD_SECONDS, LINGER_SECONDS, UNREAD_SECONDS
 from image_service.server.refusals import Refusal, refusal_of
-from image_service.server.room import Room
+from image_service.server.room import Room, Standing
 from image_service.telemetry.telemetry import Telemetry
 
 # Clients don't send ahead any more, but the next request may overtake a response's last step.
@@ -54,9 +54,10 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._room = room
         self._telemetry = telemetry
-        self._bounds = RequestBounds()
         self._stage: Literal["between", "head", "body"] = "between"  # of the request that comes
         self._deaf = False  # nothing more is parsed
+        self._other_bytes = 0  # received of this request, neither its head nor its body
+        self._accounted = 0  # of what is being parsed: heads, bodies, their frames
         self._unanswered = 0  # requests that the application has, or will have
         self._began = 0.0
         self._unread_clock: asyncio.TimerHandle | None = None
@@ -78,7 +79,8 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.leave(self)
         self._unset_keepalive_if_required()
-        self.resume_writing()
+        if self._unread_clock is not None:
+            self.resume_writing()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
@@ -104,7 +106,10 @@ class Connection(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-            self._bounds.end_piece(len(data))
+            self._other_bytes = max(0, self._other_bytes + len(data) - self._accounted)
+            self._accounted = 0
+            if self._other_bytes > _MAX_BYTES:
+                raise _too_much()
         except (httptools.HttpParserError, MalformedBody) as error:
             self._refuse(refusal_of(error))
 
@@ -115,25 +120,25 @@ class Connection(HttpToolsProtocol):
             # Never sent: after the close clients send it again.
             raise Overloaded("Too many requests were sent ahead of their responses.")
         super().on_message_begin()
-        self._bounds.begin()
         self._stage = "head"
+        self._other_bytes = 0
         self._began = time.perf_counter()
         if not self._unanswered:
             self._start_clock(self.header_seconds, self._too_slow)
 
-    def on_url(self, url: bytes) -> None:
-        self._bounds.add_url(url)
-        super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage == "head":  # or else a trailer: they may be dropped (RFC 9110, 6.5.1)
-            self._bounds.add_field(name, value)
-            super().on_header(name, value)
+        if self._stage != "head":  # a trailer: they may be dropped (RFC 9110, 6.5.1)
+            return
+        if len(self.headers) == _MAX_FIELDS:
+            raise MalformedBody(
+                f"The request has more than {_MAX_FIELDS} header fields, the limit; send fewer."
+            )
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._unset_keepalive_if_required()
         version = self.parser.get_http_version()
-        self._bounds.end_head(version)
+        self._accounted += check_head(version, self.url, self.headers)
         if self.parser.should_upgrade():
             # The parser would end the request here, and take its body for the next one.
             raise MalformedBody(
@@ -148,7 +153,7 @@ class Connection(HttpToolsProtocol):
         self._unanswered += 1
 
     def on_body(self, body: bytes) -> None:
-        self._bounds.add_body(len(body))
+        self._accounted += len(body) + min(len(body), _CHUNK_FRAME_BYTES)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -168,20 +173,16 @@ class Connection(HttpToolsProtocol):
         elif self._stage == "head":
             self._start_clock(self.header_seconds, self._too_slow)
 
-    # The room's questions
+    # The room's question
 
     @property
-    def is_waiting(self) -> bool:
-        return not self._unanswered
-
-    @property
-    def has_responded(self) -> bool:
-        exchange = _exchange_of(self.cycle)
-        return exchange is not None and exchange.is_draining
-
-    @property
-    def is_unread(self) -> bool:
-        return self._unread_clock is not None
+    def standing(self) -> Standing:
+        if not self._unanswered:
+            return "waiting"
+        exchange = self.cycle.scope["state"].get(EXCHANGE)
+        if exchange is not None and exchange.is_draining:
+            return "responded"
+        return "served" if self._unread_clock is None else "unread"
 
     # Clock and refusals
 
@@ -202,100 +203,61 @@ class Connection(HttpToolsProtocol):
         """Read no more; say why, where that can't be taken for another request's response."""
         self._deaf = True
         self._unset_keepalive_if_required()
-        withdrawn = self._withdraw() if self._stage == "body" else None
+        in_body, self._stage = self._stage == "body", "between"
+        if in_body and not self.cycle.response_complete:
+            self._withdraw()
         if self._unanswered or self.transport.is_closing():
             return
-        if withdrawn is None:
+        refusal = None
+        if not in_body:
             refusal = Refusal(error)
             refusal.log(time.perf_counter() - self._began)
             if self._telemetry is not None:
                 self._telemetry.connections_refused(error.code).inc()
-            self.transport.write(refusal.to_bytes(self.server_state.default_headers))
-        elif not withdrawn.response_started:
-            scope: Any = withdrawn.scope  # uvicorn has a type of its own for it
+        elif not self.cycle.response_started:
+            scope: Any = self.cycle.scope  # uvicorn has a type of its own for it
             withdraw(scope, error)  # the application is about to log its request
             refusal = Refusal(error, request_id_of(scope))
+        if refusal is not None:
             self.transport.write(refusal.to_bytes(self.server_state.default_headers))
         self._linger()
 
-    def _withdraw(self) -> RequestResponseCycle:
+    def _withdraw(self) -> None:
         """Take back from the application the request that turned out to be malformed."""
-        self._stage = "between"
-        if not self.cycle.response_complete:
-            self._unanswered -= 1
-            if self.pipeline:
-                self.pipeline.popleft()
-            self.cycle.disconnected = True
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.message_event.set()
-        return self.cycle
+        self._unanswered -= 1
+        if self.pipeline:
+            self.pipeline.popleft()
+        self.cycle.disconnected = True
+        self.cycle.waiting_for_100_continue = False
+        self.cycle.message_event.set()
 
 
-def _exchange_of(cycle: RequestResponseCycle | None) -> Exchange | None:
-    """None where the application has not begun with it yet."""
-    return cycle.scope["state"].get(EXCHANGE) if cycle else None
+def check_head(version: str, url: bytes, fields: Iterable[tuple[bytes, bytes]]) -> int:
+    """Returns about how many bytes it has; names are in lower case, `version` as in "1.1".
 
-
-class RequestBounds:
-    """The bounds of a request beside its body: its head, and the frames of its chunks.
-
-    Counts what is added to it. Raises MalformedBody where it is too much or ambiguous.
+    Raises MalformedBody where that is too much, or where it is ambiguous.
     """
-
-    def __init__(self) -> None:
-        self._accounted = 0  # of what is being parsed: heads, bodies, their frames
-        self.begin()
-
-    def begin(self) -> None:
-        self._head_bytes = _LINE_BYTES  # about: some more than it took as clients write it
-        self._other_bytes = 0  # received of this request, neither its head nor its body
-        self._fields = 0
-        self._once: dict[bytes, bytes] = {}
-
-    def add_url(self, part: bytes) -> None:
-        self._count(len(part))
-
-    def add_field(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + _FIELD_BYTES)
-        self._fields += 1
-        if self._fields > _MAX_FIELDS:
-            raise MalformedBody(
-                f"The request has more than {_MAX_FIELDS} header fields, the limit; send fewer."
-            )
-        name = name.lower()
-        if name in self._once:
-            raise MalformedBody(f"There are two {_title(name)} headers; send one.")
+    size = _LINE_BYTES + len(url)
+    once: dict[bytes, bytes] = {}
+    for name, value in fields:
+        size += len(name) + len(value) + _FIELD_BYTES
+        if name in once:
+            raise MalformedBody(f"There are two {name.decode('ascii').title()} headers; send one.")
         if name in _ONCE:
-            self._once[name] = value.lower()
-
-    def end_head(self, version: str) -> None:
-        """To be called once the head is complete; `version` as in "1.1"."""
-        if version not in _VERSIONS:
-            raise MalformedBody("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-        if version == "1.1" and b"host" not in self._once:
-            raise MalformedBody("The request has no Host header; HTTP/1.1 requires one.")
-        encoding = self._once.get(b"transfer-encoding")
-        if encoding is not None and (encoding != b"chunked" or version == "1.0"):
-            raise MalformedBody(
-                "The only Transfer-Encoding known here is 'chunked', and that of HTTP/1.1; "
-                "send it so, or with a Content-Length."
-            )
-        self._accounted += self._head_bytes
-
-    def add_body(self, count: int) -> None:
-        self._accounted += count + min(count, _CHUNK_FRAME_BYTES)
-
-    def end_piece(self, count: int) -> None:
-        """To be called once `count` bytes that came together have been parsed."""
-        self._other_bytes = max(0, self._other_bytes + count - self._accounted)
-        self._accounted = 0
-        if self._other_bytes > _MAX_BYTES:
-            raise _too_much()
-
-    def _count(self, more: int) -> None:
-        self._head_bytes += more
-        if self._head_bytes > _MAX_BYTES:
-            raise _too_much()
+            once[name] = value.lower()
+    if size > _MAX_BYTES:
+        raise _too_much()
+    if version not in _VERSIONS:
+        raise MalformedBody("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    if version == "1.1" and b"host" not in once:
+        raise MalformedBody("The request has no Host header; HTTP/1.1 requires one.")
+    encoding = once.get(b"transfer-encoding")
+    if encoding is not None and (encoding != b"chunked" or version == "1.0"):
+        raise MalformedBody(
+            "The only Transfer-Encoding known here is 'chunked', and that of HTTP/1.1; "
+            "send it so, or with a Content-Length."
+        )
+    return size
 
 
 def _too_much() -> MalformedBody:
@@ -303,7 +265,3 @@ def _too_much() -> MalformedBody:
         f"The request has more than {_MAX_BYTES:,} bytes besides its body, the limit; "
         "send fewer or shorter headers, or a chunked body in larger chunks."
     )
-
-
-def _title(name: bytes) -> str:
-    return name.decode("ascii").title()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
 
@@ -21,6 +21,15 @@ _OPEN_FILES: Final = "/dev/fd"  # of this process, on Linux and macOS
 _SCARCITY_LOGGED_EVERY: Final = 60.0  # seconds
 
 
+Standing = Literal["waiting", "responded", "unread", "served"]
+"""Of a connection, those first that can be spared: it has no request; it has its whole response,
+and stays only so that this arrives; it leaves its response unread; its request is being served."""
+
+
+_SPARED: Final[tuple[Standing, ...]] = ("waiting", "responded", "unread")
+_BUSY: Final = frozenset[Standing]({"unread", "served"})
+
+
 class Occupant(Protocol):
     """A connection, as far as its place is concerned."""
 
@@ -28,17 +37,7 @@ class Occupant(Protocol):
     waiting_since: float
 
     @property
-    def is_waiting(self) -> bool:
-        """Returns whether it has no request that waits for a response."""
-        ...
-
-    @property
-    def has_responded(self) -> bool:
-        """Returns whether it has its whole response, and is only kept so that this arrives."""
-        ...
-
-    @property
-    def is_unread(self) -> bool: ...
+    def standing(self) -> Standing: ...
 
 
 class Room:
@@ -66,7 +65,12 @@ class Room:
     def enter(self, new: Occupant) -> None:
         """Close what can best be spared for it. Raises Overloaded where nothing can."""
         self._open.add(new)
-        self._handle_scarcity(new)
+        # The kernel gives out the lowest free number, so that of a new connection shows how
+        # many are left.
+        used = new.transport.get_extra_info("socket").fileno()
+        if self._descriptors is not None and used >= self._descriptors - _FEW_DESCRIPTORS:
+            self._close_one(new)
+            self._report(used)
         while len(self._open) > self._limit + self._extra:
             if not self._close_one(new):
                 raise Overloaded("Too many connections are open; try again shortly.")
@@ -92,40 +96,22 @@ class Room:
         """Raises Overloaded where as many are served as may be, and this is no health check."""
         if len(self._open) <= self._limit or path in PROBES:
             return
-        served = sum(not (c.is_waiting or c.has_responded) for c in self._open if c is not asking)
+        served = sum(c.standing in _BUSY for c in self._open if c is not asking)
         if served >= self._limit:
             raise Overloaded(
                 f"{served} connections are being served, the limit; try again shortly."
             )
 
     def _close_one(self, new: Occupant | None = None) -> bool:
-        """Of those that wait for a request the longest; else one whose response has been sent.
-
-        And else one that leaves its response unread, as far as it has come.
-        """
-        others = [connection for connection in self._open if connection is not new]
-        spared = (
-            [c for c in others if c.is_waiting],
-            [c for c in others if c.has_responded],
-            [c for c in others if c.is_unread],
-        )
-        for some in filter(None, spared):
-            longest = min(some, key=lambda c: c.waiting_since)
-            self._open.discard(longest)
-            longest.transport.abort()
-            return True
+        """Of those that can best be spared, the one that waits for the longest."""
+        for standing in _SPARED:
+            found = [c for c in self._open if c is not new and c.standing == standing]
+            if found:
+                longest = min(found, key=lambda c: c.waiting_since)
+                self._open.discard(longest)
+                longest.transport.abort()
+                return True
         return False
-
-    def _handle_scarcity(self, new: Occupant) -> None:
-        """Make do with fewer connections where descriptors run out, with a log line.
-
-        The kernel gives out the lowest free number, so that of a new connection shows it.
-        """
-        used = new.transport.get_extra_info("socket").fileno()
-        if self._descriptors is None or used < self._descriptors - _FEW_DESCRIPTORS:
-            return
-        self._close_one(new)
-        self._report(used)
 
     def _report(self, used: int) -> None:
         """An error where few are left, a warning before."""

@@ -149,6 +149,7 @@ locals {
       IMAGE_SERVICE_COGNITO_CLIENT_IDS         = join(",", module.auth.client_ids)
       IMAGE_SERVICE_CORS_ORIGINS               = join(",", var.cors_origins)
       IMAGE_SERVICE_CORS_HEADERS               = join(",", var.cors_headers)
+      IMAGE_SERVICE_RENDITION_WIDTHS           = join(",", var.rendition_widths)
       IMAGE_SERVICE_RATE_LIMIT_REQUESTS        = var.rate_limits.requests
       IMAGE_SERVICE_RATE_LIMIT_UPLOADS         = var.rate_limits.uploads
       IMAGE_SERVICE_LOG_FORMAT                 = "json"

@@ -246,6 +246,20 @@ variable "cors_headers" {
   }
 }
 
+variable "rendition_widths" {
+  description = "Widths, in pixels, that pictures are also stored at; [] for none."
+  type        = list(number)
+  default     = [320, 640, 1280]
+  nullable    = false
+
+  validation {
+    condition = length(var.rendition_widths) <= 8 && length(distinct(var.rendition_widths)) == length(var.rendition_widths) && alltrue([
+      for width in var.rendition_widths : width >= 16 && width <= 2047 && floor(width) == width
+    ])
+    error_message = "rendition_widths must be up to 8 different whole numbers from 16 to 2047."
+  }
+}
+
 variable "rate_limits" {
   description = "Requests and uploads a user may make, such as 1000/second and 100/minute."
   type = object({

@@ -193,6 +193,26 @@ run "cors_header_with_a_comma" {
   expect_failures = [var.cors_headers]
 }
 
+run "rendition_width_of_the_main_picture" {
+  command = plan
+
+  variables {
+    rendition_widths = [320, 2048]
+  }
+
+  expect_failures = [var.rendition_widths]
+}
+
+run "rendition_width_twice" {
+  command = plan
+
+  variables {
+    rendition_widths = [320, 320]
+  }
+
+  expect_failures = [var.rendition_widths]
+}
+
 run "cors_without_tls" {
   command = plan
 

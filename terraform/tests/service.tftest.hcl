@@ -92,6 +92,7 @@ run "as_the_stage_has_it" {
         "IMAGE_SERVICE_COGNITO_CLIENT_IDS=1234567890abcdefghij",
         "IMAGE_SERVICE_CORS_ORIGINS=${join(",", var.cors_origins)}",
         "IMAGE_SERVICE_CORS_HEADERS=X-Client-Version,X-Locale",
+        "IMAGE_SERVICE_RENDITION_WIDTHS=480,960",
         "IMAGE_SERVICE_RATE_LIMIT_REQUESTS=${var.rate_limits.requests}",
         "IMAGE_SERVICE_RATE_LIMIT_UPLOADS=${var.rate_limits.uploads}",
         "IMAGE_SERVICE_HOST=0.0.0.0",

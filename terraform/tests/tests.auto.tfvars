@@ -13,4 +13,6 @@ create_user_pool     = false
 cognito_user_pool_id = "us-east-1_TestsTest"
 cognito_client_ids   = ["1234567890abcdefghij"]
 
+rendition_widths = [480, 960]
+
 cors_headers = ["X-Client-Version", "X-Locale"]

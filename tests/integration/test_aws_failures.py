@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -263,6 +264,65 @@ async def test_cloudfront_says_no(
             await CloudFrontCdn(client, "E123").invalidate(["/images/a.webp"], "reference")
         assert type(caught.value) is error
         assert "SECRET" not in caught.value.message
+
+
+def paths_of(image: str) -> list[str]:
+    widths = [f"/images/alice/{image}/w{width}.webp" for width in (320, 640)]
+    return [f"/images/alice/{image}.webp", f"/images/alice/thumbnails/{image}.webp", *widths]
+
+
+async def told_of(paths: list[str], *, room: bool = True) -> list[tuple[str, list[str]]]:
+    """The calls for `paths`, as reference and paths; without `room`, wildcards are refused."""
+    server = FaultyServer("http://127.0.0.1:9")
+    told = []
+    full = (
+        "<ErrorResponse><Error><Type>Sender</Type><Code>TooManyInvalidationsInProgress</Code>"
+        "</Error></ErrorResponse>"
+    )
+
+    async def watched(server: FaultyServer, request: bytes) -> bytes:
+        body = request.decode()
+        told.append(
+            (
+                body.partition("<CallerReference>")[2].partition("<")[0],
+                re.findall("<Path>(.*?)</Path>", body),
+            )
+        )
+        if "*" in body.partition("\r\n\r\n")[2] and not room:
+            answer: bytes = await faults.xml_answer(full, status=400)(server, request)
+        else:
+            answer = await faults.xml_answer("<Invalidation/>", status=201)(server, request)
+        return answer
+
+    async with server.running() as url, engines.cloudfront_client(url) as client:
+        server.script = [watched] * 10
+        await CloudFrontCdn(client, "E123").invalidate(paths, "reference")
+    return told
+
+
+async def test_cloudfront_is_told_of_an_image_in_two_paths() -> None:
+    assert await told_of([*paths_of("a"), *paths_of("b"), "/images/alice/c/w320.webp"]) == [
+        (
+            "reference",
+            [
+                "/images/alice/a*",
+                "/images/alice/b*",
+                "/images/alice/thumbnails/a.webp",
+                "/images/alice/thumbnails/b.webp",
+                "/images/alice/c/w320.webp",  # its main picture stays
+            ],
+        )
+    ]
+
+
+async def test_where_too_many_wildcards_are_in_progress_it_is_told_of_files() -> None:
+    (first, _), second = await told_of(paths_of("a"), room=False)
+    assert (first, second) == ("reference", ("reference-files", paths_of("a")))
+
+
+async def test_it_is_told_of_files_of_many_images_at_once() -> None:
+    paths = [path for image in "abcdef" for path in paths_of(image)]
+    assert await told_of(paths) == [("reference", paths)]
 
 
 async def test_cloudfront_is_told_of_a_path_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,8 +26,17 @@ _BUSY: Final = frozenset(
 _REFUSED: Final = frozenset({"BatchTooLarge", "InvalidArgument"})
 
 
+# Of the 15 paths with a wildcard that may be in progress, those that one call takes; it may have
+# 3,000 of single files besides (docs/adr/0030).
+_WILDCARDS: Final = 5
+
+
 class CloudFrontCdn:
-    """A `Cdn`. CloudFront knows a repeated reference and purges once for it."""
+    """A `Cdn`. CloudFront knows a repeated reference and purges once for it.
+
+    A path costs the same with a wildcard: an image's main picture and the folder of its name are
+    one where there is room for that, else they go file by file.
+    """
 
     def __init__(self, client: CloudFrontClient, distribution_id: str) -> None:
         self._client = client
@@ -37,12 +46,23 @@ class CloudFrontCdn:
         unique = list(dict.fromkeys(paths))  # a deletion that was repaired may be there twice
         if not unique:  # CloudFront refuses an empty list
             return
+        fewer = list(_with_wildcards(unique))
+        if 0 < len([path for path in fewer if path.endswith("*")]) <= _WILDCARDS:
+            try:
+                await self._create(fewer, reference)
+            except CdnBusy:
+                reference = f"{reference}-files"
+            else:
+                return
+        await self._create(unique, reference)
+
+    async def _create(self, paths: Sequence[str], reference: str) -> None:
         with translated(_OPERATION):
             try:
                 await self._client.create_invalidation(
                     DistributionId=self._distribution_id,
                     InvalidationBatch={
-                        "Paths": {"Quantity": len(unique), "Items": unique},
+                        "Paths": {"Quantity": len(paths), "Items": list(paths)},
                         "CallerReference": reference,
                     },
                 )
@@ -53,6 +73,16 @@ class CloudFrontCdn:
                     log.warning("invalidation_refused", operation=_OPERATION, **describe(error))
                     raise CdnRefused from error
                 raise
+
+
+def _with_wildcards(paths: Sequence[str]) -> Iterator[str]:
+    """`/a/b.webp` with what is under `/a/b/` becomes `/a/b*`; all else stays as it is."""
+    folders = {path.rpartition("/")[0] for path in paths}
+    stems = {stem for path in paths if (stem := path.rpartition(".")[0]) in folders}
+    yield from (f"{stem}*" for stem in sorted(stems))
+    for path in paths:
+        if stems.isdisjoint({path.rpartition(".")[0], path.rpartition("/")[0]}):
+            yield path
 
 
 class NullCdn:

@@ -34,7 +34,7 @@ ROUNDS = int(os.environ.get("IMAGE_SERVICE_CHAOS_ROUNDS", "2"))
 CLIENTS = 8
 LONGEST_STREAM = 1.5  # seconds
 RECONCILED_EVERY = 5  # rounds
-FILES = [pictures.jpeg(100 + 40 * n, 300 - 30 * n) for n in range(6)]
+FILES = [pictures.jpeg(100 + 330 * n, 300 - 30 * n) for n in range(6)]  # of two files to five
 FEW = 60  # images; more would only take longer to look at
 MARGIN = 30.0  # seconds a request may take on a busy machine
 
@@ -160,9 +160,13 @@ async def check(client: httpx.AsyncClient, place: Place, ledger: Ledger, when: s
 
 async def is_whole(client: httpx.AsyncClient, place: Place, image_id: str) -> None:
     image = (await client.get(f"/images/{image_id}")).json()
+    cdn = image["imageUrl"].removesuffix(image["s3Key"])
     for key, size in (
-        (image["s3Key"], (image["width"], image["height"])),
         (image["thumbnailKey"], (image["thumbnailWidth"], image["thumbnailHeight"])),
+        *(
+            (each["url"].removeprefix(cdn), (each["width"], each["height"]))
+            for each in image["renditions"]
+        ),
     ):
         answer = await place.s3.get_object(Bucket=place.bucket, Key=key)
         with Image.open(io.BytesIO(await answer["Body"].read())) as picture:

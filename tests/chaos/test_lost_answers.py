@@ -23,6 +23,7 @@ from tests.fault_proxy import (
 )
 
 from image_service.api.dependencies import state_of
+from image_service.domain.renditions import RENDITIONS
 
 COMMIT = rb'"renditions"'  # what only the transaction that adds an image holds
 MARK = rb"deletedAt"
@@ -51,10 +52,10 @@ async def user(service: Service) -> AsyncIterator[str]:
 
 
 async def is_whole(service: Service, user: str, *image_ids: str) -> None:
-    """The user has these images, both files of each, counters and tags; nothing else."""
+    """The user has these images, all files of each, counters and tags; nothing else."""
     found = await truth(service.place, user)
     assert sorted(found.images) == sorted(image_ids)
-    assert len(found.objects) == 2 * len(image_ids)
+    assert len(found.objects) == len(RENDITIONS) * len(image_ids)
     assert found.wrong() == []
 
 
@@ -146,7 +147,8 @@ async def test_one_try_of_any_other_call_is_made_again(
 
 
 @pytest.mark.parametrize(
-    ("on", "holding"), [("PutItem", INTENT), ("PutItem", CLAIM), ("PUT", b"thumbnails")]
+    ("on", "holding"),
+    [("PutItem", INTENT), ("PutItem", CLAIM), ("PUT", b"thumbnails"), ("PUT", b"w640")],
 )
 async def test_an_upload_that_fails_half_way_leaves_nothing(
     service: Service, user: str, on: str, holding: bytes
@@ -212,7 +214,11 @@ async def test_a_client_that_goes_away_leaves_a_whole_image_or_none(service: Ser
             again = await post(client, f"key-{turn}", tags="a", albumId="b")
             assert again.status_code == 201, again.text
         found = await truth(service.place, user)
-        assert (len(found.images), len(found.objects), found.wrong()) == (5, 10, [])
+        assert (len(found.images), len(found.objects), found.wrong()) == (
+            5,
+            5 * len(RENDITIONS),
+            [],
+        )
 
 
 @pytest.mark.parametrize("name", OUTAGES)

@@ -63,6 +63,7 @@ def create_app(
 ) -> FastAPI:
     """The whole service. Tests pass an `open_services` of their own; nothing else differs."""
     telemetry = new_telemetry(settings.stage)
+    state = _state(settings, telemetry)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -91,9 +92,9 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
-        middleware=_middleware(settings, times, telemetry),
+        middleware=_middleware(settings, times, state),
     )
-    app.state.shared = state = _state(settings, telemetry)
+    app.state.shared = state
     app.router.routes.extend(_ROUTES)  # included as routers they are matched twice a request
     return app
 
@@ -115,25 +116,27 @@ def _state(settings: Settings, telemetry: Telemetry) -> AppState:
     )
 
 
-def _middleware(settings: Settings, times: TimeLimits, telemetry: Telemetry) -> list[Middleware]:
+def _middleware(settings: Settings, times: TimeLimits, state: AppState) -> list[Middleware]:
     """Middleware from the outside in; `api.middleware.request` says why in this order."""
-    gate = Gate(
-        open_paths=OPEN_PATHS,
-        upload_path=images.COLLECTION,
-        limit=_requests_of_one(settings),
-        uncounted=health.PROBES,
-    )
     return [
         Middleware(
             Requests,
             limits=_limits(times),
             routes=_ROUTES,
-            telemetry=telemetry,
+            telemetry=state.telemetry,
             untraced=health.PATHS,
         ),
         Middleware(Cors, origins=settings.cors_origins, headers=settings.cors_headers),
         Middleware(Compression),
-        Middleware(Boundary, gate=gate, routes=_ROUTES),
+        Middleware(Boundary, routes=_ROUTES, state=state),
+        Middleware(
+            Gate,
+            state=state,
+            open_paths=OPEN_PATHS,
+            upload_path=images.COLLECTION,
+            limit=_requests_of_one(settings),
+            uncounted=health.PROBES,
+        ),
     ]
 
 

@@ -178,7 +178,9 @@ def flat_cause(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
     It is of the innermost exception of `exc_info`, or of the one that was given as `cause`.
     """
-    error = event.get("cause") or _raised(event.get("exc_info"))
+    error, exc_info = event.get("cause"), event.get("exc_info")
+    if exc_info and not error:
+        error = _raised(exc_info)
     if isinstance(error, BaseException):
         event["cause"] = _cause(error)
     return event
@@ -200,8 +202,7 @@ def _raised(exc_info: Any) -> BaseException | None:
     """Of what logging takes for `exc_info`: True, an exception, or what `sys` says of it."""
     if isinstance(exc_info, BaseException):
         return exc_info
-    found = exc_info if isinstance(exc_info, tuple) else sys.exc_info() if exc_info else (None,) * 3
-    error: BaseException | None = found[1]
+    error: BaseException | None = (exc_info if isinstance(exc_info, tuple) else sys.exc_info())[1]
     return error
 
 

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from image_service.api.dependencies import state_of
+from image_service.api.dependencies import AppState
 from image_service.api.error_table import RouteNotFound
 from image_service.api.errors import (
     error_response,
@@ -50,10 +50,10 @@ _ANONYMOUS: Final = ""  # all requests without a token are one caller's; no user
 class Boundary:
     """Turns whatever is raised inside into the error envelope."""
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute], state: AppState) -> None:
         self._app = app
-        self._gate = gate
         self._routes = routes
+        self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,13 +61,13 @@ class Boundary:
             return
         exchange = exchange_of(scope)
         try:
-            await exchange.within_time(self._enter(scope, receive, send))
+            await exchange.within_time(self._app(scope, receive, send))
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
             # By the server that can wait no longer; whoever else cancels wants no response.
             task = asyncio.current_task()
-            if exchange.has_response or state_of(scope["app"]).ready or not task:
+            if exchange.has_response or self._state.ready or not task:
                 raise
             task.uncancel()
             error: Exception = Overloaded("The service is being stopped; send the request again.")
@@ -87,13 +87,6 @@ class Boundary:
             log.warning("request_failed", code=known.code, exc_info=error)
         _drop_tracebacks(error)
         await response(scope, receive, send)
-
-    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = await self._gate.enter(exchange_of(scope))
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._gate.leave(caller)
 
     def _translated(self, raised: Exception, scope: Scope) -> ImageServiceError:
         match raised:
@@ -141,48 +134,50 @@ class Gate:
 
     def __init__(
         self,
+        app: ASGIApp,
         *,
+        state: AppState,
         open_paths: Collection[str],
         upload_path: str,
         limit: int,
         uncounted: Collection[str],
     ) -> None:
+        self._app = app
+        self._state = state
         self._open_paths = frozenset(open_paths)
         self._upload_path = upload_path
         self._limit = limit
         self._uncounted = frozenset(uncounted)
         self._callers: Counter[str] = Counter()
 
-    async def enter(self, exchange: Exchange) -> str | None:
-        """Returns whose place it has, until `leave`; None where it needs none.
-
-        Raises Unauthenticated, RateLimitExceeded, RouteNotFound, TooManyInFlight.
-        """
-        path = exchange.scope["path"]
-        caller = _ANONYMOUS
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises Unauthenticated, RateLimitExceeded, RouteNotFound, TooManyInFlight."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, caller = scope["path"], _ANONYMOUS
         if path not in self._open_paths:
-            caller = await self._authenticate(exchange)
+            caller = await self._authenticate(exchange_of(scope))
             if _CONTROL.search(path):  # Starlette's routes match before a final newline
                 raise RouteNotFound
         if path in self._uncounted:
-            return None
+            await self._app(scope, receive, send)
+            return
         if self._callers[caller] >= self._limit:
             raise TooManyInFlight(
                 self._callers[caller] + 1, self._limit, anonymous=caller == _ANONYMOUS
             )
         self._callers[caller] += 1
-        return caller
-
-    def leave(self, caller: str | None) -> None:
-        if caller is None:
-            return
-        self._callers[caller] -= 1
-        if not self._callers[caller]:
-            del self._callers[caller]
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
 
     async def _authenticate(self, exchange: Exchange) -> str:
         scope = exchange.scope
-        services = state_of(scope["app"]).services
+        services = self._state.services
         caller = await services.verifier.verify(_bearer_token(Headers(scope=scope)))
         exchange.caller = caller
         upload = scope["method"] == "POST" and scope["path"] == self._upload_path

@@ -181,10 +181,6 @@ class Exchange:
         self.status = _FAILED
 
     @property
-    def seconds(self) -> float:
-        return (self.ended or time.perf_counter()) - self.started
-
-    @property
     def _is_withdrawn(self) -> bool:
         """The client has had its error from the connection, and nothing else any more."""
         return _WITHDRAWN in self.scope["state"]

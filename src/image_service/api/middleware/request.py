@@ -1,7 +1,7 @@
 """The outermost middleware: begins and ends the exchange, in pure ASGI. Nothing buffers a body.
 
-From the outside in: `Requests`, CORS, gzip, `Boundary`, the routes. Headers and log line are on
-every response, preflights and errors too; the boundary is inside of CORS and gzip,
+From the outside in: `Requests`, CORS, gzip, `Boundary`, `Gate`, the routes. Headers and log
+line are on every response, preflights and errors too; the boundary is inside of CORS and gzip,
 which errors pass like any response.
 """
 
@@ -107,7 +107,7 @@ class _Recorder:
         if found is None:
             found = next((r for r in self._routes if _match(r, scope["path"])), None)
         method, route = scope["method"], getattr(found, "path", None)
-        seconds = exchange.seconds
+        seconds = (exchange.ended or time.perf_counter()) - exchange.started
         user_id = exchange.caller.user_id if exchange.caller else None
         self._telemetry.request_ended(
             method=method,

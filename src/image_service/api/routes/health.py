@@ -6,7 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from image_service.api.dependencies import services_of, state_of
+from image_service.api.dependencies import state_of
 from image_service.api.openapi import error_responses, limit, operation_id
 from image_service.api.schemas import Check, Health, Probe
 from image_service.domain.errors import MalformedBody, TooManyInFlight
@@ -39,7 +39,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 )
 async def health(request: Request, response: Response) -> Health:
     """Asks each system, at most once per second. `degraded` when only Redis is down."""
-    report = await services_of(request).health.report()
+    report = await state_of(request.app).services.health.report()
     response.headers.update(_NO_STORE)
     response.status_code = 503 if report.status == "unhealthy" else 200
     return Health(
@@ -61,7 +61,8 @@ async def health(request: Request, response: Response) -> Health:
 async def live(request: Request, response: Response) -> Probe:
     """That it responds, and has not failed to start the processes that decode pictures."""
     response.headers.update(_NO_STORE)
-    if not state_of(request.app).ready or services_of(request).is_live():
+    state = state_of(request.app)
+    if not state.ready or state.services.is_live():
         return Probe(status="live")
     response.status_code = 503
     return Probe(status="not live")

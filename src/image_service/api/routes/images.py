@@ -20,13 +20,12 @@ from image_service.api.dependencies import (
     IfMatch,
     IfNoneMatch,
     ListQueryParameters,
-    caller_of,
+    asked,
     expected_version,
     idempotency_key,
     list_place,
     not_modified,
     query_given_once,
-    services_of,
 )
 from image_service.api.openapi import CLOSED, body, error_responses, header, operation_id
 from image_service.domain import errors
@@ -106,7 +105,7 @@ async def upload_image(
 
     Send an `Idempotency-Key` to repeat the request safely when no response came.
     """
-    caller, services = caller_of(request), services_of(request)
+    caller, services = asked(request)
     key = idempotency_key(idempotency_keys)
     with services.admission.receiving(caller.user_id, upload_bytes(request)):
         uploaded = await services.uploads.upload(caller, await read_upload(request), key)
@@ -137,7 +136,7 @@ async def list_images(
     unless it is the last; the exception is a filtered page that looked at $looked_at images
     without filling up, which comes short, with `hasMore` true and a cursor.
     """
-    caller, services = caller_of(request), services_of(request)
+    caller, services = asked(request)
     query = parameters.to_query(caller)
     response.headers["Cache-Control"] = "private, no-cache"
     return _page(caller, query, await services.library.list(caller, query), services)
@@ -158,8 +157,8 @@ async def get_image(
     image_id: ImageId, request: Request, response: Response, if_none_match: IfNoneMatch = None
 ) -> Any:
     """Strongly consistent: right after an upload or an edit it shows the result."""
-    services = services_of(request)
-    image = await services.library.get(caller_of(request), image_id)
+    caller, services = asked(request)
+    image = await services.library.get(caller, image_id)
     full = _full(image, response, services)
     response.headers["Cache-Control"] = "private, no-cache"
     if not_modified(if_none_match, image.entity_tag):
@@ -201,10 +200,10 @@ async def edit_image(
     somebody was faster, a stale `version` is 409 and a stale `If-Match` 412, both with
     `currentVersion`: read the image again and repeat your change.
     """
-    services = services_of(request)
+    caller, services = asked(request)
     changes, body_version = await read_changes(request)
     expected = expected_version(if_match, body_version)
-    image = await services.library.update(caller_of(request), image_id, changes, expected)
+    image = await services.library.update(caller, image_id, changes, expected)
     return _full(image, response, services)
 
 
@@ -228,8 +227,8 @@ async def delete_image(image_id: ImageId, request: Request, if_match: IfMatch = 
 
     409 only where other requests keep changing the image at that moment: send it again.
     """
-    library = services_of(request).library
-    await library.delete(caller_of(request), image_id, expected_version(if_match))
+    caller, services = asked(request)
+    await services.library.delete(caller, image_id, expected_version(if_match))
 
 
 def _full(image: Image, response: Response, services: Services) -> schemas.Image:

@@ -13,10 +13,9 @@ from image_service.api import schemas
 from image_service.api.dependencies import (
     IfNoneMatch,
     OptionalText,
-    caller_of,
+    asked,
     not_modified,
     query_given_once,
-    services_of,
 )
 from image_service.api.openapi import CLOSED, error_responses, header, operation_id
 from image_service.domain.access import Caller
@@ -99,7 +98,7 @@ async def get_usage(
 
     Strongly consistent: right after an upload or a deletion the counts show it.
     """
-    caller, services = caller_of(request), services_of(request)
+    caller, services = asked(request)
     query = parameters.to_query(caller)
     usage = _shown(await services.usage.of(caller, query), query, caller)
     tag = hashlib.blake2b(usage.model_dump_json().encode(), digest_size=12).hexdigest()

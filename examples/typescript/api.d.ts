@@ -26,7 +26,8 @@ export interface paths {
          * @description Send one JPEG, PNG or WebP file: up to 10 MiB, each side 100 to 8000 pixels.
          *
          *     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
-         *     2048 x 2048 pixels and stored as WebP, with a square thumbnail of up to 400 pixels.
+         *     2048 x 2048 pixels and stored as WebP, with a square thumbnail of up to 400 pixels, and
+         *     at the smaller widths that `renditions` lists.
          *
          *     Send an `Idempotency-Key` to repeat the request safely when no response came.
          */

@@ -29,7 +29,7 @@ ErrorSample = errors.ImageServiceError | type[errors.ImageServiceError]
 
 # `$name` is one of `limits`.
 DESCRIPTION = """
-Upload pictures, get them back as WebP with a thumbnail, and keep your library in order.
+Upload pictures, get them back as WebP in several sizes, and keep your library in order.
 
 **In a minute.** Send a JPEG, PNG or WebP to `POST /images` with your Cognito token:
 

@@ -101,7 +101,8 @@ async def upload_image(
     """Send one JPEG, PNG or WebP file: up to $max_file, each side $min_side to $max_side pixels.
 
     It is turned upright, brought to sRGB, cleared of all metadata (GPS too), fitted into
-    $main x $main pixels and stored as WebP, with a square thumbnail of up to $thumbnail pixels.
+    $main x $main pixels and stored as WebP, with a square thumbnail of up to $thumbnail pixels, and
+    at the smaller widths that `renditions` lists.
 
     Send an `Idempotency-Key` to repeat the request safely when no response came.
     """

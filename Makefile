@@ -108,6 +108,7 @@ bench-requests: $(BENCH) ## The part of it that sends requests (npm, wrk, redis,
 	$(BIN)/python -m benchmarks.requests $(ARGS)
 	$(BIN)/python -m benchmarks.requests.together $(filter --smoke,$(ARGS))
 	$(BIN)/python -m benchmarks.requests.scale $(filter --smoke,$(ARGS))
+	$(BIN)/python -m benchmarks.latency $(filter --smoke,$(ARGS))
 
 bench-smoke: $(BENCH) ## See that the benchmarks run, in a minute or two; figures go to .cache/bench/smoke
 	rm -rf .cache/bench/smoke

@@ -14,6 +14,7 @@ from image_service.devstack.issuer import LocalIssuer
 _TOKENS: Final = 64  # a session's requests share one; all are the same user's
 _IDS: Final = 1_000
 _BOUNDARY: Final = "7MA4YWxkTrZu0gW"
+FORM_TYPE: Final = f"multipart/form-data; boundary={_BOUNDARY}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def operations() -> list[Operation]:
             ["/images"],
             201,
             form(canned.jpeg()),
-            f"multipart/form-data; boundary={_BOUNDARY}",
+            FORM_TYPE,
             slow=True,
         ),
     ]

@@ -8,20 +8,20 @@ import os
 import time
 from pathlib import Path
 
-from image_service.domain.renditions import RENDITIONS
+from image_service.domain.renditions import table
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 
 
 async def pictures_per_second(data: bytes, seconds: float) -> float:
-    workers = os.cpu_count() or 1
+    workers, renditions = os.cpu_count() or 1, table(())
     processor = VipsProcessor(limits=PictureLimits(), worker_threads=workers)
     done, end = 0, time.monotonic() + seconds
 
     async def one_after_another() -> None:
         nonlocal done
         while time.monotonic() < end:
-            await processor.process(data, await processor.inspect(data), RENDITIONS)
+            await processor.process(data, await processor.inspect(data), renditions)
             done += 1
 
     began = time.monotonic()

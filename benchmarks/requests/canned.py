@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from image_service.adapters.dynamodb.items import image_item, to_wire
 from image_service.domain.images import Image
-from image_service.domain.renditions import RENDITIONS, Rendition
+from image_service.domain.renditions import Rendition, table
 
 USER: Final = "8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77"
 TABLE: Final = "ImageMetadata-bench"
@@ -23,7 +23,8 @@ ISSUER: Final = "https://issuer.bench.localhost"
 CLIENT: Final = "bench-client"
 AN_ID: Final = "01KAR0F3WJ8P5V2D7QK9T4XZ6M"
 IMAGE_COUNT: Final = 142
-_SIZES: Final = ((2048, 1536, 412_760), (400, 400, 18_204))  # of the renditions, with bytes
+# Of the renditions, with bytes: two, as in the original design. The service runs without widths.
+_SIZES: Final = ((2048, 1536, 412_760), (400, 400, 18_204))
 
 _ID_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -48,7 +49,7 @@ def image(image_id: str = AN_ID) -> Image:
         checksum="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         renditions={
             spec.name: _rendition(spec.key(USER, image_id), *size)
-            for spec, size in zip(RENDITIONS, _SIZES, strict=True)
+            for spec, size in zip(table(()), _SIZES, strict=True)
         },
         format="webp",
         quality=85,

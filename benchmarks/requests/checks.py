@@ -14,7 +14,7 @@ from benchmarks.requests.processes import Running
 # Made anew for each upload or edit, differ by design, or are no part of the rival's work.
 _OWN = frozenset(
     {"id", "createdAt", "updatedAt", "uploadedAt", "processedSize", "s3Key", "thumbnailKey"}
-    | {"imageUrl", "thumbnailUrl", "placeholder", "dominantColor"}
+    | {"imageUrl", "thumbnailUrl", "renditions", "srcset", "placeholder", "dominantColor"}
 )
 
 

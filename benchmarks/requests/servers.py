@@ -87,6 +87,7 @@ def service(
         "IMAGE_SERVICE_JWKS_URL": f"{behind.endpoint}/jwks.json",
         "IMAGE_SERVICE_RATE_LIMIT_REQUESTS": "1000000/second",
         "IMAGE_SERVICE_RATE_LIMIT_UPLOADS": "1000000/minute",
+        "IMAGE_SERVICE_RENDITION_WIDTHS": "",  # the original design has none
         "IMAGE_SERVICE_USER_SHARE": "1",  # all requests are one user's
         "IMAGE_SERVICE_DRAIN_SECONDS": "0",
         "IMAGE_SERVICE_PORT": str(port),

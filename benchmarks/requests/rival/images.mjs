@@ -5,6 +5,11 @@ const text = { type: "string" };
 const integer = { type: "integer" };
 const nullable = { type: "string", nullable: true };
 
+const rendition = {
+  type: "object",
+  properties: { name: text, url: text, width: integer, height: integer, bytes: integer, mimeType: text },
+};
+
 const properties = {
   id: text,
   userId: text,
@@ -25,6 +30,8 @@ const properties = {
   thumbnailUrl: text,
   thumbnailWidth: integer,
   thumbnailHeight: integer,
+  renditions: { type: "array", items: rendition },
+  srcset: text,
   placeholder: nullable,
   dominantColor: nullable,
   processingStatus: text,
@@ -57,13 +64,14 @@ const url = (key) => `${config.cdn}/${key.split("/").map(encodeURIComponent).joi
 
 export function toImage(item) {
   const { main, thumbnail } = item.renditions;
+  const mimeType = `image/${item.format}`;
   return {
     id: item.id,
     userId: item.userId,
     albumId: item.albumId ?? null,
     originalFilename: item.originalFilename ?? null,
     originalMimeType: item.originalMimeType,
-    mimeType: `image/${item.format}`,
+    mimeType,
     fileSize: item.fileSize,
     processedSize: main.bytes,
     width: main.width,
@@ -77,6 +85,10 @@ export function toImage(item) {
     thumbnailUrl: url(thumbnail.key),
     thumbnailWidth: thumbnail.width,
     thumbnailHeight: thumbnail.height,
+    renditions: [
+      { name: "main", url: url(main.key), width: main.width, height: main.height, bytes: main.bytes, mimeType },
+    ],
+    srcset: `${url(main.key)} ${main.width}w`,
     placeholder: item.placeholder ?? null,
     dominantColor: item.dominantColor ?? null,
     processingStatus: "completed",

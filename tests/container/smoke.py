@@ -125,10 +125,12 @@ def check_a_picture(base, token):
     image = made.json()
     url = f"{base}/images/{image['id']}"
     try:
-        for field in ("imageUrl", "thumbnailUrl"):
-            picture = call("GET", image[field])
-            expect(f"{field} opens", picture, 200)
-            require(f"{field} is WebP", picture.body[8:12] == b"WEBP")
+        files = {each["name"]: each["url"] for each in image["renditions"]}
+        require("there is a smaller one", sorted(files) == ["main", "w320"])
+        for name, file in {**files, "thumbnail": image["thumbnailUrl"]}.items():
+            picture = call("GET", file)
+            expect(f"{name} opens", picture, 200)
+            require(f"{name} is WebP", picture.body[8:12] == b"WEBP")
         listed = call("GET", f"{base}/images?limit=5", token=token).json()["images"]
         require("it is in the list", image["id"] in [each["id"] for each in listed])
     finally:

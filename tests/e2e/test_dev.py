@@ -43,7 +43,9 @@ def test_the_printed_line_uploads_and_the_urls_open(dev: Running, tmp_path: Path
         ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     image = json.loads(done.stdout)
-    for url, size in ((image["imageUrl"], (1000, 600)), (image["thumbnailUrl"], (400, 400))):
+    files = [(each["url"], (each["width"], each["height"])) for each in image["renditions"]]
+    assert [size for _, size in files] == [(320, 192), (640, 384), (1000, 600)]
+    for url, size in (*files, (image["thumbnailUrl"], (400, 400))):
         answer = httpx.get(url)
         assert answer.headers["content-type"] == "image/webp"
         assert Image.open(io.BytesIO(answer.content)).size == size

@@ -34,8 +34,11 @@ def test_a_picture_from_upload_to_delete_and_ctrl_c(state_dir: Path):
 def upload_and_delete(client: httpx.Client) -> None:
     answer = client.post("/images", files={"file": photo(1000, 600)}, data={"title": "Gate"})
     assert answer.status_code == 201
-    for name, size in (("imageUrl", (1000, 600)), ("thumbnailUrl", (400, 400))):
-        picture = httpx.get(answer.json()[name])
+    image = answer.json()
+    files = [(each["url"], (each["width"], each["height"])) for each in image["renditions"]]
+    assert [size for _, size in files] == [(320, 192), (640, 384), (1000, 600)]
+    for url, size in (*files, (image["thumbnailUrl"], (400, 400))):
+        picture = httpx.get(url)
         assert picture.headers["content-type"] == "image/webp"
         assert Image.open(io.BytesIO(picture.content)).size == size
     assert client.get("/images").json()["images"] == [answer.json()]

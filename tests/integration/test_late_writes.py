@@ -33,7 +33,7 @@ async def outbox(world: World) -> list[str]:
     return [item["step"] for item in await world.items() if item["type"] == "outbox"]
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["main", "thumbnail"])
+@pytest.mark.parametrize("number", [0, 1, 4], ids=["main", "thumbnail", "w1280"])
 async def test_a_file_that_comes_back_is_removed_and_invalidated(
     world: World, s3: S3Client, number: int
 ) -> None:

@@ -8,7 +8,7 @@ from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.tools.reconcile.findings import FindingKind
 
-MORE = RenditionSpec(name="w800", fit="inside", side=800, quality=80, effort=4)
+MORE = RenditionSpec(name="w800", fit="width", side=800, quality=80, effort=4)
 
 
 async def test_everything_follows_a_new_row(world: World) -> None:

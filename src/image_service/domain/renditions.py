@@ -64,12 +64,21 @@ WIDTHS: Final = (320, 640, 1280)
 LEAST_WIDTH: Final = 16
 MOST_WIDTH: Final = _OF_EVERY_PICTURE[0].side - 1
 MOST_WIDTHS: Final = 8
+# Up to this width effort 4: twice the time of few pixels, for 4 % of the bytes and 0.003 of SSIM.
+# At 1280 it would be a quarter of all that a picture takes.
+_FINE_WIDTH: Final = 800
 
 
 def table(widths: Iterable[int] = WIDTHS) -> tuple[RenditionSpec, ...]:
     """Returns what is made of pictures: two of every one, and these widths of those wider."""
     by_width = (
-        RenditionSpec(name=f"w{width}", fit="width", side=width, quality=80, effort=4)
+        RenditionSpec(
+            name=f"w{width}",
+            fit="width",
+            side=width,
+            quality=80,
+            effort=4 if width <= _FINE_WIDTH else 2,
+        )
         for width in sorted(widths)
     )
     return (*_OF_EVERY_PICTURE, *by_width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import certifi
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
-from tests import dice, engines, examples, redis_server, turns, virtual_time
+from tests import dice, engines, examples, redis_server, virtual_time
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -42,12 +42,6 @@ def pytest_configure() -> None:
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     return virtual_time.loop_factories(item)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of the time a test has
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with turns.turn(alone=item.get_closest_marker("alone") is not None):
-        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from image_service.adapters.dynamodb import DynamoImageLists, DynamoImageRepository
 from image_service.adapters.dynamodb.items import from_wire, to_wire
+from image_service.domain.time_limits import TRANSACTION_PATIENCE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -18,10 +19,11 @@ class Table:
 
     client: DynamoDBClient
     name: str
+    patience: float = TRANSACTION_PATIENCE
 
     @property
     def repository(self) -> DynamoImageRepository:
-        return DynamoImageRepository(self.client, self.name)
+        return DynamoImageRepository(self.client, self.name, patience=self.patience)
 
     @property
     def lists(self) -> DynamoImageLists:

@@ -26,6 +26,7 @@ from image_service.adapters.dynamodb import (
     DynamoImageLists,
     DynamoImageRepository,
     DynamoOutbox,
+    DynamoRerenders,
     DynamoUploadIntents,
     DynamoUsageCounters,
 )
@@ -58,7 +59,7 @@ from image_service.services.health import HealthService
 from image_service.services.library import Library
 from image_service.services.outbox import OutboxProcessor, PurgeCache
 from image_service.services.storing import ImageWriter
-from image_service.services.sweeping import IntentSweeper
+from image_service.services.sweeping import IntentSweeper, RerenderSweeper
 from image_service.services.uploads import UploadService
 from image_service.services.usage import UsageService
 from image_service.services.worker import Worker
@@ -144,6 +145,7 @@ async def open_services(
         worker = Worker(
             processor=stores.outbox_processor(cache.purge),
             sweeper=stores.sweeper,
+            rerenders=stores.rerender_sweeper,
             poll=times.outbox_poll,
             backlog=stores.backlog,
             telemetry=telemetry,
@@ -187,6 +189,7 @@ class Stores:
     lists: DynamoImageLists
     usage: DynamoUsageCounters
     intents: DynamoUploadIntents
+    rerenders: DynamoRerenders
     records: DynamoIdempotencyRecords
     outbox: DynamoOutbox
     backlog: DynamoBacklog
@@ -197,6 +200,15 @@ class Stores:
     @property
     def sweeper(self) -> IntentSweeper:
         return IntentSweeper(intents=self.intents, objects=self.objects, watched=sweeping.WATCHED)
+
+    @property
+    def rerender_sweeper(self) -> RerenderSweeper:
+        return RerenderSweeper(
+            rerenders=self.rerenders,
+            repository=self.repository,
+            objects=self.objects,
+            watched=sweeping.WATCHED,
+        )
 
     def outbox_processor(self, purge_cache: PurgeCache) -> OutboxProcessor:
         return OutboxProcessor(
@@ -231,6 +243,7 @@ async def open_stores(settings: Settings, stack: AsyncExitStack, telemetry: Tele
         lists=DynamoImageLists(dynamodb, table),
         usage=DynamoUsageCounters(dynamodb, table),
         intents=DynamoUploadIntents(dynamodb, table),
+        rerenders=DynamoRerenders(dynamodb, table),
         records=DynamoIdempotencyRecords(dynamodb, table),
         outbox=DynamoOutbox(dynamodb, table),
         backlog=DynamoBacklog(dynamodb, table),

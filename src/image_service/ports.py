@@ -18,6 +18,7 @@ from image_service.domain.listing import Listing, ListQuery, Page
 from image_service.domain.outbox import Lease, OutboxEntry, OutboxQueue
 from image_service.domain.pictures import ProcessedImage, SourceInfo
 from image_service.domain.renditions import RenditionSpec
+from image_service.domain.rerenders import Rerender
 from image_service.domain.uploads import Claim, UploadIntent
 from image_service.domain.usage import AlbumPage, AlbumQuery, Amount
 
@@ -96,6 +97,43 @@ class UploadIntents(Protocol):
 
     def stale(self, before: datetime) -> AsyncIterator[UploadIntent]:
         """All intents up to that moment, a page at a time; not those that can't be read."""
+        ...
+
+
+class Rerenders(Protocol):
+    """Holds on images whose renditions are changed: one an image, of one owner."""
+
+    async def begin(self, hold: Rerender) -> bool:
+        """Durable on return; False where the image is held already."""
+        ...
+
+    async def get(self, image_id: str) -> Rerender | None: ...
+
+    async def take_over(self, hold: Rerender, at: datetime) -> Rerender | None:
+        """The hold of a new owner; None where it has ended, or is another's by now."""
+        ...
+
+    async def commit(
+        self,
+        before: Image,
+        after: Image,
+        hold: Rerender,
+        left: Rerender | None,
+        *,
+        until: float | None = None,
+    ) -> None:
+        """As `ImageRepository.update`; the hold ends, or becomes what is `left` of it.
+
+        Raises HoldLost where it is another's by now.
+        """
+        ...
+
+    async def end(self, hold: Rerender, following: OutboxEntry | None = None) -> bool:
+        """`following` is in the outbox. False, and nothing done, where it is another's by now."""
+        ...
+
+    def stale(self, before: datetime) -> AsyncIterator[Rerender]:
+        """All holds since that moment or longer; not those that can't be read."""
         ...
 
 

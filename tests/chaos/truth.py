@@ -14,6 +14,7 @@ from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
     DynamoImageRepository,
     DynamoOutbox,
+    DynamoRerenders,
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import Item, from_wire, to_wire
@@ -215,7 +216,9 @@ def _stores(place: Place) -> Stores:
         objects=S3ObjectStore(
             place.s3, bucket=place.bucket, cache_control="no-cache", storage_class="STANDARD"
         ),
+        repository=DynamoImageRepository(place.dynamodb, place.table),
         intents=DynamoUploadIntents(place.dynamodb, place.table),
+        rerenders=DynamoRerenders(place.dynamodb, place.table),
         outbox=DynamoOutbox(place.dynamodb, place.table),
     )
 

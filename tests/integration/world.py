@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from image_service.adapters.aws.s3 import S3ObjectStore
 from image_service.adapters.dynamodb import (
     DynamoIdempotencyRecords,
     DynamoOutbox,
+    DynamoRerenders,
     DynamoUploadIntents,
 )
 from image_service.adapters.dynamodb.items import from_wire, to_wire
@@ -25,13 +27,17 @@ from image_service.domain.times import utc_now
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.storing import ImageWriter
-from image_service.services.sweeping import IntentSweeper
+from image_service.services.sweeping import IntentSweeper, RerenderSweeper
 from image_service.services.uploads import UploadService
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.reconciler import Options, Reconciler, Reconciliation
 from image_service.tools.reconcile.stores import Stores
 from image_service.tools.reconcile.table import DynamoTableInventory
+from image_service.tools.rerender.rerenderer import Rerenderer
+from image_service.tools.rerender.run import Options as RunOptions
+from image_service.tools.rerender.run import Rerendering, Run
+from image_service.tools.rerender.stores import DynamoImages, S3MainPictures
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -53,8 +59,10 @@ class World:
     def __post_init__(self) -> None:
         client, name = self.table.client, self.table.name
         self.renditions: Sequence[RenditionSpec] = RENDITIONS
+        self.pictures = FakeProcessor()
         self.repository: Any = self.table.repository
         self.intents: Any = DynamoUploadIntents(client, name)
+        self.rerenders: Any = DynamoRerenders(client, name)
         self.records: Any = DynamoIdempotencyRecords(client, name)
         self.outbox: Any = DynamoOutbox(client, name)
         self.table_inventory: Any = DynamoTableInventory(client, name)
@@ -80,7 +88,7 @@ class World:
     def uploads(self) -> UploadService:
         return UploadService(
             renditions=self.renditions,
-            processor=FakeProcessor(),
+            processor=self.pictures,
             intents=self.intents,
             records=self.records,
             writer=ImageWriter(
@@ -114,12 +122,44 @@ class World:
         return IntentSweeper(intents=self.intents, objects=self.objects)
 
     @property
+    def rerender_sweeper(self) -> RerenderSweeper:
+        return RerenderSweeper(
+            rerenders=self.rerenders,
+            repository=self.repository,
+            objects=self.objects,
+            now=self.now,
+        )
+
+    def rerenderer(self, owner: str = "run", patience: float = 2.0) -> Rerenderer:
+        return Rerenderer(
+            specs=self.renditions,
+            owner=owner,
+            repository=self.repository,
+            rerenders=self.rerenders,
+            pictures=S3MainPictures(self.s3, bucket=self.bucket),
+            processor=self.pictures,
+            objects=self.objects,
+            cache=NullCache(Telemetry()),
+            patience=patience,
+        )
+
+    async def rerender(self, owner: str = "run", patience: float = 2.0) -> Rerendering:
+        state = Rerendering(widths=(), owner=owner)
+        images = DynamoImages(self.table.client, self.table.name)
+        options = RunOptions(rate=1e6, at_once=4)
+        run = Run(images, self.rerenderer(owner, patience), options, asyncio.Event())
+        await run.go(state, lambda _: None)
+        return state
+
+    @property
     def stores(self) -> Stores:
         return Stores(
             table=self.table_inventory,
             inventory=self.inventory,
             objects=self.objects,
+            repository=self.repository,
             intents=self.intents,
+            rerenders=self.rerenders,
             outbox=self.outbox,
         )
 

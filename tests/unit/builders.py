@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from image_service.domain.access import Caller
-from image_service.domain.errors import ImageServiceError
+from image_service.domain.errors import ImageServiceError, InvalidImage
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
 from image_service.domain.renditions import RENDITIONS, Rendition, RenditionSpec, wanted
@@ -76,10 +76,13 @@ class FakeProcessor:
     def __init__(self) -> None:
         self.failure: ImageServiceError | None = None
         self.cpu_seconds = 0.1
+        self.refused = b""
 
     async def inspect(self, data: bytes) -> SourceInfo:
         if self.failure:
             raise self.failure
+        if data == self.refused:
+            raise InvalidImage
         return SourceInfo("image/jpeg", 4000, 2000)
 
     async def process(

@@ -143,11 +143,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """An image that readers find deleted, and the files that remain to be removed."""
+    """An image that readers find deleted, and the files that remain to be removed.
+
+    Where `image_lives`, they are files that it does not name any more, and are removed already.
+    """
 
     image_id: str
     user_id: str
     object_keys: tuple[str, ...]
+    image_lives: bool = False
 
     @classmethod
     def of(cls, image: Image) -> Self:

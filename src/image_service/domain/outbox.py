@@ -111,6 +111,11 @@ class OutboxEntry:
         return cls(id=str(ULID.from_datetime(at)), due_at=at + REQUEST_CLEARS, work=work)
 
     @classmethod
+    def invalidation(cls, removal: Deletion, at: datetime) -> Self:
+        """Have the CDN forget files that have been removed."""
+        return cls.new(Clearing(Step.CDN, (removal,)), at)
+
+    @classmethod
     def note(cls, user_id: str, image_id: str, at: datetime) -> Self:
         """Have the cache purged, within ten seconds after `at`.
 

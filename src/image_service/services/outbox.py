@@ -195,7 +195,7 @@ class OutboxProcessor:
             if len(batch.deletions) == 1:
                 raise
             refusal, refused = failure, await self._refused_singly(batch)
-        done = [deletion for deletion in batch.deletions if deletion not in refused]
+        done = [one for one in batch.deletions if not (one in refused or one.image_lives)]
         await _bounded(self._repository.forget(deletion) for deletion in done)
         again = OutboxEntry.second_look(done, self._now())
         if refusal and refused:

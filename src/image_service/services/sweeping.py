@@ -1,4 +1,4 @@
-"""The sweeper of abandoned uploads: files that were announced and never committed."""
+"""Sweepers of what was abandoned: uploads never committed, and holds of rerenders."""
 
 from __future__ import annotations
 
@@ -10,13 +10,35 @@ from typing import Final
 import structlog
 
 from image_service.domain.errors import ImageServiceError
+from image_service.domain.outbox import OutboxEntry
+from image_service.domain.rerenders import Rerender
+from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
-from image_service.ports import ObjectStore, UploadIntents
+from image_service.ports import ImageRepository, ObjectStore, Rerenders, UploadIntents
 
 log = structlog.stdlib.get_logger(__name__)
 
 STALE_AFTER: Final = timedelta(hours=1)  # no upload takes that long
 WATCHED: Final = 300.0  # seconds; nor that long, from its intent to its commit
+
+
+class _Watch:
+    """Keeps since when this process has met things, by its own monotonic clock."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._met: dict[str, float] = {}
+
+    def round(self) -> Callable[[str], bool]:
+        """Returns what says of a thing whether it was met so long ago; forgets what is not."""
+        met, self._met = self._met, {}
+
+        def met_for_long(name: str) -> bool:
+            first = self._met[name] = met.get(name, self._clock())
+            return self._clock() >= first + self._seconds
+
+        return met_for_long
 
 
 class IntentSweeper:
@@ -37,20 +59,16 @@ class IntentSweeper:
     ) -> None:
         self._intents = intents
         self._objects = objects
-        self._watched = watched
-        self._clock = clock
-        self._met: dict[str, float] = {}  # when, by image
+        self._watch = _Watch(watched, clock)
 
     async def sweep(self, before: datetime) -> int:
         """Settle all intents up to that moment; how many left files behind.
 
         One that fails is left for the next time, and delays no other.
         """
-        swept, met = 0, self._met
-        self._met = {}
+        swept, met_for_long = 0, self._watch.round()
         async for intent in self._intents.stale(before):
-            first = self._met[intent.image_id] = met.get(intent.image_id, self._clock())
-            if self._clock() < first + self._watched:
+            if not met_for_long(intent.image_id):
                 continue
             try:
                 swept += await self.settle(intent)
@@ -66,3 +84,60 @@ class IntentSweeper:
         await self._intents.forget(intent)
         log.info("intent_swept", image_id=intent.image_id, user_id=intent.user_id)
         return True
+
+
+class RerenderSweeper:
+    """Ends holds. Any number of sweepers may work at the same time; `watched` as above.
+
+    Of a hold's files those are deleted that the image, as it is by then, does not name.
+    """
+
+    def __init__(
+        self,
+        *,
+        rerenders: Rerenders,
+        repository: ImageRepository,
+        objects: ObjectStore,
+        now: Callable[[], datetime] = utc_now,
+        watched: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rerenders = rerenders
+        self._repository = repository
+        self._objects = objects
+        self._now = now
+        self._watch = _Watch(watched, clock)
+
+    async def sweep(self, before: datetime) -> int:
+        """As of intents: end all holds since that moment or longer; how many left files."""
+        swept, met_for_long = 0, self._watch.round()
+        async for hold in self._rerenders.stale(before):
+            if not met_for_long(f"{hold.image_id} {hold.owner}"):
+                continue
+            try:
+                swept += await self.settle(hold)
+            except ImageServiceError:
+                log.warning("rerender_not_settled", image_id=hold.image_id, exc_info=True)
+        return swept
+
+    async def settle(self, hold: Rerender) -> bool:
+        """Take it over, and end it; whether it was as given, and left files."""
+        taken = await self._rerenders.take_over(hold, self._now())
+        if taken is None or not await self.clear(taken):
+            return False
+        log.info("rerender_swept", image_id=hold.image_id, user_id=hold.user_id)
+        return True
+
+    async def clear(self, hold: Rerender) -> bool:
+        """End a hold of one's own; whether there were files to delete.
+
+        What readers have been given is forgotten by the CDN, too, once it is deleted: never
+        before, an edge would cache it again.
+        """
+        keys = hold.unnamed(await self._repository.get(hold.image_id))
+        await self._objects.delete(keys)
+        following = None
+        if keys and hold.committed:
+            following = OutboxEntry.invalidation(hold.removal(keys), self._now())
+        await self._rerenders.end(hold, following)
+        return bool(keys)

@@ -14,7 +14,7 @@ from image_service.domain.outbox import Backlog
 from image_service.domain.time_limits import TimeLimits
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
-from image_service.services.sweeping import STALE_AFTER, IntentSweeper
+from image_service.services.sweeping import STALE_AFTER, IntentSweeper, RerenderSweeper
 from image_service.telemetry.telemetry import Telemetry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,6 +43,7 @@ class Worker:
         *,
         processor: OutboxProcessor,
         sweeper: IntentSweeper,
+        rerenders: RerenderSweeper | None = None,
         poll: float = TimeLimits.outbox_poll,
         sweep_every: float = 600.0,
         backlog: BacklogReader | None = None,
@@ -52,6 +53,7 @@ class Worker:
     ) -> None:
         self._processor = processor
         self._sweeper = sweeper
+        self._rerenders = rerenders
         self._poll = poll
         self._sweep_every = sweep_every
         self._backlog = backlog
@@ -119,9 +121,15 @@ class Worker:
         return taken > 0
 
     async def _guarded_sweep(self) -> None:
+        before = self._now() - STALE_AFTER
         try:
-            orphans = await self._sweeper.sweep(self._now() - STALE_AFTER)
-            self._telemetry.orphans_found("upload").inc(orphans)
+            self._telemetry.orphans_found("upload").inc(await self._sweeper.sweep(before))
+        except Exception:
+            log.exception("sweep_failed")
+        if self._rerenders is None:
+            return
+        try:
+            self._telemetry.orphans_found("rerender").inc(await self._rerenders.sweep(before))
         except Exception:
             log.exception("sweep_failed")
 

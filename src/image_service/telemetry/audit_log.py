@@ -21,8 +21,11 @@ LOGGER: Final = "image_service.audit"
 log = structlog.stdlib.get_logger(LOGGER)
 
 
+Action = Literal["upload", "update", "delete", "rerender"]
+
+
 @contextmanager
-def change(action: Literal["upload", "update", "delete"], image: Image) -> Iterator[None]:
+def change(action: Action, image: Image) -> Iterator[None]:
     """Surrounds the commit of a change, and nothing else: `done`, or `unknown`.
 
     A request that was given up meanwhile has its line, too. What certainly was not committed

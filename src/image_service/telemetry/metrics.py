@@ -178,7 +178,7 @@ class Metrics:
             "image_service_outbox_last_round_timestamp_seconds",
             "When the worker last went through the outbox.",
         )
-        self.orphans_found: Callable[[Literal["upload"]], Counter] = _by_label(
+        self.orphans_found: Callable[[Literal["upload", "rerender"]], Counter] = _by_label(
             counter(
                 "image_service_orphans_found",
                 "What was left behind and has been cleared away.",
@@ -186,6 +186,7 @@ class Metrics:
             )
         )
         self.orphans_found("upload")  # so that the series begins at 0
+        self.orphans_found("rerender")
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text for a scraper, and its content type, that suits an Accept header. May block."""

@@ -7,6 +7,7 @@ from image_service.adapters.dynamodb.intents import DynamoUploadIntents
 from image_service.adapters.dynamodb.lists import DynamoImageLists
 from image_service.adapters.dynamodb.outbox import DynamoOutbox
 from image_service.adapters.dynamodb.repository import DynamoImageRepository
+from image_service.adapters.dynamodb.rerenders import DynamoRerenders
 from image_service.adapters.dynamodb.usage import DynamoUsageCounters
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "DynamoImageLists",
     "DynamoImageRepository",
     "DynamoOutbox",
+    "DynamoRerenders",
     "DynamoUploadIntents",
     "DynamoUsageCounters",
 ]

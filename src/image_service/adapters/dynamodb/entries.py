@@ -12,6 +12,8 @@ from image_service.domain.times import parse_timestamp
 
 _PURGE_CACHE = "purge-cache"
 _CLEAR = "clear"
+# Also of images that live on, whose records older releases would drop: they leave it alone.
+_INVALIDATE = "invalidate"
 
 
 class UnreadableEntry(Exception):
@@ -44,10 +46,12 @@ def _work(work: Clearing | CachePurge) -> Item:
             "id": deletion.image_id,
             "userId": deletion.user_id,
             "objectKeys": list(deletion.object_keys),
+            **({"lives": True} if deletion.image_lives else {}),
         }
         for deletion in work.deletions
     ]
-    return {"task": _CLEAR, "step": work.step.value, "images": images}
+    task = _INVALIDATE if any(deletion.image_lives for deletion in work.deletions) else _CLEAR
+    return {"task": task, "step": work.step.value, "images": images}
 
 
 def to_entry(item: Item) -> OutboxEntry:
@@ -73,14 +77,17 @@ def _to_work(item: Item) -> Clearing | CachePurge:
         raise ValueError(item["schemaVersion"])
     if item["task"] == _PURGE_CACHE:
         return CachePurge(item["userId"], frozenset(item["imageIds"]))
-    if item["task"] != _CLEAR or not item["images"]:
+    if item["task"] not in {_CLEAR, _INVALIDATE} or not item["images"]:
         raise ValueError(item["task"])
     return Clearing(Step(item["step"]), tuple(map(_to_deletion, item["images"])))
 
 
 def _to_deletion(image: dict[str, Any]) -> Deletion:
     return Deletion(
-        image_id=image["id"], user_id=image["userId"], object_keys=tuple(image["objectKeys"])
+        image_id=image["id"],
+        user_id=image["userId"],
+        object_keys=tuple(image["objectKeys"]),
+        image_lives=image.get("lives", False),
     )
 
 

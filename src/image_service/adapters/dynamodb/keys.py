@@ -5,6 +5,7 @@
     usage        USER#<user>                 USAGE | USAGE#ALBUM#<album>
     tag pointer  TAG#<user>#<tag key>        UPLOADED#<time>#<id>
     intent       INTENT#<shard>              <created>#<image>
+    rerender     RERENDER#<shard>            <image>
     idempotency  IDEMPOTENCY#<user>#<hash>   UPLOAD
     outbox       OUTBOX#<shard>              <due time>#<entry>      files to delete
     … CDN        OUTBOX#EDGES#<shard>        <due time>#<entry>      paths to invalidate
@@ -69,6 +70,15 @@ def intent_key(image_id: str, created_at: datetime) -> Key:
 
 def intent_partition(shard: int) -> str:
     return f"INTENT#{shard}"
+
+
+def rerender_key(image_id: str) -> Key:
+    """The same at any time, so that no image is held twice."""
+    return {"PK": rerender_partition(_shard(image_id)), "SK": image_id}
+
+
+def rerender_partition(shard: int) -> str:
+    return f"RERENDER#{shard}"
 
 
 def idempotency_key(user_id: str, key: str) -> Key:

@@ -19,7 +19,7 @@ from image_service.adapters.dynamodb.items import (
     to_image,
 )
 from image_service.adapters.dynamodb.table import Table, WriteConflict
-from image_service.adapters.dynamodb.transactions import Condition, ConditionFailed
+from image_service.adapters.dynamodb.transactions import Actions, Condition, ConditionFailed
 from image_service.domain.errors import (
     Contended,
     DependencyUnavailable,
@@ -80,14 +80,7 @@ class DynamoImageRepository:
             raise DependencyUnavailable from failed
 
     async def update(self, before: Image, after: Image, *, until: float | None = None) -> None:
-        old, new = image_item(before), image_item(after)
-        edit = self._actions.update(
-            keys.image_key(before.id),
-            set_to={name: value for name, value in new.items() if old.get(name) != value},
-            remove=sorted(old.keys() - new.keys()),
-            only_if=_still(before),
-        )
-        await self._change(before, after, [edit], until)
+        await self._change(before, after, [replacing(self._actions, before, after)], until)
 
     async def mark_deleted(
         self, image: Image, at: datetime, *, until: float | None = None
@@ -131,7 +124,7 @@ class DynamoImageRepository:
                 if failed.items[0] is not None:
                     if failed.in_doubt:  # it may be no longer `before` by our own doing
                         raise OutcomeUnknown from failed
-                    raise _no_longer(before, failed.items[0]) from failed
+                    raise no_longer(before, failed.items[0]) from failed
                 album_empties = not album_empties
         log.warning("album_contended", image_id=before.id)
         raise Contended
@@ -145,6 +138,17 @@ class DynamoImageRepository:
         ]
 
 
+def replacing(actions: Actions, before: Image, after: Image) -> TransactWriteItemTypeDef:
+    """The image's own part of its replacement: only what changes."""
+    old, new = image_item(before), image_item(after)
+    return actions.update(
+        keys.image_key(before.id),
+        set_to={name: value for name, value in new.items() if old.get(name) != value},
+        remove=sorted(old.keys() - new.keys()),
+        only_if=_still(before),
+    )
+
+
 def _still(image: Image) -> Condition:
     """Same renditions, too: what they take is counted, and a deletion has to name them all."""
     unchanged = "version = :was AND userId = :owner AND attribute_not_exists(deletedAt)"
@@ -154,7 +158,7 @@ def _still(image: Image) -> Condition:
     return Condition(f"{unchanged} AND revision = :made", {**values, ":made": image.revision})
 
 
-def _no_longer(image: Image, item: Item) -> ImageNotFound | VersionMismatch:
+def no_longer(image: Image, item: Item) -> ImageNotFound | VersionMismatch:
     """Returns why `_still` did not hold for the item as it is."""
     if not is_live(item) or item["userId"] != image.user_id:
         return ImageNotFound()

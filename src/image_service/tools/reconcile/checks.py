@@ -15,8 +15,9 @@ from typing import Final, TypeVar
 from image_service.domain.images import Image
 from image_service.domain.outbox import OutboxEntry
 from image_service.domain.renditions import image_of
+from image_service.domain.rerenders import Rerender
 from image_service.domain.uploads import UploadIntent
-from image_service.services.sweeping import IntentSweeper
+from image_service.services.sweeping import IntentSweeper, RerenderSweeper
 from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import (
     FilePage,
@@ -49,6 +50,7 @@ class FileChecks:
         self._inventory = stores.inventory
         self._objects = stores.objects
         self._intents = stores.intents
+        self._rerenders = stores.rerenders
         self._before = before
         self._admit = admit
 
@@ -64,10 +66,9 @@ class FileChecks:
             elif image_id not in records:
                 if await self._is_orphan(key, image_id):
                     orphans.append(key)
-            elif (record := records[image_id]) and key not in record.image.object_keys:
-                strange.append(
-                    Finding(FindingKind.ORPHANED_FILE, key, "its image does not name it")
-                )
+            elif _is_unnamed(key, records[image_id]) and await self._is_unwanted(key, image_id):
+                detail = "its image does not name it"
+                strange.append(Finding(FindingKind.ORPHANED_FILE, key, detail))
         fixed = await self._remove(orphans, len(page.files))
         return [
             *strange,
@@ -82,6 +83,13 @@ class FileChecks:
             return False
         return await self._inventory.exists(key)
 
+    async def _is_unwanted(self, key: str, image_id: str) -> bool:
+        """In this order: a rerender's files go before its hold, and come before its commit."""
+        if await self._rerenders.get(image_id):
+            return False
+        record = (await self._table.records([image_id])).get(image_id)
+        return _is_unnamed(key, record) and await self._inventory.exists(key)
+
     async def _remove(self, keys: list[str], files: int) -> bool:
         if self._admit is None or not keys:
             return False
@@ -91,6 +99,10 @@ class FileChecks:
     async def _removed(self, keys: list[str]) -> bool:
         await self._objects.delete(keys)
         return True
+
+
+def _is_unnamed(key: str, record: ImageRecord | None) -> bool:
+    return record is not None and key not in record.image.object_keys
 
 
 class ItemChecks:
@@ -109,6 +121,10 @@ class ItemChecks:
         self._inventory = stores.inventory
         self._intents = stores.intents
         self._sweeper = IntentSweeper(intents=stores.intents, objects=stores.objects)
+        self._rerenders = stores.rerenders
+        self._holds = RerenderSweeper(
+            rerenders=stores.rerenders, repository=stores.repository, objects=stores.objects
+        )
         self._outbox = stores.outbox
         self._counters = counters
         self._now = now
@@ -124,6 +140,7 @@ class ItemChecks:
         return [
             *(Finding(FindingKind.UNREADABLE_ITEM, key, "not read") for key in page.unreadable),
             *await _each(self._intent, page.intents),
+            *await _each(self._hold, page.rerenders),
             *await _each(self._revived, page.dead_letters),
             *await _each(self._stuck, page.records),
             *await _each(self._image, settled),
@@ -141,6 +158,20 @@ class ItemChecks:
             return []
         fixed = self._fix and await repaired(self._sweeper.settle(intent))
         return [Finding(FindingKind.OLD_INTENT, intent.image_id, f"of {intent.user_id}", fixed)]
+
+    async def _hold(self, hold: Rerender) -> list[Finding]:
+        if (
+            hold.began_at > self._before - _SWEPT_WITHIN
+            or await self._rerenders.get(hold.image_id) != hold
+        ):
+            return []
+        fixed = self._fix and await repaired(self._ended(hold))
+        detail = f"rerender of {hold.user_id}"
+        return [Finding(FindingKind.OLD_INTENT, hold.image_id, detail, fixed)]
+
+    async def _ended(self, hold: Rerender) -> bool:
+        await self._holds.settle(hold)
+        return await self._rerenders.get(hold.image_id) is None
 
     async def _revived(self, entry: OutboxEntry) -> list[Finding]:
         fixed = self._fix and await repaired(self._outbox.revive(entry, self._now))

@@ -10,12 +10,13 @@ from enum import StrEnum
 from image_service.domain.fields import tag_key
 from image_service.domain.images import Image
 from image_service.domain.outbox import OutboxEntry
+from image_service.domain.rerenders import Rerender
 from image_service.domain.uploads import UploadIntent
 from image_service.domain.usage import Amount
 
 
 class FindingKind(StrEnum):
-    OLD_INTENT = "old intent"  # an upload that ended without saying so
+    OLD_INTENT = "old intent"  # an upload or a rerender that ended without saying so
     ORPHANED_FILE = "file without an image"
     MISSING_FILE = "image without a file"
     STUCK_DELETION = "stuck deletion"
@@ -109,6 +110,7 @@ class TablePage:
     usages: Sequence[Usage]
     pointers: Sequence[TagPointer]
     intents: Sequence[UploadIntent]
+    rerenders: Sequence[Rerender]
     dead_letters: Sequence[OutboxEntry]
     unreadable: Sequence[str]
     looked_at: int

@@ -11,6 +11,7 @@ from image_service.adapters.dynamodb import keys
 from image_service.adapters.dynamodb.entries import UnreadableEntry, to_entry
 from image_service.adapters.dynamodb.intents import to_intent
 from image_service.adapters.dynamodb.items import Item, to_image
+from image_service.adapters.dynamodb.rerenders import to_rerender
 from image_service.domain.times import parse_timestamp
 from image_service.domain.usage import Amount
 from image_service.tools.reconcile.findings import (
@@ -41,6 +42,7 @@ def to_page(items: Sequence[Item], following: str | None) -> TablePage:
         usages=found["usage"],
         pointers=found["tag"],
         intents=found["intent"],
+        rerenders=found["rerender"],
         dead_letters=found[_DEAD_LETTERS],
         unreadable=unreadable,
         looked_at=len(items),
@@ -105,6 +107,7 @@ _READERS: Final[dict[str, Callable[[Item], Any]]] = {
     "usage": to_usage,
     "tag": to_pointer,
     "intent": to_intent,
+    "rerender": to_rerender,
     "outbox": to_entry,
     _DEAD_LETTERS: to_entry,
 }

@@ -27,7 +27,9 @@ async def open_reconciler(settings: Settings, options: Options) -> AsyncIterator
             table=DynamoTableInventory(stores.dynamodb, settings.table_name),
             inventory=S3Inventory(stores.s3, bucket=settings.bucket),
             objects=stores.objects,
+            repository=stores.repository,
             intents=stores.intents,
+            rerenders=stores.rerenders,
             outbox=stores.outbox,
         )
         yield Reconciler(compared, stores.outbox_processor(cache.purge), options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from image_service.domain.errors import DependencyUnavailable
-from image_service.ports import ObjectStore, Outbox, UploadIntents
+from image_service.ports import ImageRepository, ObjectStore, Outbox, Rerenders, UploadIntents
 from image_service.tools.reconcile.ports import ObjectInventory, TableInventory
 
 log = structlog.stdlib.get_logger(__name__)
@@ -19,7 +19,9 @@ class Stores:
     table: TableInventory
     inventory: ObjectInventory
     objects: ObjectStore
+    repository: ImageRepository
     intents: UploadIntents
+    rerenders: Rerenders
     outbox: Outbox
 
 

@@ -1,0 +1,1 @@
+"""The rerender: brings the renditions of stored images to the current table."""

@@ -37,6 +37,7 @@ def _run(environment: Mapping[str, str], arguments: tuple[str, ...]) -> Ended:
         with (
             mock.patch.dict(os.environ, environment, clear=True),
             mock.patch("structlog.configure"),
+            mock.patch("image_service.pictures.confinement.hide_from_children"),
         ):
             result = CliRunner().invoke(cli, arguments)
     finally:  # a command sets up a log of its own, which went to what it printed

@@ -204,10 +204,7 @@ class Stores:
     @property
     def rerender_sweeper(self) -> RerenderSweeper:
         return RerenderSweeper(
-            rerenders=self.rerenders,
-            repository=self.repository,
-            objects=self.objects,
-            watched=sweeping.WATCHED,
+            self.rerenders, self.repository, self.objects, watched=sweeping.WATCHED
         )
 
     def outbox_processor(self, purge_cache: PurgeCache) -> OutboxProcessor:

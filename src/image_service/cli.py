@@ -1,4 +1,4 @@
-"""The command line: `image-service serve | dev | token | reconcile | doctor | openapi`.
+"""The command line: `image-service serve | dev | token | reconcile | rerender | doctor | openapi`.
 
 Commands import what they need when they run, so that a token and the help are quick.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shlex
 import socket
 import sys
 from contextlib import ExitStack, suppress
@@ -34,6 +33,8 @@ StateDir = Annotated[
 Local = Annotated[
     bool, typer.Option("--local", help="Work on the local stack that runs in --state-dir.")
 ]
+Report = Annotated[Path | None, typer.Option(help="Write a JSON report there.")]
+Resume = Annotated[Path | None, typer.Option(help="Keep track there, and go on from it.")]
 _DEFAULT_STATE_DIR = Path(".image-service")
 _DEMO_SECONDS = 7 * 86_400
 
@@ -137,7 +138,8 @@ def dev(
 
         def listening(_: str) -> None:
             state.announce(environment=environment)
-            _welcome(base_url, header, state_dir)
+            sys.stdout.write(stack.welcome(base_url, header, state_dir, _DEFAULT_STATE_DIR))
+            sys.stdout.flush()  # a pipe would hold it back until the buffer is full
 
         run_server(
             settings, listening, listener=listener, around=lambda app: LocalCdn(app, pictures)
@@ -198,10 +200,8 @@ def token(
 def reconcile(
     *,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what is found.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write a JSON report there.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Keep track there, and go on from where it says.")
-    ] = None,
+    report: Report = None,
+    resume: Resume = None,
     min_age: Annotated[
         float, typer.Option(help="Minutes; what is younger is left alone.", min=5)
     ] = 60,
@@ -224,14 +224,10 @@ def reconcile(
     """
     from datetime import timedelta
 
-    from image_service.telemetry.logging import configure_logging
     from image_service.tools.reconcile import terminal as reconciling
     from image_service.tools.reconcile.reconciler import Options
 
-    if local:
-        _use_running_stack(state_dir)
-    settings = _settings_or_exit(status=2)
-    configure_logging("warning", settings.log_format, settings.stage)
+    settings = _settings_of_operator(state_dir if local else None)
     options = Options(min_age=timedelta(minutes=min_age), rate=rate, max_orphans=max_orphans)
     try:
         clean = reconciling.run(
@@ -240,6 +236,40 @@ def reconcile(
     except reconciling.NotFinished as error:
         _fail(*error.lines, status=2)
     raise typer.Exit(0 if clean else 1)
+
+
+@cli.command()
+def rerender(
+    *,
+    widths: Annotated[
+        str | None,
+        typer.Option(
+            help="Pixels, such as 320,640,1280; empty: none.",
+            show_default="IMAGE_SERVICE_RENDITION_WIDTHS",
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Images changed per second.", min=0.01)] = 10,
+    report: Report = None,
+    resume: Resume = None,
+    local: Local = False,
+    state_dir: StateDir = _DEFAULT_STATE_DIR,
+) -> None:
+    """Bring stored images to the widths of today.
+
+    Makes what is missing from the main picture, removes what is unwanted; safe beside live traffic.
+    Exits with 0 if no image was left as it is, 1 if some were, 2 if it could not finish.
+    """
+    from image_service.tools.rerender import terminal as rerendering
+
+    settings = _settings_of_operator(state_dir if local else None)
+    try:
+        specs = rerendering.specs_of(settings, widths)
+        complete = rerendering.run(
+            settings, specs, rate=rate, checkpoint=resume, report=report, audited=not local
+        )
+    except rerendering.NotFinished as error:
+        _fail(*error.lines, status=2)
+    raise typer.Exit(0 if complete else 1)
 
 
 @cli.command()
@@ -293,6 +323,17 @@ def openapi() -> None:
     )
 
 
+def _settings_of_operator(local: Path | None) -> Settings:
+    """Settings for a command that works on the stores, and a log that says what fails."""
+    from image_service.telemetry.logging import configure_logging
+
+    if local is not None:
+        _use_running_stack(local)
+    settings = _settings_or_exit(status=2)
+    configure_logging("warning", settings.log_format, settings.stage)
+    return settings
+
+
 def _settings_or_exit(status: int = 1) -> Settings:
     from image_service.settings import SettingsError, load_settings
 
@@ -306,25 +347,3 @@ def _fail(*lines: str, status: int = 1) -> NoReturn:
     for line in lines:
         typer.echo(f"image-service: {line}", err=True)
     raise typer.Exit(status)
-
-
-def _welcome(url: str, header: Path, state_dir: Path) -> None:
-    command = shlex.join(["curl", "-H", f"@{header}", "-F", "file=@photo.jpg", f"{url}/images"])
-    # Flushed, because a pipe would hold it back until the buffer is full.
-    sys.stdout.write(f"""
-  Docs       {url}/docs
-  Pictures   {url}/images/…, kept in {state_dir}
-  Token      {sys.argv[0]} token --user USER{_state_option(state_dir)}
-  Upload     your photo in place of photo.jpg, then open its imageUrl:
-
-{command}
-
-  Stop with Ctrl-C.
-
-""")
-    sys.stdout.flush()
-
-
-def _state_option(state_dir: Path) -> str:
-    given = shlex.quote(str(state_dir))
-    return "" if state_dir == _DEFAULT_STATE_DIR else f" --state-dir {given}"

@@ -123,12 +123,7 @@ class World:
 
     @property
     def rerender_sweeper(self) -> RerenderSweeper:
-        return RerenderSweeper(
-            rerenders=self.rerenders,
-            repository=self.repository,
-            objects=self.objects,
-            now=self.now,
-        )
+        return RerenderSweeper(self.rerenders, self.repository, self.objects, now=self.now)
 
     def rerenderer(self, owner: str = "run", patience: float = 2.0) -> Rerenderer:
         return Rerenderer(

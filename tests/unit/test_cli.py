@@ -13,7 +13,7 @@ from image_service import __version__
 from image_service.cli import cli
 from image_service.devstack.issuer import LocalIssuer
 
-COMMANDS = ("serve", "dev", "token", "reconcile", "doctor", "openapi")
+COMMANDS = ("serve", "dev", "token", "reconcile", "rerender", "doctor", "openapi")
 SLOW = ("aioboto3", "botocore", "fastapi", "pydantic", "pyvips", "redis", "rich", "uvicorn")
 
 

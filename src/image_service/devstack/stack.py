@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import socket
+import sys
+from pathlib import Path
 from typing import Final
 
 from image_service.devstack.emulator import Emulator
@@ -146,3 +149,20 @@ def default_settings(*, on_terminal: bool) -> dict[str, str]:
         "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",  # a front end's own server
         "DRAIN_SECONDS": "0",  # no load balancer has to notice that it goes
     }
+
+
+def welcome(url: str, header: Path, state_dir: Path, default_state_dir: Path) -> str:
+    """Returns what `dev` prints once it listens; `header` is a file with the token of a line."""
+    command = shlex.join(["curl", "-H", f"@{header}", "-F", "file=@photo.jpg", f"{url}/images"])
+    option = "" if state_dir == default_state_dir else f" --state-dir {shlex.quote(str(state_dir))}"
+    return f"""
+  Docs       {url}/docs
+  Pictures   {url}/images/…, kept in {state_dir}
+  Token      {sys.argv[0]} token --user USER{option}
+  Upload     your photo in place of photo.jpg, then open its imageUrl:
+
+{command}
+
+  Stop with Ctrl-C.
+
+"""

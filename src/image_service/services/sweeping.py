@@ -94,10 +94,10 @@ class RerenderSweeper:
 
     def __init__(
         self,
-        *,
         rerenders: Rerenders,
         repository: ImageRepository,
         objects: ObjectStore,
+        *,
         now: Callable[[], datetime] = utc_now,
         watched: float = 0.0,
         clock: Callable[[], float] = time.monotonic,

@@ -122,9 +122,7 @@ class ItemChecks:
         self._intents = stores.intents
         self._sweeper = IntentSweeper(intents=stores.intents, objects=stores.objects)
         self._rerenders = stores.rerenders
-        self._holds = RerenderSweeper(
-            rerenders=stores.rerenders, repository=stores.repository, objects=stores.objects
-        )
+        self._holds = RerenderSweeper(stores.rerenders, stores.repository, stores.objects)
         self._outbox = stores.outbox
         self._counters = counters
         self._now = now

@@ -114,9 +114,7 @@ class Rerenderer:
         self._cache = cache
         self._patience = patience
         self._now = now
-        self._sweeper = RerenderSweeper(
-            rerenders=rerenders, repository=repository, objects=objects, now=now
-        )
+        self._sweeper = RerenderSweeper(rerenders, repository, objects, now=now)
 
     def wants(self, image: Image) -> bool:
         """Returns whether there is anything to do for it, as far as it is known."""

@@ -80,7 +80,9 @@ class DynamoImages:
         images, unreadable = [], []
         for item in map(from_wire, response["Items"]):
             try:
-                images.append(to_image(item))
+                image = to_image(item)
+                _ = image.main  # without which there is nothing to make others from
+                images.append(image)
             except (AttributeError, KeyError, TypeError, ValueError):
                 unreadable.append(keys.image_id_of(item["PK"]))
         last = response.get("LastEvaluatedKey")

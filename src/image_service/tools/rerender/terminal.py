@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from image_service.bootstrap import admission_limits, open_cache, open_redis_link, open_stores
 from image_service.domain.errors import DependencyUnavailable
-from image_service.domain.renditions import RenditionSpec
+from image_service.domain.renditions import RenditionSpec, table
 from image_service.domain.time_limits import TimeLimits
+from image_service.pictures import confinement
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.worker_child import ChildNotStarted
 from image_service.settings import Settings, SettingsError
+from image_service.settings.values import Widths
+from image_service.telemetry import audit_log
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.rerender.rerenderer import Rerenderer
 from image_service.tools.rerender.run import Options, Outage, Rerendering, Run, Stopped
@@ -40,6 +44,21 @@ class NotFinished(Exception):
         super().__init__(*lines)
 
 
+def specs_of(settings: Settings, widths: str | None) -> tuple[RenditionSpec, ...]:
+    """The rows by width, of the setting or of `widths` as typed. Raises NotFinished."""
+    if widths is None:
+        return _by_width(settings.rendition_widths)
+    given = [width.strip() for width in widths.split(",")] if widths.strip() else []
+    try:
+        return _by_width(TypeAdapter(Widths).validate_python(given))
+    except ValidationError as error:
+        raise NotFinished(f"--widths: {error.errors()[0]['msg']}") from error
+
+
+def _by_width(widths: Iterable[int]) -> tuple[RenditionSpec, ...]:
+    return tuple(spec for spec in table(widths) if spec.fit == "width")
+
+
 def run(
     settings: Settings,
     specs: Sequence[RenditionSpec],
@@ -47,11 +66,14 @@ def run(
     rate: float,
     checkpoint: Path | None,
     report: Path | None,
+    audited: bool,
 ) -> bool:
     """Go on from `checkpoint`, or begin, and return whether every image is on the table now.
 
-    Raises NotFinished.
+    `audited`: with a line in the log for each. Raises NotFinished.
     """
+    logging.getLogger(audit_log.LOGGER).setLevel(logging.INFO if audited else logging.WARNING)
+    confinement.hide_from_children()
     with _alone(checkpoint):
         state = begun(checkpoint, specs)
         _finish(settings, specs, rate, state, checkpoint)

@@ -38,6 +38,11 @@ output "reconcile" {
   }
 }
 
+output "rerender_role_arn" {
+  description = "The role that `aws ecs run-task` gives a task of reconcile's definition to run rerender."
+  value       = module.reconcile.rerender_role_arn
+}
+
 output "table_name" {
   description = "The table."
   value       = module.storage.table_name

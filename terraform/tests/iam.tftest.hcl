@@ -129,6 +129,36 @@ run "roles" {
     error_message = "Reconcile may do what it does, and nothing else."
   }
 
+  # It reads pictures and writes others, and no request's role does both.
+  assert {
+    condition = {
+      for statement in jsondecode(module.reconcile.resources.rerender_policy.policy).Statement : statement.Sid => statement
+      } == {
+      Table = {
+        Sid    = "Table"
+        Effect = "Allow"
+        Action = [
+          "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem",
+          "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem",
+        ]
+        Resource = ["arn:aws:dynamodb:us-east-1:111122223333:table/tests"]
+      }
+      Objects = {
+        Sid      = "Objects"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = ["arn:aws:s3:::tests/images/*"]
+      }
+      Listing = {
+        Sid      = "Listing"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = ["arn:aws:s3:::tests"]
+      }
+    }
+    error_message = "Rerender may do what it does, and nothing else."
+  }
+
   # ECS refuses to start a task with tags for somebody who may not put them.
   assert {
     condition = {
@@ -292,7 +322,7 @@ run "roles" {
     condition = [
       for role in concat(module.service.resources.roles, module.reconcile.resources.roles) : one(jsondecode(role.assume_role_policy).Statement)
       ] == [
-      for service in ["ecs-tasks", "ecs-tasks", "ecs-tasks", "scheduler"] : {
+      for service in ["ecs-tasks", "ecs-tasks", "ecs-tasks", "scheduler", "ecs-tasks"] : {
         Effect    = "Allow"
         Principal = { Service = "${service}.amazonaws.com" }
         Action    = "sts:AssumeRole"

@@ -275,7 +275,7 @@ def test_the_tools_find_the_running_stack_in_order(
         assert "reconcile_finished" not in done.stdout  # a line for alarms
 
 
-@pytest.mark.parametrize("command", ["doctor", "reconcile"])
+@pytest.mark.parametrize("command", ["doctor", "reconcile", "rerender"])
 def test_the_tools_need_a_running_stack(tmp_path: Path, command: str):
     done = subprocess.run(
         [COMMAND, command, "--local", "--state-dir", tmp_path],

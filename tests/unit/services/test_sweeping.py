@@ -196,4 +196,4 @@ async def test_what_was_met_is_forgotten_once_it_is_committed(parts: Parts):
     await sweeper.sweep(NOW + HOUR)
     await parts.intents.forget(intent_of(image))
     await sweeper.sweep(NOW + HOUR)
-    assert sweeper._met == {}
+    assert sweeper._watch._met == {}

@@ -16,13 +16,14 @@ _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})  # a HEAD has no bo
 
 
 class S3Inventory:
-    """An `ObjectInventory` of one bucket."""
+    """All files of one bucket; nothing that serves a request may read like this."""
 
     def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
     async def page(self, prefix: str, after: str | None) -> FilePage:
+        """Up to 1,000 files under `prefix`, in the order of their keys."""
         with translated("s3:ListObjectsV2"):
             response = await self._client.list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, StartAfter=after or ""

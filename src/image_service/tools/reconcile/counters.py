@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 
 from image_service.domain.images import Image
 from image_service.domain.usage import Amount
@@ -20,16 +21,19 @@ from image_service.tools.reconcile.findings import (
     UnreadableItem,
     Usage,
 )
-from image_service.tools.reconcile.ports import TableInventory
 from image_service.tools.reconcile.stores import repaired
+from image_service.tools.reconcile.table import DynamoTableInventory
 
+_AT_ONCE: Final = 200  # images, between two pauses
 _Counter = tuple[str, str | None]  # of which user, and of which album
 
 
 class CounterChecks:
     """`rate` is how many images are counted a second."""
 
-    def __init__(self, *, table: TableInventory, before: datetime, rate: float, fix: bool) -> None:
+    def __init__(
+        self, *, table: DynamoTableInventory, before: datetime, rate: float, fix: bool
+    ) -> None:
         self._table = table
         self._before = before
         self._rate = rate
@@ -90,10 +94,11 @@ class CounterChecks:
 
     async def _count(self, counter: _Counter) -> Amount:
         images = size = 0
-        async for some in self._table.counted(*counter):
-            images += some.images
-            size += some.size_bytes
-            await asyncio.sleep(some.images / self._rate)
+        async for one in self._table.counted(*counter):
+            images += one.images
+            size += one.size_bytes
+            if not images % _AT_ONCE:
+                await asyncio.sleep(_AT_ONCE / self._rate)
         return Amount(images, size)
 
 

@@ -88,6 +88,9 @@ class Reconciliation(BaseModel):
         if self.found[finding.kind] <= _KEPT:
             self.findings.append(finding)
 
+    def has_done(self, part: Part) -> bool:
+        return self.done or (part is Part.FILES and self.part is Part.ITEMS)
+
     @property
     def clean(self) -> bool:
         """Returns whether nothing is wrong any more."""

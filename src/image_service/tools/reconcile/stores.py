@@ -9,15 +9,16 @@ import structlog
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import ImageRepository, ObjectStore, Outbox, Rerenders, UploadIntents
-from image_service.tools.reconcile.ports import ObjectInventory, TableInventory
+from image_service.tools.reconcile.bucket import S3Inventory
+from image_service.tools.reconcile.table import DynamoTableInventory
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    table: TableInventory
-    inventory: ObjectInventory
+    table: DynamoTableInventory
+    inventory: S3Inventory
     objects: ObjectStore
     repository: ImageRepository
     intents: UploadIntents

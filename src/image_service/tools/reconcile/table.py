@@ -17,7 +17,7 @@ from image_service.adapters.dynamodb.entries import entry_item
 from image_service.adapters.dynamodb.indexes import pointer_actions, usage_attributes
 from image_service.adapters.dynamodb.items import Item, from_wire, tag_pointers, to_wire
 from image_service.adapters.dynamodb.partitions import ALBUM_INDEX, USER_INDEX
-from image_service.adapters.dynamodb.table import MAX_BATCH, Table
+from image_service.adapters.dynamodb.table import MAX_BATCH, Query, Table
 from image_service.adapters.dynamodb.transactions import Condition, ConditionFailed
 from image_service.domain.images import Deletion, Image
 from image_service.domain.listing import Position
@@ -45,7 +45,11 @@ _REQUEUE_AFTER: Final = timedelta(days=1)  # an entry is done or a dead letter a
 
 
 class DynamoTableInventory:
-    """A `TableInventory`."""
+    """All items there are, and their repair; nothing that serves a request may read like this.
+
+    Reads are strongly consistent where nothing else is said. Repairs change only what is still as
+    it was read, and say whether it was.
+    """
 
     def __init__(self, client: DynamoDBClient, table_name: str, *, page_items: int = _PAGE) -> None:
         self._client = client
@@ -54,6 +58,7 @@ class DynamoTableInventory:
         self._actions = self._table.actions
 
     async def size(self) -> int:
+        """About how many items there are."""
         with translated("dynamodb:DescribeTable"):
             response = await self._client.describe_table(TableName=self._table.name)
         return response["Table"].get("ItemCount", 0)
@@ -71,6 +76,7 @@ class DynamoTableInventory:
         )
 
     async def records(self, image_ids: Sequence[str]) -> Mapping[str, ImageRecord | None]:
+        """By id, those on their way out included; None where it is there but unreadable."""
         found: dict[str, ImageRecord | None] = {}
         unique = list(dict.fromkeys(image_ids))
         for start in range(0, len(unique), MAX_BATCH):
@@ -80,6 +86,7 @@ class DynamoTableInventory:
         return found
 
     async def requeue(self, image: Image, at: datetime) -> bool:
+        """Have the worker clear away an image that is being deleted; at most once a day."""
         entry = OutboxEntry.new(Clearing(Step.OBJECTS, (Deletion.of(image),)), at)
         # The entry moves as it is worked on, so its key can't show whether there is one.
         mark = self._actions.update(
@@ -90,28 +97,26 @@ class DynamoTableInventory:
         return await self._done([mark, self._actions.put(entry_item(entry))])
 
     async def usage(self, user_id: str, album_id: str | None) -> Usage | None:
+        """Raises UnreadableItem."""
         item = await self._table.get(_usage_key(user_id, album_id))
         return readable_usage(item) if item else None
 
     async def counted(self, user_id: str, album_id: str | None) -> AsyncIterator[Amount]:
+        """Yields what each of their images adds; may lag a moment behind.
+
+        Raises UnreadableItem.
+        """
         index, partition = USER_INDEX, keys.user_partition(user_id)
         if album_id is not None:
             index, partition = ALBUM_INDEX, keys.album_partition(user_id, album_id)
-        request: dict[str, Any] = {
-            "TableName": self._table.name,
-            "IndexName": index.name,
-            "KeyConditionExpression": f"{index.partition_key} = :partition",
-            "ExpressionAttributeValues": to_wire({":partition": partition}),
-            "ProjectionExpression": "renditions",
-            "Limit": self._page_items,
-        }
-        while True:
-            with translated("dynamodb:Query"):
-                response = await self._client.query(**request)
-            yield readable_amount([from_wire(item) for item in response["Items"]])
-            if "LastEvaluatedKey" not in response:
-                return
-            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
+        query = Query(
+            where=Condition(f"{index.partition_key} = :partition", {":partition": partition}),
+            index=index.name,
+            page=self._page_items,
+            attributes="renditions",
+        )
+        async for item in self._table.query(query):
+            yield readable_amount([item])
 
     async def correct_usage(
         self, user_id: str, album_id: str | None, seen: Usage | None, right: Amount
@@ -126,6 +131,7 @@ class DynamoTableInventory:
         return await self._done([write])
 
     async def wrong_pointers(self, image: Image) -> tuple[int, int]:
+        """Returns how many of the image's tag pointers are missing, and how many are stale."""
         wanted = tag_pointers(image)
         found = await asyncio.gather(
             *(self._table.get({"PK": pointer["PK"], "SK": pointer["SK"]}) for pointer in wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +16,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from image_service.bootstrap import open_cache, open_redis_link, open_stores
 from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings, SettingsError
+from image_service.telemetry.telemetry import Telemetry
+from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.findings import FindingKind
-from image_service.tools.reconcile.opening import open_reconciler
-from image_service.tools.reconcile.reconciler import Options, Part, Reconciliation, TooManyOrphans
+from image_service.tools.reconcile.reconciler import (
+    Options,
+    Part,
+    Reconciler,
+    Reconciliation,
+    TooManyOrphans,
+)
+from image_service.tools.reconcile.stores import Stores
+from image_service.tools.reconcile.table import DynamoTableInventory
 
 log = structlog.stdlib.get_logger(__name__)
 
-_TITLES: Final = {
-    Part.FILES: "Files",
-    Part.ITEMS: "Items",
-}
 _SHOWN: Final = 20  # findings in the summary; the report has more
 
 
@@ -40,8 +48,13 @@ class NotFinished(Exception):
 
 def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
     """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
-    state = _read(checkpoint) if checkpoint and checkpoint.exists() else None
-    if state is None or state.done:
+    if checkpoint is None or not checkpoint.exists():
+        return Reconciliation(fix=fix)
+    try:
+        state = Reconciliation.model_validate_json(checkpoint.read_bytes())
+    except ValidationError as error:
+        raise NotFinished(f"{checkpoint} is no checkpoint of a reconciliation") from error
+    if state.done:
         return Reconciliation(fix=fix)
     if state.fix != fix:
         raise NotFinished(f"{checkpoint} is of a run {'with' if state.fix else 'without'} --fix")
@@ -106,35 +119,45 @@ async def reconcile(
         TextColumn("{task.fields[found]} found"),
         TimeElapsedColumn(),
     )
-    async with open_reconciler(settings, options) as reconciler:
+    async with _opened(settings, options) as reconciler:
         totals: dict[Part, int | None] = {}
         with suppress(DependencyUnavailable):  # only the bar needs it
             totals[Part.ITEMS] = await reconciler.size() or None
         with Progress(*columns, console=console) as bars:
             tasks = {
-                part: bars.add_task(title, total=totals.get(part), found=0)
-                for part, title in _TITLES.items()
+                part: bars.add_task(part.value.capitalize(), total=totals.get(part), found=0)
+                for part in Part
             }
 
             def show(state: Reconciliation) -> None:
                 if checkpoint is not None:
                     _write(checkpoint, state.model_dump_json(by_alias=True, indent=2))
-                for part in Part:
-                    done = state.done or list(Part).index(part) < list(Part).index(state.part)
-                    looked_at = state.looked_at[part]
-                    total = looked_at if done else totals.get(part)
-                    found = state.found.total()
-                    bars.update(tasks[part], completed=looked_at, total=total, found=found)
+                for part, task in tasks.items():
+                    count, found = state.looked_at[part], state.found.total()
+                    total = count if state.has_done(part) else totals.get(part)
+                    bars.update(task, completed=count, total=total, found=found)
 
             await reconciler.run(state, show)
 
 
-def _read(checkpoint: Path) -> Reconciliation:
-    """Raises NotFinished where the file is none."""
-    try:
-        return Reconciliation.model_validate_json(checkpoint.read_bytes())
-    except ValidationError as error:
-        raise NotFinished(f"{checkpoint} is no checkpoint of a reconciliation") from error
+@asynccontextmanager
+async def _opened(settings: Settings, options: Options) -> AsyncIterator[Reconciler]:
+    """The composition root: the stores and the cache, but no pictures."""
+    async with AsyncExitStack() as stack:
+        telemetry = Telemetry()  # which nobody scrapes
+        stores = await open_stores(settings, stack, telemetry)
+        redis = await open_redis_link(settings, stack, telemetry, TimeLimits())
+        cache = await open_cache(redis, stores.outbox, stack, telemetry)
+        compared = Stores(
+            table=DynamoTableInventory(stores.dynamodb, settings.table_name),
+            inventory=S3Inventory(stores.s3, bucket=settings.bucket),
+            objects=stores.objects,
+            repository=stores.repository,
+            intents=stores.intents,
+            rerenders=stores.rerenders,
+            outbox=stores.outbox,
+        )
+        yield Reconciler(compared, stores.outbox_processor(cache.purge), options)
 
 
 def write_report(path: Path, state: Reconciliation) -> None:

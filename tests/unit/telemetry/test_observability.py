@@ -304,3 +304,32 @@ def test_a_page_names_events_that_are_logged():
     events = set(re.findall(r'"?event"? ?[=:] ?"([a-z_]+)"', pages))
     assert len(events) > 10
     assert {event for event in events if f'"{event}"' not in source} == set()
+
+
+LOGGED = re.compile(
+    r'\b(log|tell|access)(?:\.(\w+))?\(\s*(?:# .*\s+)?"([a-z_]+)"( if \w+ else "([a-z_]+)")?'
+)
+
+
+def logged_events() -> dict[str, set[str]]:
+    """Names of the events in the source, by level; `tell` is of either error or warning."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "src").rglob("*.py"):
+        for kind, level, event, _, other in LOGGED.findall(path.read_text()):
+            found.setdefault(level or kind, set()).update({event, other} - {""})
+    return found
+
+
+def test_every_event_is_explained():
+    pages = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
+    events = set().union(*logged_events().values())
+    assert len(events) > 50
+    assert {event for event in events if f"`{event}`" not in pages} == set()
+
+
+def test_the_runbook_of_errors_has_every_event_at_that_level():
+    events = logged_events()
+    errors = set().union(*(events[level] for level in ("error", "exception", "critical", "tell")))
+    assert len(errors) > 15
+    page = RUNBOOKS["logged-errors"]
+    assert {event for event in errors if f"`{event}`" not in page} == set()

@@ -13,13 +13,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tests import cpu
 
-from image_service.api.bodies.multipart import (
-    FormLimits,
-    UploadForm,
-    check_content_length,
-    read_form,
-    tags_from,
-)
+from image_service.api.bodies.form_parts import FormLimits, UploadForm
+from image_service.api.bodies.multipart import check_content_length, read_form, tags_from
 from image_service.api.bodies.part_headers import decode_as
 from image_service.domain.errors import (
     FileTooLarge,

@@ -71,13 +71,6 @@ class FormParts:
         self.data_bytes = 0
         self.complete = False
         self.in_headers = False
-        self._reset_part()
-
-    def _reset_part(self) -> None:
-        self._name = ""
-        self._text = bytearray()
-        self._headers: dict[bytes, bytes] = {}
-        self._header_name = self._header_value = b""
 
     def form(self) -> UploadForm:
         data = self._file.getvalue()
@@ -90,24 +83,18 @@ class FormParts:
         self._count += 1
         if self._count > self._limits.max_parts:
             raise too_many_parts(self._limits)
-        self._reset_part()
+        self._text = bytearray()
+        self._headers: dict[bytes, bytes] = {}
         self.in_headers = True
 
-    def header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def header_end(self) -> None:
-        name = self._header_name.lower()
-        if name in self._headers:
-            raise MalformedBody(f"A part has the header {shown(name)} twice; send it once.")
-        self._headers[name] = self._header_value.strip(b" \t")
-        self._header_name = self._header_value = b""
-
-    def headers_finished(self) -> None:
+    def headers(self, raw: bytes) -> None:
+        """All of a part, well-formed, none over several lines, and the blank line after them."""
         self.in_headers = False
+        for line in raw.split(b"\r\n")[:-2]:
+            name, _, value = line.partition(b":")
+            if (name := name.lower()) in self._headers:
+                raise MalformedBody(f"A part has the header {shown(name)} twice; send it once.")
+            self._headers[name] = value.strip(b" \t")
         self._refuse_transfer_encoding()
         parameters = self._disposition()
         self._name = parameters["name"].decode(errors="replace")

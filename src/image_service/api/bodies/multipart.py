@@ -18,7 +18,6 @@ from python_multipart.exceptions import FormParserError
 from image_service.api.bodies.form_parts import (
     FormLimits,
     FormParts,
-    UploadedFile,
     UploadForm,
     shown,
     size_text,
@@ -29,17 +28,7 @@ from image_service.api.bodies.part_headers import parse_header
 from image_service.domain.errors import FileTooLarge, MalformedBody, UnsupportedMediaType
 from image_service.domain.fields import FieldError, is_blank
 
-__all__ = [
-    "FormLimits",
-    "UploadForm",
-    "UploadedFile",
-    "check_content_length",
-    "read_form",
-    "tags_from",
-]
-
 _LEAD: Final = "\ufeff \t\r\n"  # before a JSON array
-_PIECE_BYTES: Final = 64 * 1024
 _MAX_OPENING_BYTES: Final = 1024
 _HEADERS_END = re.compile(rb"\A\r\n|\r\n\r\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
@@ -67,16 +56,19 @@ async def read_form(
     `chunks` raises. The Content-Type may lack the boundary: it is then taken from the
     body's first line.
     """
-    opening = _Opening(_declared_boundary(content_type))
+    declared = _declared_boundary(content_type)
     parts = FormParts(limits)
-    reader: _Reader | None = None
+    opening, reader = b"", None
     async for chunk in chunks:
-        if reader is not None:
-            reader.feed(chunk)
-        elif opening.is_complete(chunk):
-            reader = _Reader(opening.boundary, parts, limits)
-            reader.feed(opening.body)
-    if reader is None and not opening.may_go_on():
+        if reader is None:
+            opening += chunk
+            found = _open(opening, declared)
+            if found is None:
+                continue
+            boundary, chunk = found  # noqa: PLW2901 # what is left of it
+            reader = _Reader(boundary, parts, limits)
+        reader.feed(chunk)
+    if reader is None and not _may_open(opening, declared):
         raise _not_opened()
     if not parts.complete:
         raise MalformedBody(f"The body ends before the form's closing boundary; {_REPAIR}.")
@@ -108,45 +100,35 @@ def _json_tags(text: str) -> list[str]:
     return tags
 
 
-class _Opening:
-    """The body up to the first boundary, which may have to be learnt from it."""
+def _open(body: bytes, declared: bytes | None) -> tuple[bytes, bytes] | None:
+    """The boundary, and the body from its first line on; None until that line is whole.
 
-    def __init__(self, declared: bytes | None) -> None:
-        self.boundary = declared or b""
-        self.body = b""
-        # There may be a preamble, and blanks after a boundary (RFC 2046, section 5.1.1). Where
-        # the boundary is not known, the first line must be it.
-        before, line, other = rb"[\r\n]*", rb"--([ -~]{0,69}[!-~])()", rb"[^\r\n]"
-        if declared is not None:
-            before, other = rb"(?:(?!--)[^\n]*\n)*", rb"--"
-            line = rb"--(" + re.escape(declared) + rb")(--)?"
-        self._line = re.compile(before + line + rb"[ \t]*\r\n")
-        self._other = re.compile(before + other + rb"[^\n]*\n")
+    There may be a preamble, and blanks after a boundary (RFC 2046, section 5.1.1). Where
+    none is `declared`, the first line must be it.
+    """
+    before, line, other = rb"[\r\n]*", rb"--([ -~]{0,69}[!-~])()", rb"[^\r\n]"
+    if declared is not None:
+        before, other = rb"(?:(?!--)[^\n]*\n)*", rb"--"
+        line = rb"--(" + re.escape(declared) + rb")(--)?"
+    window = body[: _MAX_OPENING_BYTES + 2]
+    if found := re.match(before + line + rb"[ \t]*\r\n", window):
+        return found[1], b"--%s%s\r\n%s" % (found[1], found[2] or b"", body[found.end() :])
+    if len(body) > _MAX_OPENING_BYTES + 1 or re.match(before + other + rb"[^\n]*\n", window):
+        raise _not_opened()
+    return None
 
-    def is_complete(self, chunk: bytes) -> bool:
-        """Add `chunk`; whether `body` now begins with the boundary and its line break."""
-        self.body += chunk
-        window = self.body[: _MAX_OPENING_BYTES + 2]
-        found = self._line.match(window)
-        if found:
-            self.boundary = found[1]
-            rest = self.body[found.end() :]
-            self.body = b"--" + found[1] + (found[2] or b"") + b"\r\n" + rest
-        elif len(self.body) > _MAX_OPENING_BYTES + 1 or self._other.match(window):
-            raise _not_opened()
-        return bool(found)
 
-    def may_go_on(self) -> bool:
-        """Returns whether what there is may be the beginning of the boundary's line."""
-        line, opening = self.body.lstrip(b"\r\n"), b"--" + self.boundary
-        return opening.startswith(line) or line.startswith(opening)
+def _may_open(body: bytes, declared: bytes | None) -> bool:
+    """Returns whether all there is may be the beginning of the boundary's line."""
+    line, opening = body.lstrip(b"\r\n"), b"--" + (declared or b"")
+    return opening.startswith(line) or line.startswith(opening)
 
 
 class _Reader:
     """Drives the parser; counts what is neither file nor text.
 
     The headers of a part are given to the parser whole and unfolded: senders may break lines
-    in them (RFC 5322, section 2.2.3), which it doesn't take.
+    in them (RFC 5322, section 2.2.3), which it refuses like all that is no header.
     """
 
     def __init__(self, boundary: bytes, parts: FormParts, limits: FormLimits) -> None:
@@ -162,24 +144,16 @@ class _Reader:
             boundary,
             {
                 "on_part_begin": parts.begin,
-                "on_header_field": parts.header_name,
-                "on_header_value": parts.header_value,
-                "on_header_end": parts.header_end,
-                "on_headers_finished": parts.headers_finished,
                 "on_part_data": parts.data,
                 "on_part_end": parts.end,
                 "on_end": parts.all_ended,
             },
             # Bounded here instead, where the response can say what was measured.
             max_header_count=limits.max_part_header_bytes,
-            max_header_size=limits.max_framing_bytes + _PIECE_BYTES,
+            max_header_size=limits.max_part_header_bytes,
         )
 
-    def feed(self, chunk: bytes) -> None:
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            self._feed_piece(chunk[start : start + _PIECE_BYTES])
-
-    def _feed_piece(self, piece: bytes) -> None:
+    def feed(self, piece: bytes) -> None:
         self._received += len(piece)
         try:
             while piece:
@@ -204,7 +178,9 @@ class _Reader:
             return b""
         headers, rest = self._headers[: found.end()], self._headers[found.end() :]
         self._headers = self._tail = b""
-        self._parser.write(_FOLD.sub(b"", headers))
+        headers = _FOLD.sub(b"", headers)
+        self._parser.write(headers)
+        self._parts.headers(headers)
         return rest
 
     def _feed_content(self, piece: bytes) -> bytes:

@@ -76,6 +76,31 @@ async def test_answers_are_what_botocore_makes_of_them(
             assert {k: v for k, v in got.items() if k in expected} == expected
 
 
+async def test_requests_carry_what_dynamodb_reads_and_no_more() -> None:
+    sent: list[Any] = []
+
+    async def answer(request: Any, **_: Any) -> AioAWSResponse:
+        sent.append(request)
+        return AioAWSResponse(request.url, 200, {}, Body(b"{}"))
+
+    session = aioboto3.Session("AKID", "key", "token", region_name="us-east-1")
+    async with aws_client(session, "dynamodb", read_timeout=1) as client:
+        client.meta.events.register("before-send.dynamodb", answer)
+        await client.get_item(TableName="images", Key={"PK": {"S": "x"}})
+
+    [request] = sent
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert "image-service/" in str(headers.pop("user-agent"))
+    assert "SignedHeaders=content-type;host;x-amz-date;" in str(headers.pop("authorization"))
+    assert headers.keys() == {
+        "content-length",
+        "content-type",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-target",
+    }
+
+
 # On the emulator alone: SeaweedFS has room for a few buckets only.
 @pytest.fixture
 async def two_stores(emulator: str, unique: str) -> AsyncIterator[list[S3ObjectStore]]:

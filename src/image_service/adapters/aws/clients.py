@@ -12,8 +12,11 @@ from botocore.exceptions import ClientError
 
 from image_service import __version__
 from image_service.adapters.aws.errors import outcome_of
-from image_service.adapters.aws.shortcuts import parse_plainly, resolve_once
-from image_service.adapters.aws.signing import POST_SIGNATURE
+from image_service.adapters.aws.shortcuts import (
+    parse_plainly,
+    resolve_once,
+    skip_handlers_of_others,
+)
 from image_service.domain.time_limits import AWS_CONNECT
 from image_service.telemetry.telemetry import Telemetry
 
@@ -37,6 +40,7 @@ async def aws_client(
         resolve_once(client)
         if service == "dynamodb":
             parse_plainly(client)
+            skip_handlers_of_others(client)
         yield client
 
 
@@ -68,7 +72,6 @@ def _retries(response: Any) -> int:
 
 
 def _config(service: str, read_timeout: float) -> AioConfig:
-    dynamodb = service == "dynamodb"
     return AioConfig(
         connect_timeout=AWS_CONNECT,
         read_timeout=read_timeout,
@@ -79,6 +82,5 @@ def _config(service: str, read_timeout: float) -> AioConfig:
         user_agent=_USER_AGENT,
         # DynamoDB checks them, too, at no cost of ours. S3 stays checked: there an empty key
         # would make the deletion of an object one of the bucket.
-        parameter_validation=not dynamodb,
-        signature_version=POST_SIGNATURE if dynamodb else None,
+        parameter_validation=service != "dynamodb",
     )

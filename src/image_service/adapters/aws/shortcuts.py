@@ -8,9 +8,18 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from botocore import handlers
 from botocore.exceptions import BotoCoreError
 
 _READS: Final = ("GetItem", "Query", "BatchGetItem")
+# What botocore has every call of every service go through, to no effect on DynamoDB's: for S3
+# and its sessions, AWS Lambda, endpoint discovery, and AWS' own statistics of retries.
+_OF_OTHERS: Final = {
+    "before-parameter-build": ("_handle_request_validation_mode_member",),
+    "before-call": ("add_recursion_detection_header", "inject_api_version_header_if_needed"),
+    "request-created": ("add_retry_headers",),
+    "choose-signer": ("set_operation_specific_signer", "_set_auth_scheme_preference_signer"),
+}
 _OK: Final = 200
 _ASKED: Final = "image_service_asked_for_endpoint"
 
@@ -19,6 +28,16 @@ class UnreadableResponse(BotoCoreError):
     """A 200 that is no JSON object: of something between here and DynamoDB."""
 
     fmt = "The response is no JSON object"
+
+
+def skip_handlers_of_others(client: Any) -> None:
+    """Leave out of a DynamoDB `client` the handlers of events that do nothing for it."""
+    for event, names in _OF_OTHERS.items():
+        for name in names:
+            client.meta.events.unregister(event, getattr(handlers, name))
+    # Puts the User-Agent together again for each request; ours is given, and stays.
+    rebuild = client._user_agent_creator.rebuild_and_replace_user_agent_handler  # noqa: SLF001 - not public
+    client.meta.events.unregister("request-created.dynamodb", rebuild)
 
 
 def parse_plainly(client: Any) -> None:

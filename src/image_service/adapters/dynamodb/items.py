@@ -35,7 +35,11 @@ def to_wire(item: Mapping[str, Any]) -> dict[str, UniversalAttributeValueTypeDef
 
 
 def from_wire(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
-    return {name: _value(attribute) for name, attribute in attributes.items()}
+    return {
+        name: value if kind == "S" else _value(kind, value)
+        for name, attribute in attributes.items()
+        for kind, value in attribute.items()  # one
+    }
 
 
 # boto3's own serializer asks eleven questions of a value before it comes to texts, and reads
@@ -57,15 +61,14 @@ def _attribute(value: Any) -> UniversalAttributeValueTypeDef:
     raise TypeError(f"{type(value).__name__} is not stored")
 
 
-def _value(attribute: Any) -> Any:
-    ((kind, value),) = attribute.items()
+def _value(kind: str, value: Any) -> Any:
     match kind:
         case "N":
             return int(value) if value.lstrip("-").isdigit() else float(value)
         case "M":
             return from_wire(value)
         case "L":
-            return [_value(part) for part in value]
+            return [_value(*part) for one in value for part in one.items()]
         case "SS":
             return set(value)
         case "NULL":

@@ -122,8 +122,7 @@ class RedisProxy:
     """Stands before a Redis. `silent`: accepts and never answers; `refusing`: hangs up.
 
     `deaf`: hands everything on, but no answer back. `delay`: seconds an answer is held up.
-    What holds `cut_at` cuts all connections. `requests` counts what a client has sent and
-    waits on.
+    `requests` counts what a client has sent and waits on.
     """
 
     url: str
@@ -131,7 +130,6 @@ class RedisProxy:
     refusing: bool = False
     deaf: bool = False
     delay: float = 0
-    cut_at: bytes = b""
     connections: int = 0
     requests: int = 0
     port: int = 0
@@ -176,8 +174,6 @@ class RedisProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 20):
                 self.requests += 1
-                if self.cut_at and self.cut_at in data:
-                    self.cut()
                 if not self.silent:
                     writer.write(data)
                     await writer.drain()

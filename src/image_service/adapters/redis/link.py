@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,16 +15,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from image_service.adapters.redis.batches import Argument, ScriptBatches, responsive_timeout
 from image_service.adapters.redis.scripts import NAMES
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.time_limits import REDIS_COOLDOWN
 from image_service.telemetry.telemetry import Telemetry
 
+Argument = str | bytes | int
+
 TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
 # A key of another type, no number in a counter, or none where a script computes with it.
 _OF_DATA: Final = re.compile(r"WRONGTYPE|not an integer|attempt to (compare|perform arithmetic)")
 _AT_MOST: Final = 5.0  # seconds, however long the loop is held up
+_TICKS: Final = 10
 _MAX_CONNECTIONS: Final = 50
 _THRESHOLD: Final = 5  # failures in a row
 
@@ -31,11 +34,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class RedisLink:
-    """Runs Lua scripts, each in one round trip, which others may share.
+    """Runs Lua scripts, each in one round trip.
 
     Raises DependencyUnavailable where Redis fails, takes longer than `timeout` seconds, or
-    is being left alone. A call that timed out may still be carried out. Where a round trip
-    breaks off, each call it carried is a failure: five of them, and Redis is left alone.
+    is being left alone. A call that timed out may still be carried out.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class RedisLink:
         telemetry: Telemetry | None = None,
     ) -> None:
         self._client = client
-        self._batches = ScriptBatches(client, timeout)
+        self._scripts = {script: client.register_script(script) for script in NAMES}
         self._breaker = breaker
         self._timeout = timeout
         self._telemetry = telemetry or Telemetry()
@@ -71,7 +73,7 @@ class RedisLink:
 
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         try:
-            return await self._batches.run(script, keys, arguments)
+            return await self._call(script, keys, arguments)
         except ResponseError as error:
             if not _is_of_data(error):
                 raise
@@ -79,16 +81,16 @@ class RedisLink:
             log.warning("redis_keys_unusable", operation=NAMES[script], keys=keys, cause=error)
         async with responsive_timeout(self._timeout):
             await self._client.delete(*keys)
-        return await self._batches.run(script, keys, arguments)
+        return await self._call(script, keys, arguments)
+
+    async def _call(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        async with responsive_timeout(self._timeout):
+            return await self._scripts[script](keys, arguments)
 
     async def ping(self) -> None:
         """Past the breaker: to find out is what it is for."""
         async with responsive_timeout(self._timeout):
             await self._client.ping()
-
-    async def aclose(self) -> None:
-        """Wait for what is on its way; the client is the caller's to close."""
-        await self._batches.aclose()
 
     async def _reconnect(self) -> None:
         """After a failover the name leads to the new primary, the open connections do not."""
@@ -110,23 +112,46 @@ async def open_redis(
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
-        # What bounds a call is `ScriptBatches`, which knows a slow Redis from a slow loop.
-        timeout=_AT_MOST,
-        socket_timeout=_AT_MOST,
+        # Not of a wait for a connection, a read or a write: what bounds a call is
+        # `responsive_timeout`, which knows a slow Redis from a slow loop.
+        timeout=None,
+        socket_timeout=None,
         socket_connect_timeout=_AT_MOST,
         retry=Retry(NoBackoff(), 0),  # a second try would double the time a request waits
         driver_info=None,  # it is looked up on disk for each connection, and costs two round trips
         protocol=2,  # no greeting, no push messages: nothing here needs the third
     )
-    client = Redis.from_pool(pool)
-    link = RedisLink(
-        client, breaker or CircuitBreaker("redis"), timeout=within, telemetry=telemetry
-    )
-    try:
-        yield link
-    finally:
-        await link.aclose()
-        await client.aclose()
+    async with Redis.from_pool(pool) as client:
+        yield RedisLink(
+            client, breaker or CircuitBreaker("redis"), timeout=within, telemetry=telemetry
+        )
+
+
+@asynccontextmanager
+async def responsive_timeout(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after so many seconds in which the event loop was responsive.
+
+    While the loop is held up, responses lie unread: that is no failure of Redis, and an
+    outage made of it would lift the rate limits of everybody. So time is counted in ticks.
+    """
+    loop = asyncio.get_running_loop()
+    left = _TICKS
+    clock: asyncio.TimerHandle
+
+    def tick() -> None:
+        nonlocal left, clock
+        left -= 1
+        if left:
+            clock = loop.call_later(seconds / _TICKS, tick)
+        else:
+            deadline.reschedule(loop.time())
+
+    async with asyncio.timeout(_AT_MOST) as deadline:
+        clock = loop.call_later(seconds / _TICKS, tick)
+        try:
+            yield
+        finally:
+            clock.cancel()
 
 
 class CircuitBreaker:

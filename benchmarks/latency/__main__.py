@@ -1,6 +1,6 @@
 """Latencies of the running service on one core, before engines as far away as AWS's.
 
-    python -m benchmarks.latency            both tables of renditions, an hour on an idle machine
+    python -m benchmarks.latency            both tables of renditions, half an hour
     python -m benchmarks.latency --smoke    seconds, to see that it works
 
 Hypothesis: with five files a picture, one upload a second on one CPU stays below a second at P95,
@@ -53,7 +53,7 @@ def main() -> None:
         for name in options.tables:
             measured[name][f"{rate:g}"] = _measure(name, rate, core, pictures, options)
             print(name, rate, measured[name][f"{rate:g}"], flush=True)
-    print(report.tables(measured))
+    print(report.tables(measured), report.carried(measured), sep="\n\n")
     if options.smoke:
         return
     results.merge({"latency": {"tables": measured, "engines": options.engines}})
@@ -110,6 +110,7 @@ async def _put_load(
         outcome = await putting.run({load.UPLOADS: rate, **load.BESIDE}, seconds, seed=1)
         busy = (server.cpu_seconds() - cpu) / (time.monotonic() - began)
     return {
+        "rate": rate,
         "busy": busy,
         "seconds": seconds,
         "refused": {name: len(statuses) for name, statuses in outcome.refused.items()},

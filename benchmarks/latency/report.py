@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -10,6 +12,8 @@ from benchmarks import documents
 from benchmarks.latency.load import BESIDE, UPLOADS
 
 _OPERATIONS = (UPLOADS, *BESIDE)
+_GOAL_MS = 1000
+_POLICY = Path(__file__).parents[2] / "terraform" / "modules" / "service" / "main.tf"
 Measured = dict[str, dict[str, Any]]  # by table of renditions, by uploads per second
 
 
@@ -20,7 +24,10 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def write(measured: Measured) -> None:
-    documents.replace_block("latency", f"{documents.conditions()}\n\n{tables(measured)}")
+    text = (
+        f"{documents.conditions()}\n\nP50 / P95, ms:\n\n{tables(measured)}\n\n{carried(measured)}"
+    )
+    documents.replace_block("latency", text)
 
 
 def tables(measured: Measured) -> str:
@@ -37,6 +44,30 @@ def tables(measured: Measured) -> str:
         for rate, figures in by_rate.items()
     ]
     return documents.table(head, rows)
+
+
+def carried(measured: Measured) -> str:
+    """What a CPU carries within the goal, and whether Terraform's policy acts before that."""
+    lines = []
+    for table, by_rate in measured.items():
+        loaded = [figures for figures in by_rate.values() if UPLOADS in figures]
+        within = [each for each in loaded if each[UPLOADS]["p95_ms"] <= _GOAL_MS]
+        if not within:
+            lines.append(f"With {table}, none of these rates stays within {_GOAL_MS:,} ms at P95.")
+            continue
+        most = max(within, key=lambda each: each["rate"])
+        lines.append(
+            f"With {table}, {most['rate']:g} uploads per second is the highest of these rates "
+            f"whose P95 stays within {_GOAL_MS:,} ms; the core is {most['busy']:.0%} busy then."
+        )
+    return "\n".join([*lines, f"Terraform's policy adds tasks above {_target():.0%}."])
+
+
+def _target() -> float:
+    found = re.search(r"ECSServiceAverageCPUUtilization\", value = (\d+)", _POLICY.read_text())
+    if not found:
+        raise RuntimeError(f"{_POLICY} has no target for CPU")
+    return int(found[1]) / 100
 
 
 def _pair(figures: dict[str, float] | None) -> str:

@@ -192,7 +192,7 @@ export interface components {
             /** @description For people: what was measured, the limit, the remedy. */
             message: string;
             /**
-             * @description For programs; stable. New ones may come. Known: VALIDATION_FAILED, INVALID_FILE_TYPE, INVALID_IMAGE, INVALID_DIMENSIONS, ANIMATED_IMAGE, IMAGE_TOO_COMPLEX, FILE_REQUIRED, INVALID_CURSOR, MALFORMED_BODY, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, NOT_AUTHORIZED, IMAGE_NOT_FOUND, ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, IDEMPOTENCY_IN_PROGRESS, VERSION_MISMATCH, FILE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, IDEMPOTENCY_KEY_REUSED, VERSION_REQUIRED, RATE_LIMIT_EXCEEDED, IMAGE_PROCESSING_FAILED, INTERNAL_ERROR, OVERLOADED, DEPENDENCY_UNAVAILABLE, AUTH_UNAVAILABLE.
+             * @description For programs; stable. New ones may come. Known: VALIDATION_FAILED, INVALID_FILE_TYPE, INVALID_IMAGE, INVALID_DIMENSIONS, ANIMATED_IMAGE, IMAGE_TOO_COMPLEX, FILE_REQUIRED, INVALID_CURSOR, MALFORMED_BODY, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, NOT_AUTHORIZED, SCOPE_MISSING, IMAGE_NOT_FOUND, ROUTE_NOT_FOUND, METHOD_NOT_ALLOWED, UPLOAD_TIMEOUT, IDEMPOTENCY_IN_PROGRESS, VERSION_MISMATCH, FILE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, IDEMPOTENCY_KEY_REUSED, VERSION_REQUIRED, RATE_LIMIT_EXCEEDED, IMAGE_PROCESSING_FAILED, INTERNAL_ERROR, OVERLOADED, DEPENDENCY_UNAVAILABLE, AUTH_UNAVAILABLE.
              * @example INVALID_IMAGE
              */
             code: string;
@@ -521,7 +521,10 @@ export interface components {
         };
     };
     responses: never;
-    parameters: never;
+    parameters: {
+        /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+        "On-Behalf-Of": string;
+    };
     requestBodies: never;
     headers: {
         /** @description The caller's own where it is 1 to 128 letters, digits, `.`, `_`, `:`, `-`; else a new one. Quote it when you report a problem. */
@@ -558,8 +561,13 @@ export interface operations {
                 uploadedBefore?: string;
                 /** @description By time of upload. */
                 sortOrder?: "asc" | "desc";
+                /** @description That user's images instead of your own, for administrators. */
+                userId?: string;
             };
-            header?: never;
+            header?: {
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -596,6 +604,19 @@ export interface operations {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -651,6 +672,8 @@ export interface operations {
             header?: {
                 /** @description A key of your own for this upload, such as a new UUID. Repeat the request with the same key for up to 24 hours, and the picture is stored once: you get the first response again. While the first request is still running the response is 409, and 422 if the key comes with another file or other fields. After a failure the key is free again. */
                 "Idempotency-Key"?: string;
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path?: never;
             cookie?: never;
@@ -698,6 +721,19 @@ export interface operations {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -819,6 +855,8 @@ export interface operations {
             header?: {
                 /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
                 /** @description ULID. */
@@ -856,6 +894,19 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `VALIDATION_FAILED` */
+            400: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
             /** @description `TOKEN_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED` */
             401: {
                 headers: {
@@ -867,7 +918,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `NOT_AUTHORIZED` */
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -938,10 +989,15 @@ export interface operations {
     };
     delete_image: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Why it is deleted, in a line; kept in the audit log. */
+                reason?: string;
+            };
             header?: {
                 /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
                 /** @description ULID. */
@@ -986,7 +1042,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `NOT_AUTHORIZED` */
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1087,6 +1143,8 @@ export interface operations {
             header?: {
                 /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
                 /** @description ULID. */
@@ -1139,7 +1197,7 @@ export interface operations {
                     "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description `NOT_AUTHORIZED` */
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
             403: {
                 headers: {
                     "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1299,6 +1357,8 @@ export interface operations {
             header?: {
                 /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path?: never;
             cookie?: never;
@@ -1351,6 +1411,19 @@ export interface operations {
                 headers: {
                     "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                     "X-Request-ID": components["headers"]["X-Request-ID"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description `NOT_AUTHORIZED`, `SCOPE_MISSING` */
+            403: {
+                headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "X-RateLimit-Limit": components["headers"]["X-RateLimit-Limit"];
+                    "X-RateLimit-Remaining": components["headers"]["X-RateLimit-Remaining"];
+                    "X-RateLimit-Reset": components["headers"]["X-RateLimit-Reset"];
                     [name: string]: unknown;
                 };
                 content: {

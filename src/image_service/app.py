@@ -107,6 +107,7 @@ def _state(settings: Settings, telemetry: Telemetry) -> AppState:
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
             in_flight=_requests_of_one(settings),
+            scope_prefix=settings.service_scope_prefix,
             max_file_bytes=settings.max_file_bytes,
             min_side=settings.min_dimension,
             max_side=settings.max_dimension,

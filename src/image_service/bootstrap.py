@@ -33,8 +33,7 @@ from image_service.adapters.dynamodb import (
 from image_service.adapters.machine import (
     available_cpus,
     available_memory,
-    group_memory,
-    machine_memory,
+    usual_memory,
 )
 from image_service.adapters.redis import (
     RedisHealth,
@@ -125,6 +124,7 @@ async def open_services(
         rate_limiter = WindowRateLimiter(
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
+            machine_requests=settings.rate_limit_machine_requests,
             shared=RedisWindows(redis) if redis else None,
         )
         uploads = UploadService(
@@ -306,7 +306,7 @@ def _picture_limits(
 def admission_limits(settings: Settings, times: TimeLimits) -> AdmissionLimits:
     """Returns the bounds of a task of this size, but for those that settings name."""
     cpus = settings.task_cpus or settings.worker_threads or available_cpus()
-    bounds = bounds_for(cpus, settings.task_memory_bytes or _usual_memory())
+    bounds = bounds_for(cpus, settings.task_memory_bytes or usual_memory(USUAL_MEMORY))
     one_upload = settings.max_file_bytes + FORM_BYTES
     return AdmissionLimits(
         workers=settings.worker_threads or bounds.workers,
@@ -330,10 +330,6 @@ def require_memory() -> None:
         raise SettingsError([text])
 
 
-def _usual_memory() -> int:
-    return group_memory() or min(USUAL_MEMORY, machine_memory() or USUAL_MEMORY)
-
-
 async def _verifier(
     settings: Settings, stack: AsyncExitStack, telemetry: Telemetry
 ) -> CognitoVerifier:
@@ -343,6 +339,9 @@ async def _verifier(
         issuer=settings.cognito_issuer,
         jwks_url=settings.jwks_location,
         client_ids=settings.cognito_client_ids,
+        service_client_ids=settings.service_client_ids,
+        scope_prefix=settings.service_scope_prefix,
+        admin_groups=settings.admin_groups,
         telemetry=telemetry,
     )
     stack.push_async_callback(verifier.aclose)

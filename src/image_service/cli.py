@@ -106,7 +106,7 @@ def dev(
 
     if find_spec("ministack") is None:
         _fail("ministack is not installed; install image-service[local]")
-    _only_local()
+    stack.only_local()
     with ExitStack() as running:
         try:
             state = running.enter_context(held(state_dir, fresh=fresh))
@@ -146,20 +146,12 @@ def dev(
         )
 
 
-def _only_local() -> None:
-    """Leave what the shell says of a real account out of this process."""
-    from image_service.devstack import stack
-
-    for name in stack.FOREIGN_AWS_VARIABLES:
-        os.environ.pop(name, None)
-    os.environ.update(stack.WITHOUT_PROXY)
-
-
 def _use_running_stack(state_dir: Path) -> None:
     """Put the environment of the local stack that runs there into this process'."""
+    from image_service.devstack import stack
     from image_service.devstack.state import LocalStackError, environment_of_running
 
-    _only_local()
+    stack.only_local()
     try:
         os.environ.update(environment_of_running(state_dir))
     except LocalStackError as error:
@@ -183,15 +175,23 @@ def _listener(host: str, port: int, setting: str, last: int = 0) -> socket.socke
 
 @cli.command()
 def token(
-    user: Annotated[str, typer.Option(help="Becomes the token's `sub`.")],
+    user: Annotated[str | None, typer.Option(help="Becomes the token's `sub`.")] = None,
     ttl: Annotated[int, typer.Option(help="Seconds until it expires.", min=1)] = 3600,
+    group: Annotated[list[str] | None, typer.Option(help="A group that the user is in.")] = None,
+    *,
+    machine: Annotated[
+        bool, typer.Option("--machine", help="Of a machine, with all scopes; USER or main-api.")
+    ] = False,
     state_dir: StateDir = _DEFAULT_STATE_DIR,
 ) -> None:
-    """Print one token for the local stack."""
+    """Print one token for the local stack.
+
+    It lets in the machine main-api; the group image-admins are its administrators.
+    """
     from image_service.devstack.tokens import local_token
 
     try:
-        typer.echo(local_token(state_dir, user, ttl))
+        typer.echo(local_token(state_dir, user, ttl, groups=group or (), machine=machine))
     except (ValueError, OSError) as error:
         _fail(str(error))
 

@@ -324,12 +324,16 @@ class TokenVerifier(Protocol):
 
 
 class RateLimiter(Protocol):
-    async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
-        """Count a request; the tightest of the limits it falls under. Never raises."""
+    async def hit(self, caller: Caller, *, upload: bool) -> RateLimit:
+        """Count a request; the tightest of the limits it falls under. Never raises.
+
+        A machine has limits of its own: of its requests together, and of its uploads for each
+        user apart. They use up nothing of the users' own.
+        """
         ...
 
-    async def charge(self, user_id: str, uploads: int) -> None:
-        """Count that many more uploads, for what one of the user's has cost. Never raises."""
+    async def charge(self, caller: Caller, uploads: int) -> None:
+        """Count that many more uploads, for what one of the caller's has cost. Never raises."""
         ...
 
 

@@ -20,6 +20,7 @@ from image_service.app import create_app
 from image_service.bootstrap import open_services
 from image_service.devstack import stack
 from image_service.devstack.issuer import LocalIssuer
+from image_service.devstack.tokens import ADMIN_GROUP, MACHINE, SCOPES
 from image_service.domain.renditions import RenditionSpec
 from image_service.settings import Settings
 
@@ -66,7 +67,11 @@ async def settings(
         environment = stack.aws_environment(emulator) | stack.service_environment(emulator)
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield Settings(worker_threads=1)  # each starts a child
+        yield Settings(
+            worker_threads=1,  # each starts a child
+            service_client_ids=frozenset({MACHINE}),
+            admin_groups=frozenset({ADMIN_GROUP}),
+        )
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +120,23 @@ def new_client(app: FastAPI, issuer: LocalIssuer) -> NewClient:
             headers["Authorization"] = f"Bearer {token}"
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def new_machine(app: FastAPI, issuer: LocalIssuer) -> NewClient:
+    """`new_machine(scopes, app)` sends a client-credentials token of the local machine."""
+
+    def made(
+        scopes: str = " ".join(SCOPES), app: FastAPI = app, **headers: str
+    ) -> httpx.AsyncClient:
+        token = issuer.machine_token(MACHINE, issuer=stack.ISSUER, scopes=scopes.split(" "))
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+            base_url="http://service",
+            headers={"Authorization": f"Bearer {token}", **headers},
+        )
 
     return made
 

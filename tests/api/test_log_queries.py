@@ -22,6 +22,7 @@ from tests.unit.services.test_outbox import Parts
 from image_service.adapters.dynamodb.transactions import Transactions
 from image_service.adapters.redis.link import CircuitBreaker
 from image_service.api.dependencies import state_of
+from image_service.devstack.tokens import ADMIN_GROUP
 from image_service.domain.errors import CdnBusy, DependencyUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def outage() -> None:
 
 @pytest.fixture(scope="module")
 async def lines(
-    app: FastAPI, open_app: OpenApp, new_client: NewClient
+    app: FastAPI, open_app: OpenApp, new_client: NewClient, new_machine: NewClient
 ) -> AsyncIterator[list[Line]]:
     """Of all that the queries ask for, as it goes to stdout."""
     with watched_log() as log:
@@ -112,6 +113,12 @@ async def lines(
                     new_client("alice", app=small) as full,
                 ):
                     await requests(app, client, stranger, full)
+        async with (
+            new_machine(**{"On-Behalf-Of": "alice"}) as machine,
+            new_client("root", groups=[ADMIN_GROUP]) as admin,
+        ):
+            image = await upload(machine)
+            await admin.delete(f"{IMAGES}/{image['id']}?reason=Reported")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", NOBODY)
             async with open_app() as lost, new_client("alice", app=lost) as client:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tests import virtual_time
 from tests.contract.samples import make_image
 from tests.integration.test_redis_outages import Task
+from tests.unit.builders import caller
 
 from image_service.adapters.redis import open_redis, scripts
 from image_service.adapters.redis.cache import image_key, page_set_key, state_key
@@ -61,13 +62,13 @@ async def test_a_key_that_can_not_be_used_is_replaced_and_is_nobody_elses_troubl
         task = Task(link, f"alice-{unique}")
         task.image = make_image(task.user)
         await task.get()
-        await task.limiter.hit(task.user, upload=False)
+        await task.limiter.hit(caller(task.user), upload=False)
         await spoil(redis, name_of(task))
         with capture_logs() as lines:
             for _ in range(3):
                 assert await task.get() == task.image
                 await task.list()
-                assert (await task.limiter.hit(task.user, upload=False)).allowed
+                assert (await task.limiter.hit(caller(task.user), upload=False)).allowed
             async with task.cache.writing(task.user, task.image.id):
                 pass
         assert not breaker.is_open
@@ -81,11 +82,11 @@ async def test_a_loop_that_is_held_up_makes_no_outage_of_redis(redis_url: str, u
     breaker = CircuitBreaker("redis", threshold=1)
     async with open_redis(redis_url, within=0.2, breaker=breaker) as link:
         task = Task(link, f"alice-{unique}")
-        await task.limiter.hit(task.user, upload=False)
+        await task.limiter.hit(caller(task.user), upload=False)
         held = asyncio.create_task(hold_the_loop())
         with capture_logs() as lines:
             for _ in range(10):
-                await task.limiter.hit(task.user, upload=False)
+                await task.limiter.hit(caller(task.user), upload=False)
         held.cancel()
         assert not breaker.is_open
         assert lines == []

@@ -15,6 +15,7 @@ from tests import redis_server, virtual_time
 from tests.contract.samples import make_image
 from tests.redis_server import RedisProxy, redis_proxy
 from tests.scraping import Samples
+from tests.unit.builders import caller
 
 from image_service.adapters.redis import (
     RedisHealth,
@@ -88,7 +89,7 @@ class Task:
     async def request(self) -> float:
         """What a GET does: count, then read. Seconds."""
         started = time.perf_counter()
-        assert (await self.limiter.hit(self.user, upload=False)).allowed
+        assert (await self.limiter.hit(caller(self.user), upload=False)).allowed
         assert await self.get() == self.image
         return time.perf_counter() - started
 
@@ -123,9 +124,9 @@ async def test_a_hit_is_one_round_trip(task: Task, proxy: RedisProxy) -> None:
 
 
 async def test_a_count_is_one_round_trip_for_uploads_too(task: Task, proxy: RedisProxy) -> None:
-    await task.limiter.hit(task.user, upload=True)
+    await task.limiter.hit(caller(task.user), upload=True)
     before = proxy.requests
-    await task.limiter.hit(task.user, upload=True)
+    await task.limiter.hit(caller(task.user), upload=True)
     assert proxy.requests - before == 1
 
 
@@ -206,7 +207,7 @@ async def test_an_answer_that_comes_too_late_is_never_another_requests(
     for _ in range(5):
         assert await other.get() == other.image
         assert await hasty.get() == hasty.image
-        assert (await hasty.limiter.hit(hasty.user, upload=False)).allowed
+        assert (await hasty.limiter.hit(caller(hasty.user), upload=False)).allowed
 
 
 async def test_a_lost_invalidation_is_recorded_and_made_up_for(
@@ -357,7 +358,7 @@ async def test_a_full_redis_that_evicts_nothing_still_forgets(unique: str) -> No
             assert await raw.keys() == [f"user:{task.user}:generation".encode()]
             await raw.flushall()
             assert (await task.get()).version == 3
-            assert (await task.limiter.hit(task.user, upload=False)).allowed
+            assert (await task.limiter.hit(caller(task.user), upload=False)).allowed
             await raw.config_set("maxmemory", 0)
             await task.get()
             assert await raw.exists(f"image:{task.image.id}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from image_service.domain.access import Caller
+from image_service.domain.access import Caller, Kind
 from image_service.domain.errors import ImageServiceError, InvalidImage
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import EncodedPicture, ProcessedImage, SourceInfo
@@ -29,8 +29,16 @@ NEW = NewImage(
 )
 
 
+PREFIX = "image-service"
+
+
 def caller(user_id: str) -> Caller:
     return Caller(user_id, expires_at=0)
+
+
+def machine(scopes: str = "read write", acting_for: str | None = None) -> Caller:
+    granted = frozenset(f"{PREFIX}/{scope}" for scope in scopes.split())
+    return Caller("main-api", 0, Kind.MACHINE, granted, PREFIX, acting_for)
 
 
 def make_image(user_id: str = "alice", **changes: Any) -> Image:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from jose import jws
 from typer.testing import CliRunner
 
 from image_service import __version__
@@ -75,3 +77,51 @@ def test_no_token_where_no_stack_ran(tmp_path: Path):
         f"image-service: no local stack has run in {state_dir}; start one: image-service dev"
     ]
     assert not state_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "claims"),
+    [
+        (["--user", "alice"], {"sub": "alice", "token_use": "id", "cognito:groups": None}),
+        (
+            ["--user", "root", "--group", "staff", "--group", "image-admins"],
+            {"sub": "root", "token_use": "id", "cognito:groups": ["staff", "image-admins"]},
+        ),
+        (
+            ["--machine"],
+            {
+                "sub": "main-api",
+                "client_id": "main-api",
+                "token_use": "access",
+                "scope": "image-service/read image-service/write",
+                "username": None,
+                "aud": None,
+            },
+        ),
+        (["--user", "batch", "--machine"], {"sub": "batch", "client_id": "batch"}),
+    ],
+)
+def test_tokens(options: list[str], claims: dict[str, object], tmp_path: Path):
+    issuer = LocalIssuer.load_or_create(tmp_path)
+    printed = CliRunner().invoke(cli, ["token", *options, "--state-dir", str(tmp_path)])
+    token, end = printed.stdout[:-1], printed.stdout[-1]
+    assert (printed.exit_code, printed.stderr, end) == (0, "", "\n")
+    found = json.loads(jws.verify(token, issuer.jwks(), algorithms=["RS256"]))
+    assert {name: found.get(name) for name in claims} == claims
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "name the user with --user, or use --machine"),
+        (["--group", "image-admins"], "name the user with --user, or use --machine"),
+        (["--machine", "--group", "image-admins"], "a machine has no groups"),
+        (["--machine", "--user", "../x"], "a user id is 1 to 128 letters"),
+    ],
+)
+def test_tokens_of_nobody_are_refused(options: list[str], said: str, tmp_path: Path):
+    LocalIssuer.load_or_create(tmp_path)
+    refused = CliRunner().invoke(cli, ["token", *options, "--state-dir", str(tmp_path)])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    [line] = refused.stderr.splitlines()
+    assert said in line

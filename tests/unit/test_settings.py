@@ -51,6 +51,25 @@ def test_the_required_ones_suffice(environment: pytest.MonkeyPatch):
     assert settings.cors_origins == ()
 
 
+def test_machines_and_administrators_are_none_unless_listed(environment: pytest.MonkeyPatch):
+    settings = load_settings()
+    assert settings.service_client_ids == settings.admin_groups == frozenset()
+    assert settings.service_scope_prefix == "image-service"
+    environment.setenv("IMAGE_SERVICE_SERVICE_CLIENT_IDS", "main-api , thumbnailer")
+    environment.setenv("IMAGE_SERVICE_ADMIN_GROUPS", "image-admins,root")
+    settings = load_settings()
+    assert settings.service_client_ids == {"main-api", "thumbnailer"}
+    assert settings.admin_groups == {"image-admins", "root"}
+
+
+def test_no_client_is_both_users_and_a_machine(environment: pytest.MonkeyPatch):
+    environment.setenv("IMAGE_SERVICE_SERVICE_CLIENT_IDS", "main-api,web")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    [line] = error.value.errors
+    assert "SERVICE_CLIENT_IDS must have clients of its own, none of COGNITO_CLIENT_IDS" in line
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
     environment.delenv(f"IMAGE_SERVICE_{name}")
@@ -68,6 +87,10 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
         ("CDN_BASE_URL", "images.example.com"),
         ("CDN_BASE_URL", "https://user:secret-value@example.com/?a=secret-value"),
         ("COGNITO_CLIENT_IDS", " , "),
+        ("SERVICE_CLIENT_IDS", "main api"),
+        ("SERVICE_SCOPE_PREFIX", "image service"),
+        ("SERVICE_SCOPE_PREFIX", 'image"service'),
+        ("RATE_LIMIT_MACHINE_REQUESTS", "all"),
         ("CORS_ORIGINS", "https://*.example.com/secret-value"),
         ("CORS_ORIGINS", "*"),
         ("RATE_LIMIT_UPLOADS", "many"),

@@ -37,6 +37,11 @@ def available_memory() -> int | None:
     return group_memory() or machine_memory()
 
 
+def usual_memory(usual: int) -> int:
+    """Bytes the group may use; where nothing limits it, `usual`, or what the machine has of it."""
+    return group_memory() or min(usual, machine_memory() or usual)
+
+
 def machine_memory() -> int | None:
     """Bytes the machine has; None where it does not say."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):

@@ -27,13 +27,15 @@ from image_service.api.middleware.exchange import exchange_of
 from image_service.domain.access import Caller
 from image_service.domain.errors import ValidationFailed
 from image_service.domain.fields import (
+    MAX_SHORT_TEXT,
     MAX_TAGS,
     FieldError,
     clean_album_id,
     clean_tags,
+    clean_text,
     is_blank,
 )
-from image_service.domain.images import ExpectedVersion
+from image_service.domain.images import USER_ID_RULE, ExpectedVersion, is_user_id
 from image_service.domain.listing import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -164,10 +166,33 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+Reason = Annotated[
+    list[str] | None,
+    Query(description="Why it is deleted, in a line; kept in the audit log."),
+    WithJsonSchema(
+        {"type": "string", "maxLength": MAX_SHORT_TEXT, "examples": ["Reported: shows a person"]}
+    ),
+]
+
 
 def expected_version(values: IfMatch, body_version: int | None = None) -> ExpectedVersion:
     if_match = entity_tags(", ".join(values), "If-Match") if values else None
     return ExpectedVersion(body=body_version, if_match=if_match)
+
+
+def sent_again(values: list[str]) -> str:
+    return f"came {len(values)} times; send one"
+
+
+def deletion_reason(values: Reason) -> str:
+    """Raises ValidationFailed where it is not one line of at most 255 characters."""
+    if not values:
+        return ""
+    with collected_errors() as errors:
+        if len(values) > 1:
+            errors.add("reason", sent_again(values))
+        text = errors.check("reason", lambda: clean_text(values[0], limit=MAX_SHORT_TEXT))
+    return text or ""
 
 
 def idempotency_key(values: IdempotencyKey) -> str | None:
@@ -175,7 +200,7 @@ def idempotency_key(values: IdempotencyKey) -> str | None:
     if not values:
         return None
     if len(values) > 1:
-        raise ValidationFailed([("Idempotency-Key", f"came {len(values)} times; send one")])
+        raise ValidationFailed([("Idempotency-Key", sent_again(values))])
     if not _KEY.fullmatch(values[0]):
         rule = f"must be 1 to {_MAX_KEY} visible ASCII characters without spaces"
         raise ValidationFailed([("Idempotency-Key", f"{rule}; got {len(values[0])} characters")])
@@ -235,6 +260,9 @@ class ListParameters(BaseModel):
     uploaded_after: Instant = Field(None, description="Inclusive; ISO 8601 with zone.")
     uploaded_before: Instant = Field(None, description="Exclusive; ISO 8601 with zone.")
     sort_order: SortOrder = Field("desc", description="By time of upload.")
+    user_id: OptionalText = Field(
+        None, description="That user's images instead of your own, for administrators."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -249,6 +277,8 @@ class ListParameters(BaseModel):
     def to_query(self, caller: Caller) -> ListQuery:
         """Raises ValidationFailed, InvalidCursor."""
         with collected_errors() as errors:
+            if self.user_id is not None and not is_user_id(self.user_id):
+                errors.add("userId", f"must be the id of a user: {USER_ID_RULE}")
             album_id = errors.check("albumId", lambda: _album_asked_for(self.album_id))
             tags = errors.check("tag", lambda: clean_tags(self.tag)) or ()
             after, before = self.uploaded_after, self.uploaded_before
@@ -264,7 +294,8 @@ class ListParameters(BaseModel):
         )
         if self.cursor is None:
             return query
-        return replace(query, start=decode_cursor(self.cursor, caller.user_id, query))
+        owner_id = self.user_id or caller.user_id
+        return replace(query, start=decode_cursor(self.cursor, owner_id, query))
 
 
 def _album_asked_for(given: str | None) -> str | None:
@@ -275,9 +306,9 @@ def _album_asked_for(given: str | None) -> str | None:
 
 
 async def list_place(request: Request) -> AsyncIterator[None]:
-    """One of the user's places for lists, until the response has been sent."""
+    """One of the caller's places for lists, until the response has been sent."""
     caller, services = asked(request)
-    async with services.admission.listing(caller.user_id):
+    async with services.admission.listing(caller.share):
         yield
 
 

@@ -164,8 +164,17 @@ _ROWS: Final = (
         403,
         "Forbidden",
         errors.NotAuthorized(),
-        "The image belongs to another user.",
-        "Use the owner's token.",
+        "The image belongs to another user; or the request is one that only an administrator, or "
+        "only a machine, may make, or a machine that acts for nobody.",
+        "Use the owner's token. Of a machine: name the user in `On-Behalf-Of`.",
+    ),
+    Row(
+        403,
+        "Forbidden",
+        errors.ScopeMissing("$scope_prefix/write"),
+        "The token of a machine lacks the scope that `details` names.",
+        "Ask the token endpoint for that scope, and allow it to the app client.",
+        "with a new token",
     ),
     _not_found(
         errors.ImageNotFound(),

@@ -21,6 +21,7 @@ from image_service.api.dependencies import state_of
 from image_service.api.error_table import row_for
 from image_service.api.errors import envelope, headers_of
 from image_service.domain import errors
+from image_service.domain.images import USER_ID_RULE
 from image_service.domain.listing import LOOK_BOUND
 from image_service.domain.uploads import RESPONSE_KEPT
 
@@ -48,6 +49,10 @@ copy; [Errors](/docs/errors) lists every error with its remedy. The same API as
 
 * **Your images are yours.** Every route but health and docs needs
   `Authorization: Bearer <token>` (an ID or access token); another user's image is 403.
+* **Machines** have a client-credentials token with the scopes `$scope_prefix/read` and
+  `$scope_prefix/write`. With `On-Behalf-Of: <userId>` they may do what that user may; without,
+  read any image by its id. **Administrators** may also read any image, list a user's (`userId`)
+  and delete any. Who neither is gets 403.
 * **Edits don't overwrite each other.** Send the `version` you read, or its ETag in
   `If-Match`; a stale one is refused with the `currentVersion`.
 * **Uploads can be repeated.** Send an `Idempotency-Key` of your own with `POST /images`; after a
@@ -72,11 +77,35 @@ _SECURITY_SCHEMES: Final = {
         ),
         "scheme": "bearer",
         "bearerFormat": "JWT",
+    },
+    "Machine": {
+        "type": "http",
+        "description": (
+            "The access token of a machine (client credentials), without the word `Bearer`, with "
+            "the scopes `$scope_prefix/read` and `$scope_prefix/write`. "
+            "Of a local stack: `image-service token --machine`."
+        ),
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    },
+}
+_PARAMETERS: Final[Document] = {
+    "On-Behalf-Of": {
+        "name": "On-Behalf-Of",
+        "in": "header",
+        "description": (
+            "Of machines alone: the id of the user whose images the request is about, as the `sub` "
+            "of their tokens has it. Sent with a user's token it is 403."
+        ),
+        "required": False,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:@|-]{1,128}$"},
     }
 }
 _ALWAYS: Final = ("X-Request-ID",)
 _AUTHENTICATED: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _UNAUTHORIZED: Final = "401"
+_READ: Final = "$scope_prefix/read"
+_WRITE: Final = "$scope_prefix/write"
 _HEADERS: Final[Document] = {
     "X-Request-ID": {
         "description": "The caller's own where it is 1 to 128 letters, digits, `.`, `_`, `:`, `-`; "
@@ -108,11 +137,15 @@ _HEADERS: Final[Document] = {
     },
 }
 
-# Every route that needs a token sends these.
+BAD_ON_BEHALF_OF: Final = errors.ValidationFailed(
+    [("On-Behalf-Of", f"must be the id of a user: {USER_ID_RULE}")]
+)
+# Every route that needs a token sends these, and 400 for `On-Behalf-Of`.
 CLOSED: Final = (
     errors.TokenMissing,
     errors.TokenInvalid,
     errors.TokenExpired,
+    errors.ScopeMissing,
     errors.RateLimitExceeded,
     errors.ImageServiceError,
     errors.DependencyUnavailable,
@@ -181,16 +214,17 @@ def document(app: FastAPI) -> Document:
         )
         components = made["components"]
         components["headers"] = _HEADERS
+        components["parameters"] = _PARAMETERS
         components["securitySchemes"] = _SECURITY_SCHEMES
         for model in schemas.BODIES:
             components["schemas"][model.model_config["title"]] = model.model_json_schema()
         # As sent: FastAPI sorts the keys of a schema's examples.
         components["schemas"]["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]
         components["schemas"]["Usage"]["examples"] = schemas.USAGE_EXAMPLES
-        for operation in _operations(made):
+        for method, operation in _operations(made):
             _restore_nulls(operation)
             _drop_framework_error(operation)
-            _add_what_middleware_does(operation)
+            _add_what_middleware_does(operation, _READ if method == "get" else _WRITE)
         _drop_titles_and_nulls(made)
         made = _filled(made, state_of(app).stated_limits)
         # The upload in three languages, which ReDoc shows beside it; made from examples/.
@@ -199,8 +233,9 @@ def document(app: FastAPI) -> Document:
     return app.openapi_schema
 
 
-def _operations(made: Document) -> Iterator[Document]:
-    return (operation for path in made["paths"].values() for operation in path.values())
+def _operations(made: Document) -> Iterator[tuple[str, Document]]:
+    """Returns them with their methods."""
+    return (operation for path in made["paths"].values() for operation in path.items())
 
 
 def _restore_nulls(operation: Document) -> None:
@@ -219,10 +254,13 @@ def _drop_framework_error(operation: Document) -> None:
         del operation["responses"]["422"]
 
 
-def _add_what_middleware_does(operation: Document) -> None:
-    """The token it asks for, and the headers that it adds to all responses."""
+def _add_what_middleware_does(operation: Document, scope: str) -> None:
+    """The token it asks for, and the headers that it reads, and adds to all responses."""
     closed = _UNAUTHORIZED in operation["responses"]
-    operation["security"] = [{name: []} for name in _SECURITY_SCHEMES] if closed else []
+    operation["security"] = [{"Cognito": []}, {"Machine": [scope]}] if closed else []
+    if closed:
+        named = {"$ref": "#/components/parameters/On-Behalf-Of"}
+        operation["parameters"] = [*operation.get("parameters", ()), named]
     for status, response in operation["responses"].items():
         known = closed and status != _UNAUTHORIZED
         names = (*_ALWAYS, *_AUTHENTICATED) if known else _ALWAYS
@@ -239,8 +277,9 @@ def _drop_titles_and_nulls(made: Document) -> None:
         made["components"]["schemas"].pop(name, None)
     shapes = made["components"]["schemas"].values()
     fields = [field for shape in shapes for field in shape.get("properties", {}).values()]
-    for operation in _operations(made):
-        fields += [parameter["schema"] for parameter in operation.get("parameters", ())]
+    for _, operation in _operations(made):
+        parameters = operation.get("parameters", ())
+        fields += [parameter["schema"] for parameter in parameters if "schema" in parameter]
     for field in fields:
         field.pop("title", None)
         if field.get("default", ...) is None:

@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -78,6 +78,7 @@ class LocalIssuer:
         client_id: str,
         ttl_seconds: int = 3600,
         token_use: TokenUse = "id",  # noqa: S107  # no secret: which kind of token
+        groups: Sequence[str] = (),
     ) -> str:
         """A token with the claims of a Cognito one; `user` becomes `sub`, unchecked.
 
@@ -86,6 +87,7 @@ class LocalIssuer:
         now = int(time.time())
         common = {
             "sub": user,
+            **({"cognito:groups": [*groups]} if groups else {}),
             "iss": issuer,
             "origin_jti": str(uuid.uuid4()),
             "event_id": str(uuid.uuid4()),
@@ -112,6 +114,26 @@ class LocalIssuer:
                 "cognito:username": user,
                 "jti": str(uuid.uuid4()),
                 "at_hash": _at_hash(self.sign(access)),
+            }
+        )
+
+    def machine_token(
+        self, client_id: str, *, issuer: str, scopes: Sequence[str], ttl_seconds: int = 3600
+    ) -> str:
+        """A client-credentials token, with the claims of a Cognito one."""
+        now = int(time.time())
+        return self.sign(
+            {
+                "sub": client_id,
+                "token_use": "access",
+                "scope": " ".join(scopes),
+                "auth_time": now,
+                "iss": issuer,
+                "exp": now + ttl_seconds,
+                "iat": now,
+                "version": 2,
+                "jti": str(uuid.uuid4()),
+                "client_id": client_id,
             }
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import socket
 import sys
@@ -13,7 +14,7 @@ from typing import Final
 from image_service.devstack.emulator import Emulator
 from image_service.devstack.issuer import LocalIssuer
 from image_service.devstack.state import LocalStackError, StateDir
-from image_service.devstack.tokens import CLIENT_ID, ISSUER
+from image_service.devstack.tokens import ADMIN_GROUP, CLIENT_ID, ISSUER, MACHINE, SCOPE_PREFIX
 
 STAGE: Final = "local"
 TABLE_NAME: Final = f"ImageMetadata-{STAGE}"
@@ -59,6 +60,13 @@ def local_stack(state: StateDir, emulator: Emulator) -> dict[str, str]:
             f"the AWS emulator made no table and bucket within {_PROVISION_SECONDS} s; try again"
         ) from None
     return {**aws_environment(endpoint), **service_environment(endpoint)}
+
+
+def only_local() -> None:
+    """Leave what the shell says of a real account out of this process."""
+    for name in FOREIGN_AWS_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ.update(WITHOUT_PROXY)
 
 
 def base_url(host: str, port: int) -> str:
@@ -147,6 +155,9 @@ def default_settings(*, on_terminal: bool) -> dict[str, str]:
     return {
         **shown,
         "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",  # a front end's own server
+        "SERVICE_CLIENT_IDS": MACHINE,
+        "SERVICE_SCOPE_PREFIX": SCOPE_PREFIX,
+        "ADMIN_GROUPS": ADMIN_GROUP,
         "DRAIN_SECONDS": "0",  # no load balancer has to notice that it goes
     }
 

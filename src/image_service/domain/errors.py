@@ -147,6 +147,19 @@ class NotAuthorized(ImageServiceError):
     default_message = "The image belongs to another user."
 
 
+class ScopeMissing(ImageServiceError):
+    """A machine's token lacks the scope that the request needs."""
+
+    code = "SCOPE_MISSING"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"The token has no scope {scope}; ask the token endpoint for it, and see that the app "
+            "client may have it.",
+            details={"scope": scope},
+        )
+
+
 class ImageNotFound(ImageServiceError):
     code = "IMAGE_NOT_FOUND"
     default_message = "There is no such image, or it has been deleted."

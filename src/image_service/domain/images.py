@@ -18,6 +18,7 @@ from image_service.domain.renditions import MAIN, THUMBNAIL, Rendition
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _USER_ID = re.compile(r"[A-Za-z0-9_.:@|-]{1,128}")
+USER_ID_RULE = "1 to 128 letters, digits, '_', '.', ':', '@', '|' or '-', and not '.' or '..'"
 _IMAGE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ENTITY_TAG = re.compile(r"(?P<version>[0-9]+)(?:\.[0-9]+)?", re.ASCII)
 

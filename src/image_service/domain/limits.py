@@ -10,6 +10,7 @@ MAX_SIDE: Final = 8000
 PICTURE_CPU_SECONDS: Final = 8
 REQUEST_RATE: Final = "1000/second"
 UPLOAD_RATE: Final = "100/minute"
+MACHINE_REQUEST_RATE: Final = "1000/second"
 USER_SHARE: Final = 0.5
 """The largest share of uploads, their bytes and the waiting pictures that one user gets."""
 

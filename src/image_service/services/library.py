@@ -1,4 +1,4 @@
-"""A user's own images: read, list, edit, delete; what is not the caller's is refused."""
+"""Images: read, list, edit, delete, each as far as the caller may."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from itertools import count
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from image_service.domain.access import Action, Caller, may
+from image_service.domain.access import Action, Caller, permit
 from image_service.domain.errors import (
     Contended,
     ImageNotFound,
-    NotAuthorized,
     VersionMismatch,
 )
 from image_service.domain.images import ExpectedVersion, Image, ImageChanges, is_image_id
@@ -56,18 +55,31 @@ class Library:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, caller: Caller, image_id: str) -> Image:
-        """Raises ImageNotFound (also for a malformed id), NotAuthorized."""
+        """Raises ImageNotFound (also for a malformed id), ScopeMissing, NotAuthorized.
+
+        What a machine or an administrator reads is served from the cache, but doesn't fill it,
+        unless it is the images of the user whom the machine acts for.
+        """
         if not is_image_id(image_id):
             raise ImageNotFound
-        image = await self._cache.image(
-            caller.user_id, image_id, lambda: self._repository.get(image_id)
-        )
-        return _permitted(caller, Action.READ, image)
+        reader = caller.acting_as or caller.share
+        image = await self._cache.image(reader, image_id, lambda: self._repository.get(image_id))
+        permitted = _permitted(caller, Action.READ, image)
+        audit_log.used("read", caller, permitted.user_id, image_id)
+        return permitted
 
-    async def list(self, caller: Caller, query: ListQuery) -> Listing:
-        """Returns a page of the caller's own images."""
-        user_id = caller.user_id
-        return await self._cache.listing(user_id, query, lambda: self._read_page(user_id, query))
+    async def list(self, caller: Caller, query: ListQuery, user_id: str | None = None) -> Listing:
+        """Returns a page of that user's images, by default of the caller's own.
+
+        Raises ScopeMissing, NotAuthorized.
+        """
+        permit(caller, Action.LIST, user_id or caller.acting_as)
+        owner_id = user_id or caller.user_id
+        listing = await self._cache.listing(
+            owner_id, query, lambda: self._read_page(owner_id, query)
+        )
+        audit_log.used("list", caller, owner_id)
+        return listing
 
     async def _read_page(self, user_id: str, query: ListQuery) -> Listing:
         if not query.countable:
@@ -82,23 +94,25 @@ class Library:
     ) -> Image:
         """Apply `changes` as the next version.
 
-        Raises ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in that order;
-        the last also where other requests kept being faster.
+        Raises ScopeMissing, ImageNotFound, NotAuthorized, VersionRequired, VersionMismatch, in
+        that order; the last also where other requests kept being faster.
         """
 
         async def write(image: Image, until: float) -> Image:
             edited = image.edited(changes, self._now())
-            with audit_log.change("update", edited):
+            with audit_log.change("update", edited, caller):
                 await self._repository.update(image, edited, until=until)
             return edited
 
         return await self._write(caller, Action.EDIT, image_id, expected, write)
 
-    async def delete(self, caller: Caller, image_id: str, expected: ExpectedVersion) -> None:
-        """Raises as `update` does. Durable on return."""
+    async def delete(
+        self, caller: Caller, image_id: str, expected: ExpectedVersion, reason: str = ""
+    ) -> None:
+        """Raises as `update` does. Durable on return; `reason` is kept in the audit log."""
 
         async def write(image: Image, until: float) -> OutboxEntry:
-            with audit_log.change("delete", image):
+            with audit_log.change("delete", image, caller, reason):
                 return await self._repository.mark_deleted(image, self._now(), until=until)
 
         entry = await self._write(caller, Action.DELETE, image_id, expected, write)
@@ -144,8 +158,8 @@ class Library:
         expected: ExpectedVersion,
         give_up: float,
     ) -> AsyncIterator[None]:
-        """By user, too: who may not write an image does not delay those who may."""
-        turn = self._turns.setdefault((caller.user_id, image_id), asyncio.Lock())
+        """By caller, too: who may not write an image does not delay those who may."""
+        turn = self._turns.setdefault((caller.share, image_id), asyncio.Lock())
         try:
             async with asyncio.timeout_at(give_up):
                 await turn.acquire()
@@ -164,8 +178,8 @@ class Library:
 
 
 def _permitted(caller: Caller, action: Action, image: Image | None) -> Image:
+    # Of what isn't there a caller learns no more than of their own.
+    permit(caller, action, caller.acting_as if image is None else image.user_id)
     if image is None:
         raise ImageNotFound
-    if not may(caller, action, image.user_id):
-        raise NotAuthorized
     return image

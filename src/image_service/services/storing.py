@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Mapping
 
 import structlog
 
+from image_service.domain.access import Caller
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.images import Image
 from image_service.domain.pictures import EncodedPicture
@@ -48,16 +49,17 @@ class ImageWriter:
 
     async def store(
         self,
+        caller: Caller,
         image: Image,
         pictures: Mapping[str, EncodedPicture],
         intent: UploadIntent,
         claim: Claim | None,
     ) -> None:
-        """Put `pictures`, by rendition, and commit. Raises the errors of the ports."""
+        """Put `pictures`, by rendition, and commit for `caller`. Raises the errors of the ports."""
         try:
             await self._put_all(image, pictures)
             async with self._cache.writing(image.user_id, image.id):
-                with audit_log.change("upload", image):
+                with audit_log.change("upload", image, caller):
                     await self._repository.add(image, intent=intent, claim=claim)
         except ImageServiceError as failure:
             if await self._is_committed(image, intent, failure):

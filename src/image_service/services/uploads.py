@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from image_service.domain.access import Caller
+from image_service.domain.access import Action, Caller, permit
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import ProcessedImage, SourceInfo
@@ -26,6 +26,7 @@ from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadInt
 from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
 from image_service.services.admission import Admission, AdmissionLimits, Turns
 from image_service.services.storing import ImageWriter
+from image_service.telemetry import audit_log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,29 +74,31 @@ class UploadService:
     ) -> Uploaded:
         """Store `new` for the caller, or find what an earlier request with the key stored.
 
-        Raises the errors of the ports; leaves nothing half-done.
+        Raises ScopeMissing, NotAuthorized and the errors of the ports; leaves nothing half-done.
         """
+        permit(caller, Action.UPLOAD, caller.acting_as)
         user_id = caller.user_id
-        async with self._headers.turn(user_id):
+        async with self._headers.turn(caller.share):
             source = await self._processor.inspect(new.data)
         claim = self._new_claim(user_id, new, idempotency_key)
         earlier = await self._claim(claim)
         if earlier is not None:
+            audit_log.used("upload", caller, user_id, earlier.id)
             return Uploaded(earlier, replayed=True)
         specs = wanted(self._renditions, source.width, source.height)
         intent = self._new_intent(user_id, specs)
         has_turn = False
         try:
-            async with self._admission.processing(user_id, source.decode_bytes):
+            async with self._admission.processing(caller.share, source.decode_bytes):
                 has_turn = True
-                processed = await self._process(new.data, source, specs, intent)
+                processed = await self._process(caller, new.data, source, specs, intent)
         except BaseException:
             # Without a turn, nothing was announced.
             undo = self._writer.abandon(intent, claim) if has_turn else self._writer.release(claim)
             await self._carried_through(undo)
             raise
         image = _describe(intent, new, source, processed)
-        store = self._writer.store(image, processed.pictures, intent, claim)
+        store = self._writer.store(caller, image, processed.pictures, intent, claim)
         await self._carried_through(store)
         return Uploaded(image)
 
@@ -117,6 +120,7 @@ class UploadService:
 
     async def _process(
         self,
+        caller: Caller,
         data: bytes,
         source: SourceInfo,
         specs: Sequence[RenditionSpec],
@@ -124,7 +128,7 @@ class UploadService:
     ) -> ProcessedImage:
         """Both are waited for, so that nothing is announced after it was taken back."""
         processed, announced = await asyncio.gather(
-            self._processor.process(data, source, specs, partial(self._charge, intent.user_id)),
+            self._processor.process(data, source, specs, partial(self._charge, caller)),
             self._intents.announce(intent),
             return_exceptions=True,
         )
@@ -134,14 +138,14 @@ class UploadService:
             raise announced
         return processed
 
-    def _charge(self, user_id: str, cpu_seconds: float) -> None:
+    def _charge(self, caller: Caller, cpu_seconds: float) -> None:
         """Count a costly picture as more than one upload: the square of its whole seconds.
 
         What takes less than a second counts as one; what runs into a limit of eight, as 65.
         """
         uploads = int(cpu_seconds) ** 2
         if uploads and self._limiter is not None:
-            self._start(self._limiter.charge(user_id, uploads))
+            self._start(self._limiter.charge(caller, uploads))
 
     async def _carried_through(self, work: Coroutine[Any, Any, None]) -> None:
         """A request that is cancelled stops waiting for `work`, but does not stop it."""

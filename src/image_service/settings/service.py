@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from image_service.domain.limits import (
+    MACHINE_REQUEST_RATE,
     MAX_FILE_BYTES,
     MAX_SIDE,
     MIN_SIDE,
@@ -34,6 +35,7 @@ from image_service.domain.task_size import LEAST_MEMORY
 from image_service.settings.errors import SettingsError, errors_in
 from image_service.settings.former import ENV_PREFIX, refused_settings
 from image_service.settings.values import (
+    ClientId,
     CommaSeparated,
     HeaderName,
     HeaderValue,
@@ -92,6 +94,15 @@ class Settings(BaseSettings):
         frozenset[NonEmpty], NoDecode, CommaSeparated, Field(min_length=1)
     ]
     """The app clients whose tokens are accepted."""
+    service_client_ids: Annotated[frozenset[ClientId], NoDecode, CommaSeparated] = frozenset()
+    """The app clients that are machines: their client-credentials tokens may read images by id, and
+    act for the user in `On-Behalf-Of`. Without it, there are none."""
+    service_scope_prefix: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,256}$")] = "image-service"
+    """The resource server of the machines' scopes, which are `<prefix>/read` and
+    `<prefix>/write`."""
+    admin_groups: Annotated[frozenset[NonEmpty], NoDecode, CommaSeparated] = frozenset()
+    """The groups of the pool whose users are administrators: they may read and list all images,
+    and delete them. Without it, there are none."""
     jwks_url: Url | None = None
     """The address of the pool's keys; without it, `/.well-known/jwks.json` under the issuer."""
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()
@@ -103,7 +114,9 @@ class Settings(BaseSettings):
     rate_limit_requests: Rate = REQUEST_RATE
     """Requests of one user over all routes."""
     rate_limit_uploads: Rate = UPLOAD_RATE
-    """Uploads of one user."""
+    """Uploads of one user; a machine has as many again for each user it acts for."""
+    rate_limit_machine_requests: Rate = MACHINE_REQUEST_RATE
+    """Requests of one machine over all routes and users."""
 
     # Pictures
     max_file_bytes: PositiveInt = MAX_FILE_BYTES
@@ -177,6 +190,14 @@ class Settings(BaseSettings):
     def _dimensions_in_order(self) -> Self:
         if self.min_dimension > self.max_dimension:
             raise ValueError("MIN_DIMENSION must not be above MAX_DIMENSION")
+        return self
+
+    @model_validator(mode="after")
+    def _machines_apart(self) -> Self:
+        if self.service_client_ids & self.cognito_client_ids:
+            raise ValueError(
+                "SERVICE_CLIENT_IDS must have clients of its own, none of COGNITO_CLIENT_IDS"
+            )
         return self
 
     @model_validator(mode="after")

@@ -104,4 +104,5 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Widths = Annotated[tuple[int, ...], BeforeValidator(_widths)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]+$")]
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@|-]{1,128}$")]  # as a `sub`
 NonEmpty = Annotated[str, Field(min_length=1)]

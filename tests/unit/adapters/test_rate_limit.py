@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from tests.unit.builders import caller
 
 from image_service.adapters.redis.rate_limit import MemoryWindows, WindowRateLimiter
 from image_service.domain.access import RateLimit
@@ -50,7 +51,7 @@ def test_a_limit_it_cannot_read_is_refused_in_one_line(name: str, text: str) -> 
     ],
 )
 async def test_describes_the_limit(clock: Clock, text: str, description: str) -> None:
-    hit = await limiter(clock, requests=text).hit("alice", upload=False)
+    hit = await limiter(clock, requests=text).hit(caller("alice"), upload=False)
     assert hit.description == description
 
 
@@ -61,17 +62,17 @@ async def test_the_window_begins_with_the_first_request_and_then_starts_over(
     start = clock.now
     for seconds, remaining, allowed in [(0, 1, True), (4, 0, True), (5, 0, False)]:
         clock.now = start + seconds
-        hit = await few.hit("alice", upload=False)
+        hit = await few.hit(caller("alice"), upload=False)
         # The window ends at a quarter past the second: the full second after it is told.
         assert hit == RateLimit(2, remaining, 1_790_000_011, allowed, "2 requests per 10 seconds")
     clock.now = start + 10
-    hit = await few.hit("alice", upload=False)
+    hit = await few.hit(caller("alice"), upload=False)
     assert (hit.remaining, hit.reset_at, hit.allowed) == (1, 1_790_000_021, True)
 
 
 async def test_refused_requests_do_not_prolong_the_wait(clock: Clock) -> None:
     few = limiter(clock, requests="1/10 seconds")
-    resets = {(await few.hit("alice", upload=False)).reset_at for _ in range(50)}
+    resets = {(await few.hit(caller("alice"), upload=False)).reset_at for _ in range(50)}
     assert resets == {1_790_000_011}
 
 
@@ -79,11 +80,11 @@ async def test_the_number_of_users_is_bounded(clock: Clock) -> None:
     windows = MemoryWindows(clock=clock, max_windows=100)
     many = WindowRateLimiter(requests="2/hour", local=windows)
     for number in range(1000):
-        await many.hit(f"user-{number}", upload=True)
-        await many.hit("always-there", upload=False)
+        await many.hit(caller(f"user-{number}"), upload=True)
+        await many.hit(caller("always-there"), upload=False)
     assert len(windows._counts) == 100
     # Whoever is active is remembered, however many others come.
-    assert not (await many.hit("always-there", upload=False)).allowed
+    assert not (await many.hit(caller("always-there"), upload=False)).allowed
 
 
 async def test_the_default_bound_keeps_memory_small(clock: Clock) -> None:
@@ -112,14 +113,19 @@ async def test_while_the_shared_count_is_away_the_process_counts_for_itself(
 ) -> None:
     shared = Shared(clock)
     one, other = (WindowRateLimiter(requests="2/hour", shared=shared) for _ in range(2))
-    assert [(await task.hit("alice", upload=False)).remaining for task in (one, other)] == [1, 0]
+    assert [(await task.hit(caller("alice"), upload=False)).remaining for task in (one, other)] == [
+        1,
+        0,
+    ]
     shared.down = True
-    assert [(await one.hit("alice", upload=False)).allowed for _ in range(4)] == [
+    assert [(await one.hit(caller("alice"), upload=False)).allowed for _ in range(4)] == [
         True, True, False, False,
     ]  # fmt: skip
-    assert (await other.hit("alice", upload=True)).allowed
+    assert (await other.hit(caller("alice"), upload=True)).allowed
     shared.down = False
-    assert not (await one.hit("alice", upload=False)).allowed  # what was shared still counts
+    assert not (
+        await one.hit(caller("alice"), upload=False)
+    ).allowed  # what was shared still counts
     logged = caplog.text
     assert logged.count("rate_limits_counted_alone") == 2  # one a task
     assert logged.count("rate_limits_shared_again") == 1
@@ -130,11 +136,11 @@ async def test_a_wall_clock_that_is_set_moves_no_window(clock: Clock, step: floa
     wall = Clock()
     few = WindowRateLimiter(uploads="3/minute", local=MemoryWindows(clock=clock, wall=wall))
     for _ in range(2):
-        await few.hit("alice", upload=True)
+        await few.hit(caller("alice"), upload=True)
     wall.now += step
-    last = await few.hit("alice", upload=True)
+    last = await few.hit(caller("alice"), upload=True)
     assert (last.allowed, last.remaining) == (True, 0)
-    assert not (await few.hit("alice", upload=True)).allowed
+    assert not (await few.hit(caller("alice"), upload=True)).allowed
     clock.now += 60
-    assert (await few.hit("alice", upload=True)).allowed
+    assert (await few.hit(caller("alice"), upload=True)).allowed
     assert 59 < last.reset_at - wall.now < 61

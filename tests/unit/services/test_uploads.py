@@ -19,7 +19,7 @@ from tests.fakes import (
 from tests.unit.builders import NEW, NOW, FakeProcessor, caller
 
 from image_service.adapters.redis.counting import NullCache
-from image_service.domain.access import RateLimit
+from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import (
     DependencyUnavailable,
     IdempotencyInProgress,
@@ -286,11 +286,11 @@ async def test_a_costly_picture_counts_as_several_uploads(
     class Limiter:
         charged: ClassVar[list[tuple[str, int]]] = []
 
-        async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
+        async def hit(self, caller: Caller, *, upload: bool) -> RateLimit:
             raise AssertionError
 
-        async def charge(self, user_id: str, uploads: int) -> None:
-            self.charged.append((user_id, uploads))
+        async def charge(self, caller: Caller, uploads: int) -> None:
+            self.charged.append((caller.user_id, uploads))
 
     Limiter.charged = []
     parts.service._limiter = Limiter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,9 +18,10 @@ from tests.fakes import (
     FakeUploadIntents,
 )
 from tests.logs import Log, watched_log
-from tests.unit.builders import NEW, FakeProcessor, caller
+from tests.unit.builders import NEW, FakeProcessor, caller, machine
 
 from image_service.adapters.redis.counting import NullCache
+from image_service.domain.access import Kind
 from image_service.domain.errors import (
     DependencyUnavailable,
     ImageServiceError,
@@ -154,3 +156,27 @@ async def test_a_commit_that_a_deadline_cuts_short_is_recorded_as_unknown(
     with pytest.raises(asyncio.CancelledError):
         await deletion
     assert facts(log)[1:] == [("delete", "alice", image.id, 1, "unknown")]
+
+
+async def test_a_change_names_who_made_it_and_why(parts: Parts, log: Log):
+    image = await parts.upload()
+    await parts.library.update(machine(acting_for="alice"), image.id, PRIVATE, ANY)
+    await parts.library.delete(replace(caller("root"), kind=Kind.ADMIN), image.id, ANY, "Reported")
+    names = ("action", "user_id", "caller", "caller_id", "reason")
+    assert [tuple(map(line.get, names)) for line in log.saying(event="audit")] == [
+        ("upload", "alice", "user", "alice", None),
+        ("update", "alice", "machine", "main-api", None),
+        ("delete", "alice", "admin", "root", "Reported"),
+    ]
+
+
+async def test_what_could_not_be_read_was_not_seen(parts: Parts, log: Log):
+    image = await parts.upload()
+    parts.repository.failure = DependencyUnavailable()
+    with pytest.raises(DependencyUnavailable):
+        await parts.library.get(machine(), image.id)
+    assert log.saying(event="audit", caller="machine") == []
+    parts.repository.failure = None
+    await parts.library.get(machine(), image.id)
+    [line] = log.saying(event="audit", caller="machine")
+    assert (line["action"], line["user_id"], line["image_id"]) == ("read", "alice", image.id)

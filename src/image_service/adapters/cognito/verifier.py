@@ -22,7 +22,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 
 from image_service.adapters.cognito.jwks import ALGORITHM, KeySet
-from image_service.domain.access import Caller
+from image_service.domain.access import Caller, Kind
 from image_service.domain.errors import TokenExpired, TokenInvalid
 from image_service.domain.images import is_user_id
 from image_service.domain.time_limits import KEY_FETCH
@@ -31,6 +31,10 @@ from image_service.telemetry.telemetry import Telemetry
 _MAX_TOKEN_CHARS: Final = 16 * 1024  # a load balancer takes no longer header
 _MAX_CACHED_TOKENS: Final = 10_000
 _MAX_CACHED_SECONDS: Final = 300
+_NO_USER: Final = (
+    "The token is of an app client, not of a user, and the client is not one of the service's "
+    "machines; send a user's token, or have the client listed as a machine."
+)
 
 # The one spelling of a compact JWS (RFC 7515, section 7.1). Python's base64 decoder skips
 # foreign characters, so without this one token would have endless spellings.
@@ -41,9 +45,11 @@ _LATEST_MOMENT: Final = 253_402_300_800  # the year 10000, in seconds since 1970
 class CognitoVerifier:
     """A `TokenVerifier` for one user pool.
 
-    `issuer` is the pool's, compared exactly; `clock` gives seconds since 1970 and judges
-    tokens, `monotonic` any seconds that never jump and times the fetching of keys, `sleep` by
-    the same seconds.
+    `issuer` is the pool's, compared exactly. Tokens of users are of `client_ids`, and those with a
+    group of `admin_groups` are administrators'; client credentials of `service_client_ids` are
+    machines, whose scopes begin with `scope_prefix` and a slash. `clock` gives
+    seconds since 1970 and judges tokens, `monotonic` any seconds that never jump and times the
+    fetching of keys, `sleep` by the same seconds.
     """
 
     def __init__(  # noqa: PLR0913  # three of them only tests pass
@@ -53,6 +59,9 @@ class CognitoVerifier:
         issuer: str,
         jwks_url: str,
         client_ids: frozenset[str],
+        service_client_ids: frozenset[str] = frozenset(),
+        scope_prefix: str = "",
+        admin_groups: frozenset[str] = frozenset(),
         leeway_seconds: int = 10,
         fetch_within: float = KEY_FETCH,
         clock: Callable[[], float] = time.time,
@@ -65,6 +74,9 @@ class CognitoVerifier:
         )
         self._issuer = issuer
         self._client_ids = client_ids
+        self._service_client_ids = service_client_ids
+        self._scope_prefix = scope_prefix
+        self._admin_groups = admin_groups
         self._leeway = leeway_seconds
         self._clock = clock
         # Keyed by hash, so that no token lies in memory for longer than its request. An
@@ -110,11 +122,11 @@ class CognitoVerifier:
         if (
             expires_at is None
             or claims.get("iss") != self._issuer
-            or not self._is_for_us(claims)
             or not isinstance(subject, str)
             or not is_user_id(subject)
         ):
             raise TokenInvalid
+        kind = self._kind(claims)
         now = self._clock()
         for name in ("nbf", "iat"):
             moment = _moment(claims, name)
@@ -123,22 +135,45 @@ class CognitoVerifier:
         # Last, because "expired" says that a newer one of the kind will do.
         if expires_at <= now - self._leeway:
             raise TokenExpired
-        return Caller(user_id=subject, expires_at=int(expires_at))
+        if kind is Kind.MACHINE:
+            scopes = _words(claims, "scope")
+            return Caller(subject, int(expires_at), kind, scopes, self._scope_prefix)
+        return Caller(subject, int(expires_at), kind)
 
-    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
-        """Returns whether it was issued to an allowed client.
+    def _kind(self, claims: Mapping[str, Any]) -> Kind:
+        """Raises TokenInvalid where it was not issued to an allowed client.
 
         As in the Amazon Cognito developer guide, "Verifying JSON web tokens": an ID token
-        names its client in `aud`, an access token in `client_id`.
+        names its client in `aud`, an access token in `client_id`. Client credentials have the
+        client for their subject, too, and no user behind them, so that they are never a user's.
         """
         match claims.get("token_use"):
             case "id":
-                client = claims.get("aud")
+                client, is_access = claims.get("aud"), False
             case "access":
-                client = claims.get("client_id")
+                client, is_access = claims.get("client_id"), True
             case _:
-                return False
-        return isinstance(client, str) and client in self._client_ids
+                raise TokenInvalid
+        if not isinstance(client, str):
+            raise TokenInvalid
+        of_client = client == claims.get("sub")
+        if client in self._service_client_ids and of_client and is_access:
+            return Kind.MACHINE
+        if client not in self._client_ids:
+            raise TokenInvalid
+        if of_client:
+            raise TokenInvalid(_NO_USER)
+        return Kind.ADMIN if self._is_admin(claims.get("cognito:groups")) else Kind.USER
+
+    def _is_admin(self, groups: object) -> bool:
+        return isinstance(groups, list) and any(
+            isinstance(group, str) and group in self._admin_groups for group in groups
+        )
+
+
+def _words(claims: Mapping[str, Any], name: str) -> frozenset[str]:
+    value = claims.get(name)
+    return frozenset(value.split(" ")) if isinstance(value, str) else frozenset()
 
 
 def _key_id(token: str) -> str:

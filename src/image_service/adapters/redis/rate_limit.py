@@ -17,9 +17,9 @@ from cachetools import LRUCache
 
 from image_service.adapters.redis.link import RedisLink
 from image_service.adapters.redis.scripts import COUNT
-from image_service.domain.access import Rate, RateLimit, read_rate
+from image_service.domain.access import Caller, Kind, Rate, RateLimit, read_rate
 from image_service.domain.errors import DependencyUnavailable
-from image_service.domain.limits import REQUEST_RATE, UPLOAD_RATE
+from image_service.domain.limits import MACHINE_REQUEST_RATE, REQUEST_RATE, UPLOAD_RATE
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -53,52 +53,55 @@ class WindowRateLimiter:
         *,
         requests: str = REQUEST_RATE,
         uploads: str = UPLOAD_RATE,
+        machine_requests: str = MACHINE_REQUEST_RATE,
         shared: Windows | None = None,
         local: Windows | None = None,
     ) -> None:
         self._requests = _parsed(requests)
         self._uploads = _parsed(uploads)
+        self._machine_requests = _parsed(machine_requests)
         self._shared = shared
         self._local = local or MemoryWindows()
         self._alone = False
 
-    async def hit(self, user_id: str, *, upload: bool) -> RateLimit:
+    async def hit(self, caller: Caller, *, upload: bool) -> RateLimit:
         """An upload counts as a request, too.
 
         Returns the limit that refuses, else the one with the smaller share left. A
         request over the limit of requests isn't counted as an upload, for it won't be one.
         """
-        limits = [("requests", self._requests)]
+        is_machine = caller.kind is Kind.MACHINE
+        limits = [("requests", self._machine_requests if is_machine else self._requests)]
         if upload:
-            limits.append(("uploads", self._uploads))
+            limits.append((_uploads(caller), self._uploads))
         windows = [(kind, limit.amount, limit.seconds) for kind, limit in limits]
-        counts = await self._count(user_id, windows)
+        counts = await self._count(caller.sender, windows)
         results = [
             RateLimit(
                 limit=limit.amount,
                 remaining=max(0, limit.amount - count),
                 reset_at=math.ceil(ends_at),
                 allowed=count <= limit.amount,
-                description=f"{limit.amount} {kind} per {limit.period}",
+                description=f"{limit.amount} {kind.partition('#')[0]} per {limit.period}",
             )
             for (kind, limit), (count, ends_at) in zip(limits, counts, strict=False)
         ]
         return min(reversed(results), key=_share_left)
 
-    async def charge(self, user_id: str, uploads: int) -> None:
-        windows = [("uploads", self._uploads.amount, self._uploads.seconds)]
-        await self._count(user_id, windows, uploads)
+    async def charge(self, caller: Caller, uploads: int) -> None:
+        windows = [(_uploads(caller), self._uploads.amount, self._uploads.seconds)]
+        await self._count(caller.sender, windows, uploads)
 
     async def _count(
-        self, user_id: str, windows: Sequence[tuple[str, int, int]], times: int = 1
+        self, sender: str, windows: Sequence[tuple[str, int, int]], times: int = 1
     ) -> list[tuple[int, float]]:
         if self._shared is None:
-            return await self._local.hit(user_id, windows, times)
+            return await self._local.hit(sender, windows, times)
         try:
-            counts = await self._shared.hit(user_id, windows, times)
+            counts = await self._shared.hit(sender, windows, times)
         except DependencyUnavailable:
             self._note(alone=True)
-            return await self._local.hit(user_id, windows, times)
+            return await self._local.hit(sender, windows, times)
         self._note(alone=False)
         return counts
 
@@ -107,6 +110,11 @@ class WindowRateLimiter:
         if alone != self._alone:
             log.warning("rate_limits_counted_alone" if alone else "rate_limits_shared_again")
         self._alone = alone
+
+
+def _uploads(caller: Caller) -> str:
+    """The kind of a window; a machine has one for each user it uploads for."""
+    return f"uploads#{caller.acting_for}" if caller.kind is Kind.MACHINE else "uploads"
 
 
 def counter_key(user_id: str, kind: str, seconds: int) -> str:

@@ -28,6 +28,7 @@ from image_service.api.errors import (
     from_request_validation,
 )
 from image_service.api.middleware.exchange import Exchange, exchange_of
+from image_service.domain.access import Caller, RateLimit
 from image_service.domain.errors import (
     ImageServiceError,
     Overloaded,
@@ -36,7 +37,9 @@ from image_service.domain.errors import (
     TokenMissing,
     TooManyInFlight,
     TooManyUnknownKeys,
+    ValidationFailed,
 )
+from image_service.domain.images import USER_ID_RULE, is_user_id
 
 log = structlog.stdlib.get_logger("image_service.access")
 
@@ -44,6 +47,7 @@ _SERVER_ERROR = 500
 _SHED = (Overloaded, TooManyUnknownKeys)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
+_ON_BEHALF_OF: Final = "on-behalf-of"
 _ANONYMOUS: Final = ""  # all requests without a token are one caller's; no user has this id
 
 
@@ -151,7 +155,9 @@ class Gate:
         self._callers: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Unauthenticated, RateLimitExceeded, RouteNotFound, TooManyInFlight."""
+        """Raises Unauthenticated, NotAuthorized, ValidationFailed, RateLimitExceeded,
+        RouteNotFound, TooManyInFlight.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -177,16 +183,41 @@ class Gate:
 
     async def _authenticate(self, exchange: Exchange) -> str:
         scope = exchange.scope
-        services = self._state.services
-        caller = await services.verifier.verify(_bearer_token(Headers(scope=scope)))
+        services, headers = self._state.services, Headers(scope=scope)
+        caller = await services.verifier.verify(_bearer_token(headers))
         exchange.caller = caller
-        upload = scope["method"] == "POST" and scope["path"] == self._upload_path
-        rate = await services.rate_limiter.hit(caller.user_id, upload=upload)
-        exchange.rate_limit = rate
-        if not rate.allowed:
-            wait = max(1, rate.reset_at - int(time.time()))
-            raise RateLimitExceeded(limit=rate.description, retry_after=wait)
-        return caller.user_id
+        try:
+            if _ON_BEHALF_OF in headers:
+                caller = _acting(caller, headers.getlist(_ON_BEHALF_OF))
+                exchange.caller = caller
+        finally:  # who may not act for others, or says it badly, is counted all the same
+            upload = scope["method"] == "POST" and scope["path"] == self._upload_path
+            _count(exchange, await services.rate_limiter.hit(caller, upload=upload))
+        return caller.sender
+
+
+def _count(exchange: Exchange, rate: RateLimit) -> None:
+    exchange.rate_limit = rate
+    if not rate.allowed:
+        wait = max(1, rate.reset_at - int(time.time()))
+        raise RateLimitExceeded(limit=rate.description, retry_after=wait)
+
+
+def _acting(caller: Caller, named: list[str]) -> Caller:
+    """Returns the machine acting for the user that its header names.
+
+    Raises NotAuthorized where it is no machine, ValidationFailed where that is no user.
+    """
+    acting = caller.on_behalf_of(named[0])
+    if len(named) > 1:
+        error = f"came {len(named)} times; send one"
+    elif not is_user_id(named[0]):
+        error = f"must be the id of a user: {USER_ID_RULE}"
+    elif named[0] == caller.id:
+        error = "names the machine itself; name a user"
+    else:
+        return acting
+    raise ValidationFailed([("On-Behalf-Of", error)])
 
 
 def _bearer_token(headers: Headers) -> str:

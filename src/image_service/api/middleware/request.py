@@ -22,6 +22,7 @@ from image_service.api.middleware.exchange import (
     Limits,
     request_id_of,
 )
+from image_service.domain.access import Kind
 from image_service.domain.images import is_image_id
 from image_service.telemetry import audit_log
 from image_service.telemetry.telemetry import Telemetry
@@ -108,7 +109,8 @@ class _Recorder:
             found = next((r for r in self._routes if _match(r, scope["path"])), None)
         method, route = scope["method"], getattr(found, "path", None)
         seconds = (exchange.ended or time.perf_counter()) - exchange.started
-        user_id = exchange.caller.user_id if exchange.caller else None
+        caller = exchange.caller
+        user_id = caller.acting_as if caller else None
         self._telemetry.request_ended(
             method=method,
             route=route or _NO_ROUTE,
@@ -128,11 +130,12 @@ class _Recorder:
             bytes_out=exchange.bytes_out,
             user_id=user_id,
             **({"reason": reason} if reason else {}),
+            **(audit_log.named(caller) if caller and caller.kind is not Kind.USER else {}),
         )
         action = _ACTIONS.get((method, route))
         if exchange.status in _REFUSED and action:
             image_id = _image_id(found, scope["path"])
-            audit_log.refused(action, user_id=user_id, image_id=image_id, code=code)
+            audit_log.refused(action, caller, image_id=image_id, code=code)
 
 
 def _match(route: Any, path: str) -> re.Match[str] | None:

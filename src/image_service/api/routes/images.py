@@ -20,16 +20,25 @@ from image_service.api.dependencies import (
     IfMatch,
     IfNoneMatch,
     ListQueryParameters,
+    Reason,
     asked,
+    deletion_reason,
     expected_version,
     idempotency_key,
     list_place,
     not_modified,
     query_given_once,
 )
-from image_service.api.openapi import CLOSED, body, error_responses, header, operation_id
+from image_service.api.openapi import (
+    BAD_ON_BEHALF_OF,
+    CLOSED,
+    body,
+    error_responses,
+    header,
+    operation_id,
+)
 from image_service.domain import errors
-from image_service.domain.access import Caller
+from image_service.domain.access import NAME_A_USER, NOT_YOUR_LIST, Action, permit
 from image_service.domain.images import Image
 from image_service.domain.listing import MAX_LIMIT, Listing, ListQuery, encode_cursor
 from image_service.services import Services
@@ -83,6 +92,7 @@ _IMAGE_ACCESS = (errors.NotAuthorized, errors.ImageNotFound)
             errors.UploadTimeout,
             errors.ProcessingFailed,
             errors.Overloaded,
+            errors.NotAuthorized(NAME_A_USER),
             *CLOSED,
         ),
     },
@@ -107,8 +117,9 @@ async def upload_image(
     Send an `Idempotency-Key` to repeat the request safely when no response came.
     """
     caller, services = asked(request)
+    permit(caller, Action.UPLOAD, caller.acting_as)  # before the body is read
     key = idempotency_key(idempotency_keys)
-    with services.admission.receiving(caller.user_id, upload_bytes(request)):
+    with services.admission.receiving(caller.share, upload_bytes(request)):
         uploaded = await services.uploads.upload(caller, await read_upload(request), key)
     response.headers["Location"] = f"{COLLECTION}/{uploaded.image.id}"
     if uploaded.replayed:
@@ -125,6 +136,7 @@ async def upload_image(
     responses=error_responses(
         errors.ValidationFailed([("limit", f"Input should be less than or equal to {MAX_LIMIT}")]),
         errors.InvalidCursor,
+        errors.NotAuthorized(NOT_YOUR_LIST),
         *CLOSED,
     ),
 )
@@ -139,8 +151,9 @@ async def list_images(
     """
     caller, services = asked(request)
     query = parameters.to_query(caller)
+    listing = await services.library.list(caller, query, parameters.user_id)
     response.headers["Cache-Control"] = "private, no-cache"
-    return _page(caller, query, await services.library.list(caller, query), services)
+    return _page(parameters.user_id or caller.user_id, query, listing, services)
 
 
 @router.get(
@@ -151,7 +164,7 @@ async def list_images(
     responses={
         200: {"headers": _ETAG},
         304: {"description": "Unchanged since the ETag in `If-None-Match`.", "headers": _ETAG},
-        **error_responses(*_IMAGE_ACCESS, *CLOSED),
+        **error_responses(BAD_ON_BEHALF_OF, *_IMAGE_ACCESS, *CLOSED),
     },
 )
 async def get_image(
@@ -223,13 +236,16 @@ async def edit_image(
         *CLOSED,
     ),
 )
-async def delete_image(image_id: ImageId, request: Request, if_match: IfMatch = None) -> None:
+async def delete_image(
+    image_id: ImageId, request: Request, if_match: IfMatch = None, reason: Reason = None
+) -> None:
     """Removes the image, its pictures, and their copies at the CDN. A second time is 404.
 
     409 only where other requests keep changing the image at that moment: send it again.
     """
     caller, services = asked(request)
-    await services.library.delete(caller, image_id, expected_version(if_match))
+    expected, why = expected_version(if_match), deletion_reason(reason)
+    await services.library.delete(caller, image_id, expected, why)
 
 
 def _full(image: Image, response: Response, services: Services) -> schemas.Image:
@@ -238,7 +254,7 @@ def _full(image: Image, response: Response, services: Services) -> schemas.Image
 
 
 def _page(
-    caller: Caller, query: ListQuery, listing: Listing, services: Services
+    user_id: str, query: ListQuery, listing: Listing, services: Services
 ) -> schemas.ImagePage:
     following = listing.page.next_position
     return schemas.ImagePage(
@@ -246,7 +262,7 @@ def _page(
         pagination=schemas.Pagination(
             limit=query.limit,
             has_more=following is not None,
-            next_cursor=following and encode_cursor(following, caller.user_id, query),
+            next_cursor=following and encode_cursor(following, user_id, query),
         ),
         total_count=listing.total,
     )

@@ -18,8 +18,8 @@ from image_service.api.dependencies import (
     query_given_once,
 )
 from image_service.api.openapi import CLOSED, error_responses, header, operation_id
-from image_service.domain.access import Caller
-from image_service.domain.errors import InvalidCursor, ValidationFailed
+from image_service.domain.access import NAME_A_USER, Caller
+from image_service.domain.errors import InvalidCursor, NotAuthorized, ValidationFailed
 from image_service.domain.listing import DEFAULT_LIMIT, MAX_LIMIT
 from image_service.domain.usage import AlbumQuery, decode_album_cursor, encode_album_cursor
 from image_service.services.usage import Usage
@@ -76,6 +76,7 @@ class UsageParameters(BaseModel):
         **error_responses(
             ValidationFailed([("limit", f"Input should be less than or equal to {MAX_LIMIT}")]),
             InvalidCursor,
+            NotAuthorized(NAME_A_USER),
             *CLOSED,
         ),
     },

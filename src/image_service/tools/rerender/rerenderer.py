@@ -230,7 +230,7 @@ class Rerenderer:
             left = hold.after_commit(image, after, self._now())
             try:
                 async with self._cache.writing(image.user_id, image.id):
-                    with audit_log.change("rerender", after):
+                    with audit_log.change("rerender", after, None):
                         await self._rerenders.commit(image, after, hold, left, until=give_up)
             except (VersionMismatch, Contended):
                 if _clock() >= give_up:

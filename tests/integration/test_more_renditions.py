@@ -26,7 +26,11 @@ async def test_everything_follows_a_new_row(world: World) -> None:
     (finding,) = (await world.reconcile()).findings
     assert (finding.kind, finding.detail) == (FindingKind.MISSING_FILE, key)
 
-    await world.objects.put(key, b"restored", "image/webp")
+    await world.objects.put(key, b"another", "image/webp")
+    (finding,) = (await world.reconcile()).findings
+    bytes_of = f"7 bytes, not {image.renditions['w800'].size_bytes}"
+    assert (finding.kind, finding.detail) == (FindingKind.OTHER_SIZE, f"{key}: {bytes_of}")
+
     await world.delete(image)
     await world.processor.drain()
     assert await world.files() == set(older.object_keys)

@@ -350,8 +350,8 @@ async def test_an_upload_that_goes_on_meanwhile_is_not_disturbed(world: World) -
         created_at=image.created_at,
     )
     await world.intents.announce(intent)
-    for key in image.object_keys:
-        await world.objects.put(key, b"picture", "image/webp")
+    for file in image.renditions.values():
+        await world.objects.put(file.key, bytes(file.size_bytes), "image/webp")
 
     looked = await world.reconcile()
     assert counts(looked) == {FindingKind.OLD_INTENT: 1}

@@ -60,8 +60,8 @@ def counted(ended: Ended, metric: str) -> list[float]:
 async def old_image(world: World) -> Image:
     """With faults that are as old."""
     image = make_image(USER, at=utc_now() - DAY, tags=("castle",))
-    for key in image.object_keys:
-        await world.objects.put(key, b"picture", "image/webp")
+    for file in image.renditions.values():
+        await world.objects.put(file.key, bytes(file.size_bytes), "image/webp")
     await world.repository.add(image)
     await plant_orphaned_pointers(world, image)
     await plant_missing_pointer(world, image)

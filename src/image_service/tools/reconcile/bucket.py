@@ -34,11 +34,15 @@ class S3Inventory:
         return FilePage(files, files[-1].key if response["IsTruncated"] else None)
 
     async def exists(self, key: str) -> bool:
+        return await self.size(key) is not None
+
+    async def size(self, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
         with translated("s3:HeadObject"):
             try:
-                await self._client.head_object(Bucket=self._bucket, Key=key)
+                head = await self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if error_code(error) in _ABSENT:
-                    return False
+                    return None
                 raise
-        return True
+        return head["ContentLength"]

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from image_service.domain.images import Image
 from image_service.domain.outbox import OutboxEntry
-from image_service.domain.renditions import image_of
+from image_service.domain.renditions import Rendition, image_of
 from image_service.domain.rerenders import Rerender
 from image_service.domain.uploads import UploadIntent
 from image_service.services.sweeping import IntentSweeper, RerenderSweeper
@@ -185,13 +185,13 @@ class ItemChecks:
         return [Finding(FindingKind.STUCK_DELETION, image.id, "being deleted for long", fixed)]
 
     async def _image(self, image: Image) -> list[Finding]:
-        lost = [key for key in image.object_keys if not await self._inventory.exists(key)]
+        files = [await self._file(image.id, file) for file in image.renditions.values()]
+        findings = [finding for finding in files if finding is not None]
         missing, stale = await self._table.wrong_pointers(image)
-        if not (lost or missing or stale) or not await self._is_still(
+        if not (findings or missing or stale) or not await self._is_still(
             image.id, ImageRecord(image, None)
         ):
             return []
-        findings = [Finding(FindingKind.MISSING_FILE, image.id, key) for key in lost]
         if missing or stale:
             fixed = self._fix and await repaired(self._table.rewrite_pointers(image))
             for kind, count in (
@@ -201,6 +201,15 @@ class ItemChecks:
                 if count:
                     findings.append(Finding(kind, image.id, f"{count} of its tags", fixed))
         return findings
+
+    async def _file(self, image_id: str, file: Rendition) -> Finding | None:
+        size = await self._inventory.size(file.key)
+        if size is None:
+            return Finding(FindingKind.MISSING_FILE, image_id, file.key)
+        if size != file.size_bytes:
+            detail = f"{file.key}: {size} bytes, not {file.size_bytes}"
+            return Finding(FindingKind.OTHER_SIZE, image_id, detail)
+        return None
 
     async def _is_still(self, image_id: str, record: ImageRecord | None) -> bool:
         """Returns whether the image is as it was read; None: not there."""

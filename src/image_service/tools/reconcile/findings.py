@@ -19,6 +19,7 @@ class FindingKind(StrEnum):
     OLD_INTENT = "old intent"  # an upload or a rerender that ended without saying so
     ORPHANED_FILE = "file without an image"
     MISSING_FILE = "image without a file"
+    OTHER_SIZE = "file of another size"
     STUCK_DELETION = "stuck deletion"
     SET_ASIDE = "dead letter of the outbox"
     WRONG_COUNTER = "wrong counter"

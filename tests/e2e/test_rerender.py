@@ -80,6 +80,7 @@ def test_ended_killed_and_repeated_it_comes_to_its_end(
         now = client.get(f"/images/{image['id']}", headers={"If-None-Match": '"1"'})
         assert (now.headers["etag"], now.json()["version"]) == ('"1.1"', 1)
         assert now.json()["updatedAt"] == image["updatedAt"]
+        assert [each["name"] for each in now.json()["renditions"]] == ["w320", "w640", "main"]
         for width in (320, 640):
             picture = httpx.get(by_width(image["imageUrl"], width))
             assert Image.open(io.BytesIO(picture.content)).size == (width, width * 3 // 4)

@@ -12,18 +12,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from tests.fakes import FakeObjectStore
 from tests.integration.test_crashes import USER, Crash, Crashing, images_of
 from tests.integration.world import DAY, World
 from tests.unit.builders import caller
 
-from image_service.adapters.redis.counting import NullCache
+from image_service.adapters.redis import RedisImageCache, open_redis
 from image_service.domain.errors import DependencyUnavailable, InvalidImage, OutcomeUnknown
 from image_service.domain.images import CdnUrls, ExpectedVersion, Image, ImageChanges
+from image_service.domain.listing import ListQuery
 from image_service.domain.renditions import RenditionSpec, table
 from image_service.domain.rerenders import Rerender
 from image_service.domain.times import utc_now
 from image_service.services.library import Library
+from image_service.services.worker import Worker
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.findings import Finding, FindingKind
 from image_service.tools.rerender.rerenderer import NotRendered, Outcome
@@ -219,7 +222,7 @@ def library(world: World) -> Library:
     return Library(
         repository=world.repository,
         lists=world.table.lists,
-        cache=NullCache(Telemetry()),
+        cache=world.cache,
         deletions=world.deletions,
     )
 
@@ -495,3 +498,54 @@ async def test_the_cdn_forgets_files_of_live_and_of_deleted_images_in_one_batch(
     world.ahead = DAY
     await world.processor.drain()  # the second look is at the deleted one alone
     await assert_sound(world, await stored(world, live))
+
+
+async def test_a_worker_clears_away_what_a_dead_run_left(old: World) -> None:
+    world = old
+    image = await world.upload(USER)
+    world.renditions = NEW
+    with suppress(Crash):
+        await crashing(world, 4, before=False).rerenderer().bring(image)
+    assert len(await world.files()) == 4
+    world.ahead = DAY
+    telemetry = Telemetry()
+    worker = Worker(
+        processor=world.processor,
+        sweeper=world.sweeper,
+        rerenders=world.rerender_sweeper,
+        sweep_every=0.01,
+        telemetry=telemetry,
+        now=world.now,
+    )
+    worker.start()
+    swept = b'orphans_found_total{kind="rerender"} 1.0'
+    while swept not in telemetry.render("")[0]:  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.01)
+    await worker.aclose()
+    await assert_sound(world, image)
+
+
+async def test_caches_show_the_renditions_of_today(old: World, redis_url: str) -> None:
+    """Of images and of pages, for the tasks that serve and for the run alike."""
+    world = old
+    async with open_redis(redis_url) as serving, open_redis(redis_url) as running:
+        cache = RedisImageCache(
+            serving, add_purge=world.outbox.add_cache_purge, telemetry=Telemetry()
+        )
+        world.cache = cache
+        image = await world.upload(USER)
+        requests, alice, query = library(world), caller(USER), ListQuery(limit=5)
+        async with Redis.from_url(redis_url) as raw:  # the seconds after a write are over
+            await raw.hset(f"user:{USER}:generation", "pages_from", 0)
+        for _ in range(2):
+            assert await requests.get(alice, image.id) == image
+            assert (await requests.list(alice, query)).page.images == (image,)
+        world.renditions = NEW
+        world.cache = RedisImageCache(
+            running, add_purge=world.outbox.add_cache_purge, telemetry=Telemetry()
+        )
+        await world.rerender()
+        now = await stored(world, image)
+        assert now.revision == 1
+        assert await requests.get(alice, image.id) == now
+        assert (await requests.list(alice, query)).page.images == (now,)

@@ -24,6 +24,7 @@ from image_service.adapters.redis.counting import NullCache
 from image_service.domain.images import Image
 from image_service.domain.renditions import RENDITIONS, RenditionSpec
 from image_service.domain.times import utc_now
+from image_service.ports import ImageCache
 from image_service.services.deletions import DeletionService
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.storing import ImageWriter
@@ -60,6 +61,7 @@ class World:
         client, name = self.table.client, self.table.name
         self.renditions: Sequence[RenditionSpec] = RENDITIONS
         self.pictures = FakeProcessor()
+        self.cache: ImageCache = NullCache(Telemetry())
         self.repository: Any = self.table.repository
         self.intents: Any = DynamoUploadIntents(client, name)
         self.rerenders: Any = DynamoRerenders(client, name)
@@ -96,7 +98,7 @@ class World:
                 repository=self.repository,
                 intents=self.intents,
                 records=self.records,
-                cache=NullCache(Telemetry()),
+                cache=self.cache,
             ),
         )
 
@@ -134,7 +136,7 @@ class World:
             pictures=S3MainPictures(self.s3, bucket=self.bucket),
             processor=self.pictures,
             objects=self.objects,
-            cache=NullCache(Telemetry()),
+            cache=self.cache,
             patience=patience,
         )
 

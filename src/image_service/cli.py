@@ -224,6 +224,7 @@ def reconcile(
     """
     from datetime import timedelta
 
+    from image_service.tools.checkpoints import NotFinished
     from image_service.tools.reconcile import terminal as reconciling
     from image_service.tools.reconcile.reconciler import Options
 
@@ -233,7 +234,7 @@ def reconcile(
         clean = reconciling.run(
             settings, options, fix=fix, checkpoint=resume, report=report, announce=not local
         )
-    except reconciling.NotFinished as error:
+    except NotFinished as error:
         _fail(*error.lines, status=2)
     raise typer.Exit(0 if clean else 1)
 
@@ -259,15 +260,15 @@ def rerender(
     Makes what is missing from the main picture, removes what is unwanted; safe beside live traffic.
     Exits with 0 if no image was left as it is, 1 if some were, 2 if it could not finish.
     """
+    from image_service.tools.checkpoints import NotFinished
     from image_service.tools.rerender import terminal as rerendering
 
     settings = _settings_of_operator(state_dir if local else None)
     try:
-        specs = rerendering.specs_of(settings, widths)
         complete = rerendering.run(
-            settings, specs, rate=rate, checkpoint=resume, report=report, audited=not local
+            settings, widths, rate=rate, checkpoint=resume, report=report, audited=not local
         )
-    except rerendering.NotFinished as error:
+    except NotFinished as error:
         _fail(*error.lines, status=2)
     raise typer.Exit(0 if complete else 1)
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from image_service.cli import cli
 from image_service.settings import Settings
 from image_service.telemetry import logging
+from image_service.tools.checkpoints import NotFinished
 from image_service.tools.reconcile import terminal as reconciling
 from image_service.tools.reconcile.findings import Finding, FindingKind
 from image_service.tools.reconcile.reconciler import (
@@ -76,12 +77,12 @@ def test_a_checkpoint_is_what_the_run_was(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     checkpoint = tmp_path / "holiday.json"
     checkpoint.write_bytes(content)
-    with pytest.raises(reconciling.NotFinished, match="is no checkpoint"):
+    with pytest.raises(NotFinished, match="is no checkpoint"):
         reconciling.begun(checkpoint, fix=True)
 
 
 def test_a_report_is_no_checkpoint(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     reconciling.write_report(report, half_done())
-    with pytest.raises(reconciling.NotFinished, match="is no checkpoint"):
+    with pytest.raises(NotFinished, match="is no checkpoint"):
         reconciling.begun(report, fix=True)

@@ -16,13 +16,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.times import utc_now
 from image_service.services.outbox import OutboxProcessor
 from image_service.services.sweeping import STALE_AFTER
+from image_service.tools.checkpoints import Checkpoint
 from image_service.tools.reconcile.checks import PREFIX, FileChecks, ItemChecks
 from image_service.tools.reconcile.counters import CounterChecks
 from image_service.tools.reconcile.findings import FilePage, Finding, FindingKind, TablePage
@@ -55,15 +55,11 @@ class TooManyOrphans(Exception):
         self.files = files
 
 
-class Reconciliation(BaseModel):
-    """The place of a run, and what it has found so far; as JSON, its checkpoint."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid")
+class Reconciliation(Checkpoint):
+    """The place of a run, and what it has found so far."""
 
     fix: bool
     part: Part = Part.FILES
-    position: str | None = None
-    done: bool = False
     looked_at: Counter[Part] = Field(default_factory=lambda: _zeros(Part))
     found: Counter[FindingKind] = Field(default_factory=lambda: _zeros(FindingKind))
     fixed: Counter[FindingKind] = Field(default_factory=lambda: _zeros(FindingKind))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -21,6 +20,8 @@ from image_service.domain.errors import DependencyUnavailable
 from image_service.domain.time_limits import TimeLimits
 from image_service.settings import Settings, SettingsError
 from image_service.telemetry.telemetry import Telemetry
+from image_service.tools import checkpoints
+from image_service.tools.checkpoints import NotFinished, write_whole
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.findings import FindingKind
 from image_service.tools.reconcile.reconciler import (
@@ -38,23 +39,10 @@ log = structlog.stdlib.get_logger(__name__)
 _SHOWN: Final = 20  # findings in the summary; the report has more
 
 
-class NotFinished(Exception):
-    """The run could not begin or end; `lines` say why, and what to do about it."""
-
-    def __init__(self, *lines: str) -> None:
-        self.lines = lines
-        super().__init__(*lines)
-
-
 def begun(checkpoint: Path | None, *, fix: bool) -> Reconciliation:
     """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
-    if checkpoint is None or not checkpoint.exists():
-        return Reconciliation(fix=fix)
-    try:
-        state = Reconciliation.model_validate_json(checkpoint.read_bytes())
-    except ValidationError as error:
-        raise NotFinished(f"{checkpoint} is no checkpoint of a reconciliation") from error
-    if state.done:
+    state = checkpoints.begun(Reconciliation, checkpoint)
+    if state is None:
         return Reconciliation(fix=fix)
     if state.fix != fix:
         raise NotFinished(f"{checkpoint} is of a run {'with' if state.fix else 'without'} --fix")
@@ -130,8 +118,7 @@ async def reconcile(
             }
 
             def show(state: Reconciliation) -> None:
-                if checkpoint is not None:
-                    _write(checkpoint, state.model_dump_json(by_alias=True, indent=2))
+                state.keep(checkpoint)
                 for part, task in tasks.items():
                     count, found = state.looked_at[part], state.found.total()
                     total = count if state.has_done(part) else totals.get(part)
@@ -163,7 +150,7 @@ async def _opened(settings: Settings, options: Options) -> AsyncIterator[Reconci
 def write_report(path: Path, state: Reconciliation) -> None:
     report = state.model_dump(mode="json", by_alias=True, exclude={"part", "position"})
     report["clean"] = state.clean
-    _write(path, json.dumps(report, indent=2, ensure_ascii=False))
+    write_whole(path, json.dumps(report, indent=2, ensure_ascii=False))
 
 
 def print_summary(state: Reconciliation, console: Console) -> None:
@@ -197,10 +184,3 @@ def log_finished(state: Reconciliation) -> None:
         fix=state.fix,
         kinds={kind.name.lower(): state.found[kind] for kind in FindingKind},
     )
-
-
-def _write(path: Path, content: str) -> None:
-    """All of it or nothing: a run may be interrupted at any moment."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(content + "\n")
-    draft.replace(path)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field
 
 from image_service.domain.images import Image
+from image_service.tools.checkpoints import Checkpoint
 from image_service.tools.rerender.rerenderer import NotRendered, Outcome, Rerenderer
 from image_service.tools.rerender.stores import ImagePage, Images
 
@@ -31,15 +31,11 @@ class Failure(BaseModel):
     reason: str
 
 
-class Rerendering(BaseModel):
-    """The place of a run, and what it has done so far; as JSON, its checkpoint."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid")
+class Rerendering(Checkpoint):
+    """The place of a run, and what it has done so far."""
 
     widths: tuple[int, ...]
     owner: str = Field(default_factory=lambda: str(uuid.uuid4()))
-    position: str | None = None
-    done: bool = False
     looked_at: int = 0
     images: int = 0
     rendered: int = 0

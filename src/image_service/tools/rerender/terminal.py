@@ -28,20 +28,14 @@ from image_service.settings import Settings, SettingsError
 from image_service.settings.values import Widths
 from image_service.telemetry import audit_log
 from image_service.telemetry.telemetry import Telemetry
+from image_service.tools import checkpoints
+from image_service.tools.checkpoints import NotFinished, write_whole
 from image_service.tools.rerender.rerenderer import Rerenderer
 from image_service.tools.rerender.run import Options, Outage, Rerendering, Run, Stopped
 from image_service.tools.rerender.stores import DynamoImages, S3MainPictures
 
 _SHOWN: Final = 20  # failures in the summary; the report has more
 _AT_ONCE_A_WORKER: Final = 3  # S3 and DynamoDB take longer than the pictures
-
-
-class NotFinished(Exception):
-    """The run could not begin or end; `lines` say why, and what to do about it."""
-
-    def __init__(self, *lines: str) -> None:
-        self.lines = lines
-        super().__init__(*lines)
 
 
 def specs_of(settings: Settings, widths: str | None) -> tuple[RenditionSpec, ...]:
@@ -61,7 +55,7 @@ def _by_width(widths: Iterable[int]) -> tuple[RenditionSpec, ...]:
 
 def run(
     settings: Settings,
-    specs: Sequence[RenditionSpec],
+    widths: str | None,
     *,
     rate: float,
     checkpoint: Path | None,
@@ -74,25 +68,22 @@ def run(
     """
     logging.getLogger(audit_log.LOGGER).setLevel(logging.INFO if audited else logging.WARNING)
     confinement.hide_from_children()
+    specs = specs_of(settings, widths)
     with _alone(checkpoint):
         state = begun(checkpoint, specs)
         _finish(settings, specs, rate, state, checkpoint)
     print_summary(state, Console())
     if report is not None:
-        _write(report, json.dumps(_report(state), indent=2, ensure_ascii=False))
+        write_whole(report, json.dumps(_report(state), indent=2, ensure_ascii=False))
     return not state.failed
 
 
 def begun(checkpoint: Path | None, specs: Sequence[RenditionSpec]) -> Rerendering:
     """The run that `checkpoint` describes, or a new one. Raises NotFinished."""
     widths = tuple(spec.side for spec in specs)
-    if checkpoint is None or not checkpoint.exists() or not checkpoint.stat().st_size:
-        return Rerendering(widths=widths)
-    try:
-        state = Rerendering.model_validate_json(checkpoint.read_bytes())
-    except ValidationError as error:
-        raise NotFinished(f"{checkpoint} is no checkpoint of a rerender") from error
-    if state.done:
+    empty = checkpoint is not None and checkpoint.exists() and not checkpoint.stat().st_size
+    state = checkpoints.begun(Rerendering, None if empty else checkpoint)
+    if state is None:
         return Rerendering(widths=widths)
     if state.widths != widths:
         raise NotFinished(f"{checkpoint} is of a run with other widths: {state.widths}")
@@ -159,8 +150,7 @@ async def rerender(
             bar = bars.add_task("Images", total=total, rendered=0, failed=0)
 
             def show(state: Rerendering) -> None:
-                if checkpoint is not None:
-                    _write(checkpoint, state.model_dump_json(by_alias=True, indent=2))
+                state.keep(checkpoint)
                 bars.update(
                     bar,
                     completed=state.looked_at,
@@ -243,10 +233,3 @@ def print_summary(state: Rerendering, console: Console) -> None:
 
 def _report(state: Rerendering) -> dict[str, object]:
     return state.model_dump(mode="json", by_alias=True, exclude={"position", "owner"})
-
-
-def _write(path: Path, content: str) -> None:
-    """All of it or nothing: a run may be interrupted at any moment."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(content + "\n")
-    draft.replace(path)

@@ -99,7 +99,7 @@ class VipsProcessor:
         return self._failed_starts < _FAILED_STARTS
 
     async def inspect(self, data: bytes) -> SourceInfo:
-        with self._telemetry.stage("header"):
+        with self._telemetry.part("header"):
             return await asyncio.get_running_loop().run_in_executor(
                 self._header_reader, read_header, data, self._limits
             )
@@ -114,7 +114,7 @@ class VipsProcessor:
         """Cancelled, it kills the picture's child, and returns when its memory is free."""
         picture = _Picture(data, source, renditions)
         outcome = self._submit(picture)
-        with self._telemetry.stage("pixels"):
+        with self._telemetry.part("pixels"):
             try:
                 made, steps = await asyncio.shield(outcome)
             except asyncio.CancelledError:

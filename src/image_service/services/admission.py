@@ -114,7 +114,7 @@ class Admission:
         `decode_bytes` is at most the limit of that name. Raises Overloaded where too much
         waits already, or it has waited too long.
         """
-        with self._telemetry.queue():
+        with self._telemetry.part("queue"):
             await self._turn(user_id, decode_bytes)
         try:
             yield

@@ -78,7 +78,6 @@ class OutboxProcessor:
         self._met: dict[str, float] = {}  # second looks: when, by entry
         self._cdn_cooldown = _Cooldown(_CDN_COOLDOWN, now)
         self._cache_cooldown = _Cooldown(_CACHE_COOLDOWN, now)
-        self.given_up = 0  # entries given up since the start
 
     async def round(self, due: datetime | None = None) -> int:
         """Do what is due, now or at `due`; how many entries were taken.
@@ -264,7 +263,6 @@ class OutboxProcessor:
             if tries < MAX_TRIES:
                 await self._outbox.replace([entry], later)
             elif await self._outbox.give_up(replace(entry, tries=tries)):
-                self.given_up += 1
                 log.error("outbox_entry_set_aside", work=repr(entry.work), cause=cause)
         except DependencyUnavailable:  # its lease will run out
             log.warning("outbox_entry_not_put_off", exc_info=True)

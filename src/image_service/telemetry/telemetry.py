@@ -7,15 +7,16 @@ never an id, a path or what a caller wrote.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
     asynccontextmanager,
+    contextmanager,
     nullcontext,
 )
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from image_service.domain.outbox import Backlog
 from image_service.telemetry.metrics import CallOutcome, Metrics, Stage
@@ -100,13 +101,15 @@ class Telemetry(Metrics):
         """Surrounds a call of an outside system, all its retries included."""
         return Call(self, service, operation)
 
-    def queue(self) -> _Part:
-        """Surrounds the wait for a worker; counted where it ends well."""
-        return _Part("queue", self.queue_wait.observe, self.step)
-
-    def stage(self, stage: Stage) -> _Part:
-        """Surrounds work on a picture; counted where it ends well."""
-        return _Part(stage, self.processing_seconds(stage).observe, self.step)
+    @contextmanager
+    def part(self, part: Literal["queue"] | Stage) -> Iterator[None]:
+        """Surrounds the wait for a worker, or work on a picture; counted where it ends well."""
+        metric = self.queue_wait if part == "queue" else self.processing_seconds(part)
+        started = perf_counter()
+        yield
+        seconds = perf_counter() - started
+        metric.observe(seconds)
+        self.step(part, seconds)
 
     def step(self, step: str, seconds: float, ago: float = 0.0) -> None:
         """A part of a request, too fine to be counted, which ended `ago` seconds before now."""
@@ -153,25 +156,3 @@ class Call:
             telemetry.call_retries(service, operation).inc(retries)
         if telemetry.tracing is not None:
             telemetry.tracing.add_call(service, operation, outcome, seconds, retries)
-
-
-class _Part:
-    """A part of an upload; a span, too."""
-
-    __slots__ = ("_add_span", "_name", "_observe", "_started")
-
-    def __init__(
-        self, name: str, observe: Callable[[float], None], add_span: Callable[[str, float], None]
-    ) -> None:
-        self._name = name
-        self._observe = observe
-        self._add_span = add_span
-
-    def __enter__(self) -> None:
-        self._started = perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            seconds = perf_counter() - self._started
-            self._observe(seconds)
-            self._add_span(self._name, seconds)

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
-from opentelemetry.trace import SpanKind, StatusCode, TraceFlags, get_current_span
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -45,9 +45,8 @@ _NO_PAIRS: Final = "OTEL_EXPORTER_OTLP_HEADERS: not all are name=value, so some 
 
 _W3C: Final = TraceContextTextMapPropagator()
 _MAX_HEADER: Final = 512
-_ROOT: Final = re.compile(r"1-([0-9a-f]{8}-[0-9a-f]{24})")
-_PARENT: Final = re.compile(r"[0-9a-f]{16}")
-_DECISIONS: Final = {"0": TraceFlags(TraceFlags.DEFAULT), "1": TraceFlags(TraceFlags.SAMPLED)}
+_ROOT: Final = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
+_FLAGS: Final = {"0": "00", "1": "01"}
 
 _SERVER_ERROR: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
@@ -222,21 +221,18 @@ def _caller(headers: Headers) -> tuple[Context, int]:
     where neither makes sense. `tracestate` and `baggage` are not even read: they are text of
     the caller's choice.
     """
-    context = _W3C.extract({"traceparent": _header(headers, b"traceparent")}, Context())
-    if get_current_span(context).get_span_context().is_valid:
-        return context, 0
-    pairs = [
-        part.strip().partition("=") for part in _header(headers, b"x-amzn-trace-id").split(";")
-    ]
-    fields = {name: value for name, _, value in pairs}
-    root, parent = _ROOT.fullmatch(fields.get("Root", "")), fields.get("Parent", "")
-    trace_id = int(root[1].replace("-", ""), 16) if root else 0
-    decision = _DECISIONS.get(fields.get("Sampled", ""))
-    if decision is not None and _PARENT.fullmatch(parent):
-        span = trace.SpanContext(trace_id, int(parent, 16), is_remote=True, trace_flags=decision)
-        if span.is_valid:
-            return trace.set_span_in_context(trace.NonRecordingSpan(span), Context()), 0
-    return Context(), trace_id
+    parts = [part.strip() for part in _header(headers, b"x-amzn-trace-id").split(";")]
+    fields = {name: value for name, _, value in (part.partition("=") for part in parts)}
+    root = _ROOT.fullmatch(fields.get("Root", ""))
+    trace_id, flags = root[1] + root[2] if root else "0", _FLAGS.get(fields.get("Sampled", ""), "")
+    for given in (
+        _header(headers, b"traceparent"),
+        f"00-{trace_id}-{fields.get('Parent', '')}-{flags}",
+    ):
+        context = _W3C.extract({"traceparent": given}, Context())
+        if get_current_span(context).get_span_context().is_valid:
+            return context, 0
+    return Context(), int(trace_id, 16)
 
 
 def _header(headers: Headers, name: bytes) -> str:

@@ -156,7 +156,7 @@ def test_what_fails_is_not_counted_among_what_took_so_long(part: str):
         return samples("processing_seconds_count", stage=part)
 
     def passes(failure: Exception | None = None) -> None:
-        with telemetry.queue() if part == "queue" else telemetry.stage(part):
+        with telemetry.part(part):
             if failure:
                 raise failure
 

@@ -297,7 +297,7 @@ def _picture_limits(
         min_side=settings.min_dimension,
         max_side=settings.max_dimension,
         max_decode_bytes=limits.decode_bytes,
-        max_output_pixels=max(spec.side for spec in renditions) ** 2,
+        renditions=renditions,
         cpu_seconds=settings.picture_cpu_seconds,
         timeout=times.processing_timeout,
     )

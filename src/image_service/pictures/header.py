@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from image_service.domain.errors import AnimatedImage, InvalidDimensions
 from image_service.domain.limits import MAX_SIDE, MIN_SIDE, PICTURE_CPU_SECONDS
 from image_service.domain.pictures import MimeType, SourceInfo
-from image_service.domain.renditions import RENDITIONS
+from image_service.domain.renditions import RENDITIONS, RenditionSpec, wanted
 from image_service.domain.task_size import USUAL
 from image_service.domain.time_limits import TimeLimits
 from image_service.pictures.formats import exif, jpeg, png, webp
@@ -22,15 +22,15 @@ from image_service.pictures.plan import Size
 class PictureLimits:
     """Bounds of both width and height of an uploaded picture, in pixels, inclusive.
 
-    `max_decode_bytes` bounds the memory it is estimated to take, for which it counts how
-    many pixels the largest picture made of it has. `cpu_seconds` bound its processing, and
+    `max_decode_bytes` bounds the memory it is estimated to take, for which it counts what is
+    made of it: the `renditions`. `cpu_seconds` bound its processing, and
     `timeout` bounds the seconds that it takes.
     """
 
     min_side: int = MIN_SIDE
     max_side: int = MAX_SIDE
     max_decode_bytes: int = USUAL.decode_bytes
-    max_output_pixels: int = max(spec.side for spec in RENDITIONS) ** 2
+    renditions: Sequence[RenditionSpec] = RENDITIONS
     cpu_seconds: int = PICTURE_CPU_SECONDS
     timeout: float = TimeLimits.processing_timeout
 
@@ -110,7 +110,9 @@ _FORMATS: Final[dict[MimeType, _Format]] = {
 _COPIES: Final = 2  # of the file: as it came, and without metadata
 _LEAST_BYTES: Final = 8 * 2**20
 # A pixel of the main picture, decoded and while it is encoded; alpha has an encoder of its own.
-_OPAQUE_BYTES, _ALPHA_BYTES = 16, 36
+# And a pixel of those by width, as a file of noise: each is kept until the last is made.
+_OPAQUE_BYTES, _OPAQUE_FILE_BYTES = 16, 1.25
+_ALPHA_BYTES, _ALPHA_FILE_BYTES = 36, 2.25
 # libwebp gives the decoded picture whole, at about the size of the main picture.
 _WEBP_FRAME_BYTES: Final = 12
 
@@ -148,18 +150,28 @@ def _decode_bytes(data: bytes, mime_type: MimeType, size: Size, limits: PictureL
     """Returns the peak of processing, from above: `python -m benchmarks.memory` measures it.
 
     The sizes that are made, which grow with the picture up to those of the largest main
-    picture; what the decoder holds, all of the picture or some of its rows, with its tables;
-    and the file itself.
+    picture, and the files of the smaller ones; what the decoder holds, all of the picture or
+    some of its rows, with its tables; and the file itself.
     """
     file_format = _FORMATS[mime_type]
     pixels = size.width * size.height
-    an_output_pixel = _ALPHA_BYTES if file_format.has_alpha(data) else _OPAQUE_BYTES
+    an_output_pixel, a_file_pixel = (
+        (_ALPHA_BYTES, _ALPHA_FILE_BYTES)
+        if file_format.has_alpha(data)
+        else (_OPAQUE_BYTES, _OPAQUE_FILE_BYTES)
+    )
     if mime_type == "image/webp":
         an_output_pixel += _WEBP_FRAME_BYTES
     held = file_format.held_bytes_a_pixel(data) or 1
-    outputs = min(pixels, limits.max_output_pixels) * an_output_pixel
+    largest = max(spec.side for spec in limits.renditions) ** 2
+    outputs = min(pixels, largest) * an_output_pixel
+    files = a_file_pixel * sum(
+        pixels * spec.scale(*size) ** 2
+        for spec in wanted(limits.renditions, *size)
+        if spec.fit == "width"
+    )
     file = _COPIES * len(data) + file_format.code_bytes(data)
-    return _LEAST_BYTES + outputs + int(held * pixels) + file
+    return _LEAST_BYTES + outputs + int(files + held * pixels) + file
 
 
 def _remedy(*, too_small: bool, too_large: bool) -> str:

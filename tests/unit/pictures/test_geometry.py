@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import pictures
 
 from image_service.domain.renditions import (
     MAIN,
@@ -16,6 +17,7 @@ from image_service.domain.renditions import (
     table,
     wanted,
 )
+from image_service.pictures.header import PictureLimits, read_header
 from image_service.pictures.plan import Plan, Size, plan_sizes
 
 sizes = st.builds(Size, st.integers(1, 8000), st.integers(1, 8000))
@@ -109,3 +111,14 @@ def test_placeholders_are_made_of_the_smallest_whole_picture_with_a_square() -> 
     source = Size(3000, 2000)
     assert plan_sizes(source, [*RENDITIONS, small]).sketched.spec == SQUARE
     assert plan_sizes(source, [WHOLE, small]).sketched.spec == small
+
+
+@pytest.mark.parametrize(("width", "more"), [(352, False), (600, True), (4000, True)])
+def test_files_by_width_count_in_the_memory_that_a_picture_takes(width: int, more: bool) -> None:
+    data = pictures.jpeg_claiming(width, 3000)
+    two, five = (
+        read_header(data, PictureLimits(renditions=specs)).decode_bytes
+        for specs in (table([]), table())
+    )
+    assert (five > two) == more
+    assert five < 1.05 * two

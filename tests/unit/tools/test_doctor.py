@@ -6,6 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    UnknownKeyError,
+)
 from tests import virtual_time
 
 from image_service.adapters.dynamodb.partitions import USER_INDEX
@@ -13,6 +20,7 @@ from image_service.domain.task_size import bounds_for
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor import machine
 from image_service.tools.doctor.bucket import expiry_error, public_error
+from image_service.tools.doctor.errors import aws_error
 from image_service.tools.doctor.findings import Finding, Verdict, failed, well
 from image_service.tools.doctor.machine import memory_for, workers_for
 from image_service.tools.doctor.runner import Check, Systems, examine
@@ -160,3 +168,42 @@ def test_an_index_that_is_being_filled(status: str, verdict: Verdict):
         "GlobalSecondaryIndexes": [index],
     }
     assert index_in(table, USER_INDEX).verdict is verdict
+
+
+def refused(code: str, operation: str = "GetItem") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "a secret"}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (NoCredentialsError(), "there are no AWS credentials (NoCredentialsError)"),
+        (refused("400", "HeadBucket"), "AWS refuses the credentials (400)"),
+        (refused("403", "HeadBucket"), "the credentials may not s3:ListBucket"),
+        (refused("RequestTimeTooSkewed"), "AWS finds this clock wrong (RequestTimeTooSkewed)"),
+        (refused("InternalServerError"), "dynamodb:GetItem fails (InternalServerError)"),
+        (
+            ReadTimeoutError(endpoint_url="https://a:secret@dynamodb.example:1/?x", error="secret"),
+            "dynamodb.example:1 does not respond (ReadTimeoutError)",
+        ),
+        (HTTPClientError(error="a secret"), "AWS does not respond (HTTPClientError)"),
+        (UnknownKeyError(value="a secret", param="", choices=""), "a call of AWS fails"),
+    ],
+)
+def test_an_aws_error_is_diagnosed_in_our_own_words(error: Any, detail: str):
+    found = aws_error(error)
+    assert found.verdict is Verdict.FAILED
+    assert found.detail.startswith(detail)
+    assert "secret" not in found.detail
+
+
+@pytest.mark.parametrize(
+    ("operation", "verdict"),
+    [
+        *(("DescribeTable", Verdict.WARNING), ("GetPublicAccessBlock", Verdict.WARNING)),
+        *(("GetBucketLifecycleConfiguration", Verdict.WARNING), ("HeadBucket", Verdict.FAILED)),
+        *(("GetInvalidation", Verdict.WARNING), ("TransactWriteItems", Verdict.FAILED)),
+    ],
+)
+def test_a_right_that_only_operators_need_is_a_warning(operation: str, verdict: Verdict):
+    assert aws_error(refused("AccessDenied", operation)).verdict is verdict

@@ -261,10 +261,11 @@ variable "rendition_widths" {
 }
 
 variable "rate_limits" {
-  description = "Requests and uploads a user may make, such as 1000/second and 100/minute."
+  description = "Requests and uploads a user may make, and requests a machine may, such as 1000/second and 100/minute."
   type = object({
     requests = optional(string, "1000/second")
     uploads  = optional(string, "100/minute")
+    machines = optional(string, "1000/second")
   })
   default  = {}
   nullable = false
@@ -433,6 +434,47 @@ variable "cognito_client_ids" {
   validation {
     condition     = alltrue([for id in var.cognito_client_ids : can(regex("^[a-z0-9]{10,128}$", id))]) && (var.create_user_pool || length(var.cognito_client_ids) > 0)
     error_message = "cognito_client_ids must name one or more app clients, in lower-case letters and digits."
+  }
+}
+
+variable "service_client_ids" {
+  description = "App clients of the pool that are machines (client credentials): docs/authentication.md. Empty: none."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.service_client_ids : can(regex("^[a-z0-9]{10,128}$", id))])
+    error_message = "service_client_ids must be app clients, in lower-case letters and digits."
+  }
+
+  validation {
+    condition     = length(setintersection(var.service_client_ids, var.cognito_client_ids)) == 0
+    error_message = "service_client_ids must have clients of its own, none of cognito_client_ids."
+  }
+}
+
+variable "service_scope_prefix" {
+  description = "Identifier of the resource server in Cognito: machines have the scopes <prefix>/read and <prefix>/write."
+  type        = string
+  default     = "image-service"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[!#-\\[\\]-~]{1,256}$", var.service_scope_prefix))
+    error_message = "service_scope_prefix must be the identifier of a resource server, without blanks and quotes."
+  }
+}
+
+variable "admin_groups" {
+  description = "Groups of the pool whose users are administrators of all images. Empty: none."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for group in var.admin_groups : can(regex("^[^\\s,]{1,128}$", group))])
+    error_message = "admin_groups must be names of groups, without blanks and commas."
   }
 }
 

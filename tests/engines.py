@@ -51,11 +51,25 @@ def engines(real: str) -> list[str]:
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """moto, a second opinion on S3 and CloudFront; yields its endpoint URL."""
+    """moto, a second opinion on S3, CloudFront and Cognito; yields its endpoint URL."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, f"http://127.0.0.1:{port}/moto-api/", cwd=Path.cwd()) as url:
         yield url.removesuffix("/moto-api/")
+
+
+@contextmanager
+def cognito_server() -> Iterator[str]:
+    """The emulator's Cognito, which has the token endpoint that moto's lacks; yields its URL."""
+    port = free_port()
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    command = [sys.executable, "-m", "uvicorn", "ministack.app:app", *options]
+    with tempfile.TemporaryDirectory() as directory:  # where it keeps its key
+        settings = {"SERVICES": "cognito-idp", "PERSIST_STATE": "0", "STATE_DIR": directory}
+        with _running(
+            command, f"http://127.0.0.1:{port}", cwd=Path(directory), env=os.environ | settings
+        ) as url:
+            yield url
 
 
 @contextmanager
@@ -119,6 +133,12 @@ async def dynamodb_client(endpoint: str, read_timeout: float = 10) -> AsyncItera
 @asynccontextmanager
 async def s3_client(endpoint: str, read_timeout: float = 10) -> AsyncIterator[S3Client]:
     async with _client("s3", endpoint, read_timeout) as client:
+        yield client
+
+
+@asynccontextmanager
+async def cognito_client(endpoint: str) -> AsyncIterator[Any]:  # no stubs are installed for it
+    async with _client("cognito-idp", endpoint) as client:
         yield client
 
 

@@ -124,7 +124,7 @@ async def open_services(
         rate_limiter = WindowRateLimiter(
             requests=settings.rate_limit_requests,
             uploads=settings.rate_limit_uploads,
-            machine_requests=settings.rate_limit_machine_requests,
+            machine_requests=settings.rate_limit_machines,
             shared=RedisWindows(redis) if redis else None,
         )
         uploads = UploadService(

@@ -348,6 +348,36 @@ run "no_user_pool" {
   expect_failures = [var.cognito_user_pool_id]
 }
 
+run "machine_of_users" {
+  command = plan
+
+  variables {
+    service_client_ids = ["1234567890abcdefghij"]
+  }
+
+  expect_failures = [var.service_client_ids]
+}
+
+run "scope_with_blank" {
+  command = plan
+
+  variables {
+    service_scope_prefix = "image service"
+  }
+
+  expect_failures = [var.service_scope_prefix]
+}
+
+run "group_with_comma" {
+  command = plan
+
+  variables {
+    admin_groups = ["image-admins,staff"]
+  }
+
+  expect_failures = [var.admin_groups]
+}
+
 run "no_client" {
   command = plan
 

@@ -16,3 +16,7 @@ cognito_client_ids   = ["1234567890abcdefghij"]
 rendition_widths = [480, 960]
 
 cors_headers = ["X-Client-Version", "X-Locale"]
+
+service_client_ids   = ["abcdefghij1234567890", "bcdefghij1234567890a"]
+service_scope_prefix = "https://images.example.com"
+admin_groups         = ["image-admins", "moderators"]

@@ -245,7 +245,7 @@ async def test_a_machine_has_limits_of_its_own(
     limits = {
         "rate_limit_requests": "20/hour",
         "rate_limit_uploads": "2/hour",
-        "rate_limit_machine_requests": "9/hour",
+        "rate_limit_machines": "9/hour",
     }
     alice = {"On-Behalf-Of": f"alice-{unique}"}
     async with open_app(**limits) as app, new_machine(app=app) as machine:
@@ -276,7 +276,7 @@ async def test_a_user_of_the_machines_name_is_another(
     open_app: OpenApp, new_client: NewClient, new_machine: NewClient
 ):
     async with (
-        open_app(rate_limit_requests="2/hour", rate_limit_machine_requests="2/hour") as app,
+        open_app(rate_limit_requests="2/hour", rate_limit_machines="2/hour") as app,
         new_machine(app=app) as machine,
         new_client(MACHINE, app=app) as client,
     ):

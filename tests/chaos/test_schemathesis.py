@@ -70,6 +70,25 @@ def test_with_a_token(name: str, url: str, token: str, tmp_path: Path, repositor
 
 @pytest.mark.e2e
 @pytest.mark.timeout(0)
+@pytest.mark.parametrize("acting", [True, False], ids=["for a user", "by itself"])
+def test_as_a_machine(
+    acting: bool, url: str, state_dir: Path, tmp_path: Path, repository_root: Path
+):
+    command = [COMMAND, "token", "--machine", "--state-dir", str(state_dir)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    headers = {"Authorization": f"Bearer {printed}", "On-Behalf-Of": "machines-user"}
+    uploaded = httpx.post(
+        f"{url}/images", headers=headers, files={"file": PHOTO}, trust_env=False, timeout=30
+    )
+    if not acting:
+        del headers["On-Behalf-Of"]
+    options = [f"--header={name}: {value}" for name, value in headers.items()]
+    phases = [*RUNS["reads-and-writes"], *options]
+    checked(url, uploaded.json()["id"], phases, tmp_path, repository_root)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(0)
 def test_without_a_token(url: str, tmp_path: Path, repository_root: Path):
     checked(url, "01KAR0F3WJ8P5V2D7QK9T4XZ6M", [], tmp_path, repository_root)
 

@@ -90,7 +90,7 @@ def test_a_missing_one_is_named(environment: pytest.MonkeyPatch, name: str):
         ("SERVICE_CLIENT_IDS", "main api"),
         ("SERVICE_SCOPE_PREFIX", "image service"),
         ("SERVICE_SCOPE_PREFIX", 'image"service'),
-        ("RATE_LIMIT_MACHINE_REQUESTS", "all"),
+        ("RATE_LIMIT_MACHINES", "all"),
         ("CORS_ORIGINS", "https://*.example.com/secret-value"),
         ("CORS_ORIGINS", "*"),
         ("RATE_LIMIT_UPLOADS", "many"),

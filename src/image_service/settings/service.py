@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     """Requests of one user over all routes."""
     rate_limit_uploads: Rate = UPLOAD_RATE
     """Uploads of one user; a machine has as many again for each user it acts for."""
-    rate_limit_machine_requests: Rate = MACHINE_REQUEST_RATE
+    rate_limit_machines: Rate = MACHINE_REQUEST_RATE
     """Requests of one machine over all routes and users."""
 
     # Pictures

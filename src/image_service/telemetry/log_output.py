@@ -66,7 +66,7 @@ class LogOutput(logging.StreamHandler[TextIO]):
         """Write at once what there is room for. Called by one thread at a time, as `emit` is."""
         if not self._draining and not self._backlog:  # only `_keep` changes that
             with contextlib.suppress(BlockingIOError):
-                while line and _has_room(descriptor):
+                while line:
                     line = _rest(descriptor, line)
         if line and not self._keep(descriptor, line):
             self._report("stdout is not read")
@@ -89,9 +89,8 @@ class LogOutput(logging.StreamHandler[TextIO]):
         while (line := self._next()) is not None:
             try:
                 while line:
-                    _has_room(descriptor, wait=None)
                     with contextlib.suppress(BlockingIOError):  # where it is set not to block
-                        line = _rest(descriptor, line)
+                        line = _rest(descriptor, line, wait=None)
             except OSError as error:
                 self._report(type(error).__name__)
 
@@ -126,10 +125,11 @@ class LogOutput(logging.StreamHandler[TextIO]):
             return
         self._reported_at = now
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            descriptor = _descriptor(sys.stderr)
-            if descriptor is None or _has_room(descriptor):
-                sys.stderr.write(f"log lines are lost: {cause}\n")
-                sys.stderr.flush()
+            text, descriptor = f"log lines are lost: {cause}\n", _descriptor(sys.stderr)
+            if descriptor is None:
+                sys.stderr.write(text)
+            else:
+                _rest(descriptor, text.encode())
 
 
 def _descriptor(stream: TextIO) -> int | None:
@@ -140,13 +140,13 @@ def _descriptor(stream: TextIO) -> int | None:
         return None
 
 
-def _has_room(descriptor: int, wait: int | None = 0) -> bool:
-    """Returns whether a write is taken now, or fails; `wait` None: until one is."""
+def _rest(descriptor: int, line: bytes, wait: int | None = 0) -> bytes:
+    """Write what a pipe with room takes without blocking; the rest of the line.
+
+    `wait` None: for room. Else raises BlockingIOError where there is none.
+    """
     room = select.poll()
     room.register(descriptor, select.POLLOUT)
-    return bool(room.poll(wait))
-
-
-def _rest(descriptor: int, line: bytes) -> bytes:
-    """Write what a pipe with room takes without blocking; the rest of the line."""
+    if not room.poll(wait):
+        raise BlockingIOError
     return line[os.write(descriptor, line[: select.PIPE_BUF]) :]

@@ -60,7 +60,7 @@ class Requests:
     ) -> None:
         self._app = app
         self._limits = limits
-        self._recorder = _Recorder(routes, telemetry)
+        self._routes = routes
         self._telemetry = telemetry
         self._untraced = frozenset(untraced)
 
@@ -86,18 +86,11 @@ class Requests:
                 exchange.break_off()
                 raise
             finally:
-                self._recorder.write(exchange)
+                self._record(exchange)
                 structlog.contextvars.reset_contextvars(**bound)
 
-
-class _Recorder:
-    """Writes the access log: one line, and one sample of the metrics, for each request."""
-
-    def __init__(self, routes: Sequence[BaseRoute], telemetry: Telemetry) -> None:
-        self._routes = routes
-        self._telemetry = telemetry
-
-    def write(self, exchange: Exchange) -> None:
+    def _record(self, exchange: Exchange) -> None:
+        """Write the line of the access log, and count it."""
         if exchange.read_until:  # what is parsed is parsed as it comes
             ago = time.perf_counter() - exchange.read_until
             self._telemetry.step("parse", exchange.read_until - exchange.read_from, ago)

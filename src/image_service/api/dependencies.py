@@ -99,21 +99,15 @@ def entity_tags(header: str, name: str) -> frozenset[str] | Literal["*"]:
     return frozenset(match[1] for match in found if match)
 
 
-class FieldErrors:
-    """Collector of field errors: reports all errors of one request at once."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
-
-    def add(self, field: str, message: str) -> None:
-        self.found.append((field, message))
+class FieldErrors(list[tuple[str, str]]):
+    """Errors of one request by field, to report all at once."""
 
     def check(self, field: str, clean: Callable[[], T]) -> T | None:
         """Returns what `clean` returns; None where it raised FieldError, which is kept."""
         try:
             return clean()
         except FieldError as error:
-            self.add(field, str(error))
+            self.append((field, str(error)))
             return None
 
 
@@ -122,8 +116,8 @@ def collected_errors() -> Iterator[FieldErrors]:
     """Raises ValidationFailed at the end of the block where any error was found."""
     errors = FieldErrors()
     yield errors
-    if errors.found:
-        raise ValidationFailed(errors.found)
+    if errors:
+        raise ValidationFailed(errors)
 
 
 # Headers are lists, because one may come in several lines; the document shows one text.
@@ -190,7 +184,7 @@ def deletion_reason(values: Reason) -> str:
         return ""
     with collected_errors() as errors:
         if len(values) > 1:
-            errors.add("reason", sent_again(values))
+            errors.append(("reason", sent_again(values)))
         text = errors.check("reason", lambda: clean_text(values[0], limit=MAX_SHORT_TEXT))
     return text or ""
 
@@ -278,12 +272,12 @@ class ListParameters(BaseModel):
         """Raises ValidationFailed, InvalidCursor."""
         with collected_errors() as errors:
             if self.user_id is not None and not is_user_id(self.user_id):
-                errors.add("userId", f"must be the id of a user: {USER_ID_RULE}")
+                errors.append(("userId", f"must be the id of a user: {USER_ID_RULE}"))
             album_id = errors.check("albumId", lambda: _album_asked_for(self.album_id))
             tags = errors.check("tag", lambda: clean_tags(self.tag)) or ()
             after, before = self.uploaded_after, self.uploaded_before
             if after and before and after >= before:
-                errors.add("uploadedAfter", "must be earlier than uploadedBefore")
+                errors.append(("uploadedAfter", "must be earlier than uploadedBefore"))
         query = ListQuery(
             limit=self.limit,
             album_id=album_id,
@@ -321,7 +315,7 @@ async def query_given_once(request: Request) -> None:
     with collected_errors() as errors:
         for name, times in names.items():
             if times > 1:
-                errors.add(name, f"came {times} times; send one")
+                errors.append((name, f"came {times} times; send one"))
 
 
 ListQueryParameters = Annotated[ListParameters, Query()]

@@ -27,6 +27,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks import results
+from benchmarks.children import cpu_of, family
 from benchmarks.latency import load, report
 from benchmarks.latency.engines import Engines, running_engines
 from benchmarks.latency.photos import photos
@@ -106,16 +107,26 @@ async def _put_load(
     async with aiohttp.ClientSession(server.url, connector=connector, timeout=limit) as session:
         putting = load.Load(session, bearers, pictures)
         await putting.fill(min(_FILLED, int(seconds)))
-        cpu, began = server.cpu_seconds(), time.monotonic()
+        before, began = _cpu(server), time.monotonic()
         outcome = await putting.run({load.UPLOADS: rate, **load.BESIDE}, seconds, seed=1)
-        busy = (server.cpu_seconds() - cpu) / (time.monotonic() - began)
+        took = time.monotonic() - began
+        busy, busy_children = (
+            (now - then) / took for now, then in zip(_cpu(server), before, strict=True)
+        )
     return {
         "rate": rate,
         "busy": busy,
+        "busy_children": busy_children,
         "seconds": seconds,
         "refused": {name: len(statuses) for name, statuses in outcome.refused.items()},
         **{name: report.percentiles(values) for name, values in outcome.seconds.items()},
     }
+
+
+def _cpu(server: Running) -> tuple[float, float]:
+    """Seconds of the service so far, and of its children among them."""
+    ours, *children = map(cpu_of, family(server.pid))
+    return ours + sum(children), sum(children)
 
 
 def _options() -> argparse.Namespace:

@@ -522,7 +522,7 @@ export interface components {
     };
     responses: never;
     parameters: {
-        /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+        /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
         "On-Behalf-Of": string;
     };
     requestBodies: never;
@@ -561,11 +561,11 @@ export interface operations {
                 uploadedBefore?: string;
                 /** @description By time of upload. */
                 sortOrder?: "asc" | "desc";
-                /** @description That user's images instead of your own, for administrators. */
+                /** @description That user's images instead of your own, for administrators; such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. */
                 userId?: string;
             };
             header?: {
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path?: never;
@@ -672,7 +672,7 @@ export interface operations {
             header?: {
                 /** @description A key of your own for this upload, such as a new UUID. Repeat the request with the same key for up to 24 hours, and the picture is stored once: you get the first response again. While the first request is still running the response is 409, and 422 if the key comes with another file or other fields. After a failure the key is free again. */
                 "Idempotency-Key"?: string;
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path?: never;
@@ -855,7 +855,7 @@ export interface operations {
             header?: {
                 /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
@@ -990,13 +990,13 @@ export interface operations {
     delete_image: {
         parameters: {
             query?: {
-                /** @description Why it is deleted, in a line; kept in the audit log. */
+                /** @description Why it is deleted, in a line that the audit log keeps, such as `Reported: shows a person`. */
                 reason?: string;
             };
             header?: {
                 /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
@@ -1143,7 +1143,7 @@ export interface operations {
             header?: {
                 /** @description The ETag of the version you are changing, such as `"3"` or `"3.1"`, of which the version counts alone; or `*` for any. */
                 "If-Match"?: string;
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path: {
@@ -1357,7 +1357,7 @@ export interface operations {
             header?: {
                 /** @description An ETag you hold; 304 if it is still the current one. */
                 "If-None-Match"?: string;
-                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it. Sent with a user's token it is 403. */
+                /** @description Of machines alone: the id of the user whose images the request is about, as the `sub` of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a user's token it is 403. */
                 "On-Behalf-Of"?: components["parameters"]["On-Behalf-Of"];
             };
             path?: never;

@@ -162,10 +162,11 @@ IdempotencyKey = Annotated[
 
 Reason = Annotated[
     list[str] | None,
-    Query(description="Why it is deleted, in a line; kept in the audit log."),
-    WithJsonSchema(
-        {"type": "string", "maxLength": MAX_SHORT_TEXT, "examples": ["Reported: shows a person"]}
+    Query(
+        description="Why it is deleted, in a line that the audit log keeps, such as "
+        "`Reported: shows a person`."
     ),
+    WithJsonSchema({"type": "string", "maxLength": MAX_SHORT_TEXT}),
 ]
 
 
@@ -255,7 +256,9 @@ class ListParameters(BaseModel):
     uploaded_before: Instant = Field(None, description="Exclusive; ISO 8601 with zone.")
     sort_order: SortOrder = Field("desc", description="By time of upload.")
     user_id: OptionalText = Field(
-        None, description="That user's images instead of your own, for administrators."
+        None,
+        description="That user's images instead of your own, for administrators; such as "
+        "`8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`.",
     )
 
     @model_validator(mode="before")

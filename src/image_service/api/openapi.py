@@ -81,21 +81,23 @@ _SECURITY_SCHEMES: Final = {
     "Machine": {
         "type": "http",
         "description": (
-            "The access token of a machine (client credentials), without the word `Bearer`, with "
-            "the scopes `$scope_prefix/read` and `$scope_prefix/write`. "
+            "The access token of a machine (client credentials), without the word `Bearer`: with "
+            "the scope `$scope_prefix/read` for GET, `$scope_prefix/write` for all else. "
             "Of a local stack: `image-service token --machine`."
         ),
         "scheme": "bearer",
         "bearerFormat": "JWT",
     },
 }
+# Without an example, as `Idempotency-Key`: the docs page would send it with a user's token.
 _PARAMETERS: Final[Document] = {
     "On-Behalf-Of": {
         "name": "On-Behalf-Of",
         "in": "header",
         "description": (
             "Of machines alone: the id of the user whose images the request is about, as the `sub` "
-            "of their tokens has it. Sent with a user's token it is 403."
+            "of their tokens has it, such as `8f14e45f-ceea-467f-ab1c-2f0d3c9b1a77`. Sent with a "
+            "user's token it is 403."
         ),
         "required": False,
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:@|-]{1,128}$"},
@@ -104,8 +106,6 @@ _PARAMETERS: Final[Document] = {
 _ALWAYS: Final = ("X-Request-ID",)
 _AUTHENTICATED: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _UNAUTHORIZED: Final = "401"
-_READ: Final = "$scope_prefix/read"
-_WRITE: Final = "$scope_prefix/write"
 _HEADERS: Final[Document] = {
     "X-Request-ID": {
         "description": "The caller's own where it is 1 to 128 letters, digits, `.`, `_`, `:`, `-`; "
@@ -221,10 +221,10 @@ def document(app: FastAPI) -> Document:
         # As sent: FastAPI sorts the keys of a schema's examples.
         components["schemas"]["Image"]["examples"] = [schemas.IMAGE_EXAMPLE]
         components["schemas"]["Usage"]["examples"] = schemas.USAGE_EXAMPLES
-        for method, operation in _operations(made):
+        for operation in _operations(made):
             _restore_nulls(operation)
             _drop_framework_error(operation)
-            _add_what_middleware_does(operation, _READ if method == "get" else _WRITE)
+            _add_what_middleware_does(operation)
         _drop_titles_and_nulls(made)
         made = _filled(made, state_of(app).stated_limits)
         # The upload in three languages, which ReDoc shows beside it; made from examples/.
@@ -233,9 +233,8 @@ def document(app: FastAPI) -> Document:
     return app.openapi_schema
 
 
-def _operations(made: Document) -> Iterator[tuple[str, Document]]:
-    """Returns them with their methods."""
-    return (operation for path in made["paths"].values() for operation in path.items())
+def _operations(made: Document) -> Iterator[Document]:
+    return (operation for path in made["paths"].values() for operation in path.values())
 
 
 def _restore_nulls(operation: Document) -> None:
@@ -254,10 +253,10 @@ def _drop_framework_error(operation: Document) -> None:
         del operation["responses"]["422"]
 
 
-def _add_what_middleware_does(operation: Document, scope: str) -> None:
+def _add_what_middleware_does(operation: Document) -> None:
     """The token it asks for, and the headers that it reads, and adds to all responses."""
     closed = _UNAUTHORIZED in operation["responses"]
-    operation["security"] = [{"Cognito": []}, {"Machine": [scope]}] if closed else []
+    operation["security"] = [{name: []} for name in _SECURITY_SCHEMES] if closed else []
     if closed:
         named = {"$ref": "#/components/parameters/On-Behalf-Of"}
         operation["parameters"] = [*operation.get("parameters", ()), named]
@@ -277,7 +276,7 @@ def _drop_titles_and_nulls(made: Document) -> None:
         made["components"]["schemas"].pop(name, None)
     shapes = made["components"]["schemas"].values()
     fields = [field for shape in shapes for field in shape.get("properties", {}).values()]
-    for _, operation in _operations(made):
+    for operation in _operations(made):
         parameters = operation.get("parameters", ())
         fields += [parameter["schema"] for parameter in parameters if "schema" in parameter]
     for field in fields:

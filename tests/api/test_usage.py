@@ -43,8 +43,12 @@ async def albums(client: httpx.AsyncClient, **parameters: Any) -> dict[str, tupl
 
 async def stored_bytes(emulator: str, *images: dict[str, Any]) -> int:
     """What lies in the bucket for the images."""
-    keys = [image[name] for image in images for name in ("s3Key", "thumbnailKey")]
+    keys = [image["thumbnailKey"] for image in images]
+    for image in images:
+        bucket = image["imageUrl"].removesuffix(image["s3Key"])
+        keys += [each["url"].removeprefix(bucket) for each in image["renditions"]]
     objects = [await stored_object(emulator, key) for key in keys]
+    assert {found.status_code for found in objects} == {200}
     return sum(len(found.content) for found in objects)
 
 

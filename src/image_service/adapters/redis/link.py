@@ -112,8 +112,8 @@ async def open_redis(
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_CONNECTIONS,
-        # Not of a wait for a connection, a read or a write: what bounds a call is
-        # `responsive_timeout`, which knows a slow Redis from a slow loop.
+        # No limits for the wait for a connection, a read and a write: `responsive_timeout` bounds
+        # the whole call, and knows a slow Redis from a slow loop.
         timeout=None,
         socket_timeout=None,
         socket_connect_timeout=_AT_MOST,

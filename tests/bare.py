@@ -79,7 +79,7 @@ class Machine:
         ).strip()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "multipart/form-data"}
         request = urllib.request.Request(f"{url}/images", FORM, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return str(json.load(answer)["imageUrl"])
 
     @contextmanager
@@ -107,7 +107,7 @@ class Machine:
         finally:
             os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(timeout=60)
+                process.wait(timeout=PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise

@@ -38,7 +38,7 @@ DYNAMODB_LOCAL = "dynamodb_local"
 SEAWEEDFS = "seaweedfs"
 
 _JAR_DIRECTORY = Path(__file__).parent.parent / ".cache" / "dynamodb-local"
-_START_SECONDS = 60
+_START_SECONDS = 180
 
 
 def engines(real: str) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
 _EXAMPLES = _ROOT / "examples"
-_SECONDS = 90
+_SECONDS = 200
 _BLOCK = re.compile(
     r"(?:<!-- made from (\S+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )

@@ -64,11 +64,12 @@ def nginx(upstream: str, *, request_buffering: bool) -> Iterator[str]:
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _wait_until_listening(port: int) -> None:
-    for _ in range(100):
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

@@ -28,7 +28,7 @@ from tests.ports import free_port
 
 from image_service.adapters.redis import scripts
 
-_START_SECONDS = 10
+_START_SECONDS = 60
 _REMEDY = "this needs redis-server: install it (Debian: redis-server)"
 
 
@@ -91,7 +91,7 @@ class OwnRedis:
         )
         give_up = time.monotonic() + _START_SECONDS
         while not _listens(self.port):
-            if time.monotonic() > give_up:
+            if self.process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError("redis-server did not start")
             time.sleep(0.01)
 

@@ -17,7 +17,8 @@ from image_service.domain import limits, time_limits
 for changed in sys.argv.pop(1).split(","):
     name, _, value = changed.partition("=")
     if name.isupper():
-        setattr(limits, name, int(value))
+        module = limits if hasattr(limits, name) else time_limits
+        setattr(module, name, type(getattr(module, name))(value))
     else:
         time_limits.TimeLimits.__init__.__kwdefaults__[name] = float(value)
 sys.argv[0] = "image-service"
@@ -34,6 +35,6 @@ def split(changes: Mapping[str, Any]) -> tuple[dict[str, Any], TimeLimits]:
 
 
 def command(**changes: float) -> list[str]:
-    """`image-service`, with other time limits, or limits of `domain.limits` in capitals."""
+    """`image-service`, with other time limits, or what is in capitals there and in `limits`."""
     named = ",".join(f"{name}={value:g}" for name, value in changes.items())
     return [sys.executable, "-c", _PROGRAM, named]

@@ -21,7 +21,7 @@ from tests.ports import free_port
 from image_service.devstack import stack
 
 COMMAND = Path(sys.executable).parent / "image-service"
-_START_SECONDS = 60
+_START_SECONDS = 180
 
 
 def environment(place: Place, **settings: str) -> dict[str, str]:

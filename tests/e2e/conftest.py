@@ -53,11 +53,11 @@ class Running:
         """Send the signal; the exit code once it has ended and all it said is collected."""
         self.process.send_signal(signal_number)
         try:
-            code = self.process.wait(timeout=30)
+            code = self.process.wait(timeout=START_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        self._reader.join(5)
+        self._reader.join(START_SECONDS)
         return code
 
 

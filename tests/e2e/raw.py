@@ -36,7 +36,7 @@ class Answer:
 def connection(host: str) -> Iterator[socket.socket]:
     """`host` is "name:port"."""
     name, _, port = host.rpartition(":")
-    with socket.create_connection((name, int(port)), timeout=30) as made:
+    with socket.create_connection((name, int(port)), timeout=120) as made:
         yield made
 
 

@@ -33,7 +33,7 @@ def server(state_dir: Path) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_RATE_LIMIT_UPLOADS="10000/minute",
-        command=times.command(upload_stall_timeout=1),
+        command=times.command(upload_stall_timeout=5),  # more than the tests pause by themselves
     ) as running:
         running.wait_for("Stop with Ctrl-C")
         yield running

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 from tests.api.photos import PHOTO, photo
-from tests.e2e.conftest import COMMAND, Running, started
+from tests.e2e.conftest import COMMAND, START_SECONDS, Running, started
 
 from image_service.devstack import stack
 from image_service.devstack.state import environment_of_running
@@ -109,7 +109,7 @@ def receive_all(connection: socket.socket) -> bytes:
 def test_an_early_answer_reaches_a_client_that_is_still_sending(url: str):
     parts = urlsplit(url)
     assert parts.hostname
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=60) as connection:
         connection.sendall(
             b"POST /images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data\r\n"
             b"Content-Length: 400000\r\n\r\n"
@@ -125,7 +125,7 @@ def test_an_early_answer_reaches_a_client_that_is_still_sending(url: str):
 def test_a_client_that_waits_to_be_asked_for_the_body_is_not_asked(url: str):
     parts = urlsplit(url)
     assert parts.hostname
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=60) as connection:
         connection.sendall(
             b"POST /images HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             b"Content-Length: 400000\r\n\r\n"
@@ -138,7 +138,7 @@ def test_a_client_that_waits_to_be_asked_for_the_body_is_not_asked(url: str):
 def test_too_large_is_refused_at_once_by_its_length(url: str, state_dir: Path):
     parts = urlsplit(url)
     assert parts.hostname
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=10) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=60) as connection:
         connection.sendall(
             b"POST /images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Authorization: Bearer %s\r\nContent-Length: 99999999\r\n\r\n"
@@ -177,7 +177,7 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path):
         port = taken.getsockname()[1]
         with started("dev", "--port", str(port), "--state-dir", str(tmp_path)) as running:
             running.wait_for("in use")
-            assert running.process.wait(20) != 0
+            assert running.process.wait(START_SECONDS) != 0
         [line] = running.output
         assert line.startswith(f"image-service: port {port} is in use; ")
         assert "--port" in line

@@ -77,7 +77,7 @@ def test_it_goes_once_its_time_is_up(state_dir: Path):
     with draining(state_dir, 1) as server:
         stopped_at = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        assert server.process.wait(LONG_SECONDS) == 0
         assert time.monotonic() - stopped_at >= 1
 
 
@@ -99,7 +99,7 @@ def test_an_upload_on_its_way_is_finished(state_dir: Path):
         answer = receive(made)
         assert answer.status == 201
         assert "connection: close" in answer.head
-        assert server.process.wait(60) == 0
+        assert server.process.wait(LONG_SECONDS) == 0
 
 
 def test_an_upload_that_does_not_come_in_time_is_told_so(state_dir: Path):
@@ -120,7 +120,7 @@ def test_an_upload_that_does_not_come_in_time_is_told_so(state_dir: Path):
         assert (answer.status, answer.code) == (503, "OVERLOADED")
         assert "retry-after: " in answer.head
         assert "connection: close" in answer.head
-        assert server.process.wait(30) == 0
+        assert server.process.wait(LONG_SECONDS) == 0
     assert not re.search("Traceback|Exception", "".join(server.output))
 
 

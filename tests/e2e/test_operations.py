@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests import times
 from tests.api.photos import PHOTO, raw_form
-from tests.e2e.conftest import Running, started
+from tests.e2e.conftest import START_SECONDS, Running, started
 from tests.e2e.raw import connection, receive, request_head
 from tests.e2e.test_dev import token
 from tests.ports import free_port
@@ -47,11 +47,16 @@ def ops_port() -> int:
 
 
 @pytest.fixture
-def server(state_dir: Path, ops_port: int) -> Iterator[Running]:
+def drain_seconds() -> int:
+    return 0
+
+
+@pytest.fixture
+def server(state_dir: Path, ops_port: int, drain_seconds: int) -> Iterator[Running]:
     with started(
         *("dev", "--port", "0", "--state-dir", str(state_dir)),
         IMAGE_SERVICE_OPS_PORT=str(ops_port),
-        IMAGE_SERVICE_DRAIN_SECONDS="1.5",
+        IMAGE_SERVICE_DRAIN_SECONDS=str(drain_seconds),
         command=times.command(shutdown_seconds=LONG_SECONDS),
     ) as running:
         running.wait_for("Stop with Ctrl-C")
@@ -81,6 +86,7 @@ def test_metrics_are_on_the_operations_port_alone(
     server.wait_for(f"http://127.0.0.1:{ops_port}/metrics")
 
 
+@pytest.mark.parametrize("drain_seconds", [LONG_SECONDS])
 def test_metrics_are_read_to_the_last_while_it_goes(
     server: Running, url: str, ops_port: int, state_dir: Path
 ):
@@ -103,6 +109,7 @@ def test_metrics_are_read_to_the_last_while_it_goes(
         while httpx.get(f"{url}/health/ready").status_code == 200:
             time.sleep(0.02)
         draining = Samples(scraper.get(metrics).text)
+        server.process.send_signal(signal.SIGTERM)  # enough of draining
         server.wait_for("Shutting down")
         finishing = Samples(scraper.get(metrics).text)
         made.sendall(body[500:])
@@ -138,7 +145,7 @@ def taken() -> Iterator[int]:
 
 def test_a_port_that_was_asked_for_and_is_taken_stops_the_start(emulator: str, taken: int):
     with serving(free_port(), emulator, IMAGE_SERVICE_OPS_PORT=str(taken)) as server:
-        assert server.process.wait(30) == 3
+        assert server.process.wait(START_SECONDS) == 3
         server.wait_for("no_operations_port")
         [line] = server.output
     told = json.loads(line)
@@ -149,7 +156,7 @@ def test_a_port_that_was_asked_for_and_is_taken_stops_the_start(emulator: str, t
 def test_the_service_port_is_not_for_both(emulator: str):
     port = free_port()
     with serving(port, emulator, IMAGE_SERVICE_OPS_PORT=str(port)) as server:
-        assert server.process.wait(30) == 3
+        assert server.process.wait(START_SECONDS) == 3
         server.wait_for("the service itself listens there")
 
 
@@ -180,7 +187,7 @@ def test_it_is_ready_from_when_it_has_started(emulator: str):
     port = free_port()
     answers: list[int | None] = []
     with serving(port, emulator, IMAGE_SERVICE_OPS_PORT="0") as server:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + START_SECONDS
         while answers[-5:] != [200] * 5 and time.monotonic() < give_up:
             try:
                 answers.append(httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code)
@@ -202,8 +209,7 @@ def test_a_flood_of_probes_asks_the_systems_once_a_second(server: Running, url: 
     before = asked(scrape(ops_port))
     started_at, probes = time.monotonic(), 0
     with httpx.Client() as prober:
-        while time.monotonic() - started_at < 2.5 or probes <= 20:
+        while asked(scrape(ops_port)) - before < 2 or probes <= 20:
             assert prober.get(f"{url}/health").status_code == 200
             probes += 1
-    seconds = time.monotonic() - started_at
-    assert 2 <= asked(scrape(ops_port)) - before <= seconds + 1
+    assert asked(scrape(ops_port)) - before <= time.monotonic() - started_at + 1

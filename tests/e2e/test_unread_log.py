@@ -34,7 +34,7 @@ def test_requests_are_served_and_a_stop_ends_though_nobody_reads_the_log(tmp_pat
             statuses = [exchange(found[1].decode(), head).status for _ in range(50)]
             assert set(statuses) == {200}
             server.terminate()
-            assert server.wait(timeout=30) == 0
+            assert server.wait(timeout=120) == 0
         finally:
             server.kill()
             os.close(reading)

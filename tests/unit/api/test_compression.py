@@ -55,7 +55,7 @@ class Watched:
             self.running.append(len(body))
             self.most = max(self.most, self.running.count(len(body)))
             if len(body) == SIZES["large"]:
-                self.held.wait(10)
+                self.held.wait(60)
             self.running.remove(len(body))
             return real(responder, body, more_body)
 

@@ -77,7 +77,8 @@ def configure_logging(level: str, log_format: LogFormat, stage: str) -> None:
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        # structlog's own looks through the stack for who logs, which no line says.
+        logger_factory=logging.getLogger,
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(

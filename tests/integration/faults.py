@@ -52,6 +52,8 @@ class FaultyServer:
                 self.bodies.append(json.loads(body))
             fault = self.script.pop(0) if self.script else passed_on
             writer.write(await fault(self, request))
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client has given up
         except asyncio.CancelledError:
             pass  # at the end of `running`
         finally:

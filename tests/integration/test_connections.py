@@ -187,7 +187,8 @@ async def test_a_second_request_has_no_more_time_for_its_headers(server: Serving
 @virtual_time.MARK
 async def test_a_connection_without_a_request_is_closed(server: Serving, pieces: list[bytes]):
     started = asyncio.get_running_loop().time()
-    assert await server.talk(*pieces, pause=0.1) == b""
+    # None is sent in the very moment of the close: what was not read makes it a reset.
+    assert await server.talk(*pieces, pause=0.15) == b""
     assert asyncio.get_running_loop().time() - started < 8
 
 

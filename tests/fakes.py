@@ -328,10 +328,11 @@ class FakeObjectStore:
         _raise(self.failure or self.put_failure)
         self.objects[key] = StoredObject(data, content_type)
 
-    async def delete(self, keys: Sequence[str]) -> None:
+    async def delete(self, keys: Sequence[str]) -> bool:
         _raise(self.failure or self.delete_failure)
         for key in keys:
             self.objects.pop(key, None)
+        return True
 
     async def exists(self, key: str) -> bool:
         _raise(self.failure)

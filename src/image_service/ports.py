@@ -128,8 +128,10 @@ class Rerenders(Protocol):
         """
         ...
 
-    async def end(self, hold: Rerender, following: OutboxEntry | None = None) -> bool:
-        """`following` is in the outbox. False, and nothing done, where it is another's by now."""
+    async def end(
+        self, hold: Rerender, following: OutboxEntry | None = None, *, left: Rerender | None = None
+    ) -> bool:
+        """As for `commit`; `following` is in the outbox. False where it is another's by now."""
         ...
 
     def stale(self, before: datetime) -> AsyncIterator[Rerender]:
@@ -262,8 +264,8 @@ class ObjectStore(Protocol):
         """Store `data`; durable on return."""
         ...
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Delete all of `keys` (at most 1,000); absent ones are no error."""
+    async def delete(self, keys: Sequence[str]) -> bool:
+        """Delete at most 1,000, absent ones too; False where an earlier try may yet come."""
         ...
 
     async def exists(self, key: str) -> bool: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from tests.contract.samples import make_image
 from tests.fakes import FakeObjectStore
 from tests.integration.test_crashes import USER, Crash, Crashing, images_of
 from tests.integration.world import DAY, World
@@ -549,3 +550,57 @@ async def test_caches_show_the_renditions_of_today(old: World, redis_url: str) -
         assert now.revision == 1
         assert await requests.get(alice, image.id) == now
         assert (await requests.list(alice, query)).page.images == (now,)
+
+
+async def test_no_file_comes_back_while_its_deletion_may_be_on_its_way(old: World) -> None:
+    """S3 was asked twice, and may carry out the first request when it likes."""
+    world = old
+    world.renditions = (*OLD, SMALL)
+    image = await world.upload(USER)
+    removing = world.healed()
+    removing.renditions = OLD
+    delete, on_their_way = removing.objects.delete, list[str]()
+
+    async def asked_twice(keys: Sequence[str]) -> bool:
+        await delete(keys)
+        on_their_way.extend(keys)
+        return False
+
+    removing.objects.delete = asked_twice
+    assert (await removing.rerender("one")).rendered == 1
+    for owner in ("one", "two"):
+        (failure,) = (await world.rerender(owner, patience=0)).failures
+        assert "another rerender holds it" in failure.reason
+    assert on_their_way == [image.renditions[SMALL.name].key]
+    await delete(on_their_way)
+
+    world.ahead = DAY
+    await world.rerender_sweeper.sweep(world.now())
+    assert (await world.rerender()).rendered == 1
+    await world.processor.drain()
+    await assert_sound(world, await stored(world, image))
+
+
+async def test_files_of_an_old_image_are_looked_for_once_more_where_they_are_young(
+    old: World,
+) -> None:
+    world = old
+    for revised in (False, True):
+        image = make_image(USER, at=utc_now() - 2 * DAY)
+        await world.repository.add(image)
+        for key in image.object_keys:
+            await world.objects.put(key, b"picture", "image/webp")
+        if revised:
+            world.renditions = (*NEW, *table())
+            assert (await world.rerender()).rendered == 1
+            image = await stored(world, image)
+        await world.delete(image)
+        await world.processor.drain()
+        for key in image.object_keys:  # by writes that were long on their way
+            await world.objects.put(key, b"late", "image/webp")
+        world.ahead = DAY
+        for _ in range(2):
+            await world.processor.drain()
+        assert bool(await world.files()) is not revised
+        await world.objects.delete(sorted(await world.files()))
+        world.ahead = timedelta(0)

@@ -147,16 +147,23 @@ class Deletion:
     """An image that readers find deleted, and the files that remain to be removed.
 
     Where `image_lives`, they are files that it does not name any more, and are removed already.
+    `revised`: some of them may be much younger than the image.
     """
 
     image_id: str
     user_id: str
     object_keys: tuple[str, ...]
     image_lives: bool = False
+    revised: bool = False
 
     @classmethod
     def of(cls, image: Image) -> Self:
-        return cls(image_id=image.id, user_id=image.user_id, object_keys=image.object_keys)
+        return cls(
+            image_id=image.id,
+            user_id=image.user_id,
+            object_keys=image.object_keys,
+            revised=image.revision > 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,10 @@ class OutboxEntry:
 
     @classmethod
     def second_look(cls, deletions: Iterable[Deletion], at: datetime) -> Self | None:
-        """At those that were uploaded not long before `at`; None where all are old."""
-        young = tuple(deletion for deletion in deletions if _uploaded_since(deletion, at - YOUNG))
+        """At those whose files may have been put not long before `at`; None where all are old."""
+        young = tuple(
+            each for each in deletions if each.revised or _uploaded_since(each, at - YOUNG)
+        )
         return cls.new(Clearing(Step.AGAIN, young), at + LATE_WRITES) if young else None
 
     @property

@@ -59,6 +59,10 @@ class Rerender:
             return None
         return replace(self.taken_over(at), object_keys=removed, committed=True)
 
+    def resting(self, at: datetime) -> Self:
+        """Returns what keeps others from writing its files again, until a sweeper ends it."""
+        return replace(self.taken_over(at), object_keys=())
+
     def unnamed(self, image: Image | None) -> tuple[str, ...]:
         """Returns its files that the image, as it is now, does not name."""
         named = image.object_keys if image is not None else ()

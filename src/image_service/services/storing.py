@@ -114,7 +114,7 @@ class ImageWriter:
         )
 
 
-async def _tried(event: str, step: Awaitable[None]) -> None:
+async def _tried(event: str, step: Awaitable[object]) -> None:
     """The first failure is the one to report; what remains undone, others will find."""
     try:
         await step

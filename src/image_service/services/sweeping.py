@@ -135,9 +135,11 @@ class RerenderSweeper:
         before, an edge would cache it again.
         """
         keys = hold.unnamed(await self._repository.get(hold.image_id))
-        await self._objects.delete(keys)
+        certain = await self._objects.delete(keys)
         following = None
         if keys and hold.committed:
             following = OutboxEntry.invalidation(hold.removal(keys), self._now())
-        await self._rerenders.end(hold, following)
+        # A deletion that is still on its way must not meet the file of a later hold.
+        left = None if certain else hold.resting(self._now())
+        await self._rerenders.end(hold, following, left=left)
         return bool(keys)

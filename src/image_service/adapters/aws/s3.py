@@ -47,9 +47,9 @@ class S3ObjectStore:
                 StorageClass=self._storage_class,
             )
 
-    async def delete(self, keys: Sequence[str]) -> None:
+    async def delete(self, keys: Sequence[str]) -> bool:
         if not keys:  # S3 refuses an empty list
-            return
+            return True
         with translated("s3:DeleteObjects"):
             response = await self._client.delete_objects(
                 Bucket=self._bucket,
@@ -59,6 +59,7 @@ class S3ObjectStore:
             if errors := response.get("Errors"):
                 log.warning("objects_not_deleted", errors=errors)
                 raise ClientError({"Error": errors[0]}, "DeleteObjects")
+        return not response["ResponseMetadata"].get("RetryAttempts")
 
     async def exists(self, key: str) -> bool:
         # Of the keys that begin so, the first is the key itself. To ask for the object would

@@ -47,6 +47,7 @@ def _work(work: Clearing | CachePurge) -> Item:
             "userId": deletion.user_id,
             "objectKeys": list(deletion.object_keys),
             **({"lives": True} if deletion.image_lives else {}),
+            **({"revised": True} if deletion.revised else {}),
         }
         for deletion in work.deletions
     ]
@@ -88,6 +89,7 @@ def _to_deletion(image: dict[str, Any]) -> Deletion:
         user_id=image["userId"],
         object_keys=tuple(image["objectKeys"]),
         image_lives=image.get("lives", False),
+        revised=image.get("revised", False),
     )
 
 

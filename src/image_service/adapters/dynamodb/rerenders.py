@@ -29,6 +29,7 @@ from image_service.domain.times import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import TransactWriteItemTypeDef
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -72,12 +73,8 @@ class DynamoRerenders:
         *,
         until: float | None = None,
     ) -> None:
-        key, mine = keys.rerender_key(hold.image_id), _owned(hold)
-        ending = self._actions.delete(key, only_if=mine)
-        if left is not None:
-            ending = self._actions.put(_item(left), only_if=mine)
         counters = usage_actions(self._actions, before, after, album_empties=False)
-        writes = [replacing(self._actions, before, after), ending, *counters]
+        writes = [replacing(self._actions, before, after), self._ending(hold, left), *counters]
         try:
             await self._table.transact(writes, until=until)
         except ConditionFailed as failed:
@@ -87,8 +84,10 @@ class DynamoRerenders:
                 raise no_longer(before, failed.items[0]) from failed
             raise HoldLost from failed
 
-    async def end(self, hold: Rerender, following: OutboxEntry | None = None) -> bool:
-        writes = [self._actions.delete(keys.rerender_key(hold.image_id), only_if=_owned(hold))]
+    async def end(
+        self, hold: Rerender, following: OutboxEntry | None = None, *, left: Rerender | None = None
+    ) -> bool:
+        writes = [self._ending(hold, left)]
         if following is not None:
             writes.append(self._actions.put(entry_item(following)))
         try:
@@ -96,6 +95,11 @@ class DynamoRerenders:
         except ConditionFailed:
             return False
         return True
+
+    def _ending(self, hold: Rerender, left: Rerender | None) -> TransactWriteItemTypeDef:
+        if left is not None:
+            return self._actions.put(_item(left), only_if=_owned(hold))
+        return self._actions.delete(keys.rerender_key(hold.image_id), only_if=_owned(hold))
 
     async def stale(self, before: datetime) -> AsyncIterator[Rerender]:
         for shard in range(keys.SHARDS):

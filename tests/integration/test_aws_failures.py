@@ -12,6 +12,7 @@ from tests.contract.samples import make_image, moment
 from tests.integration import faults
 from tests.integration.faults import FaultyServer
 from tests.integration.table import Table
+from tests.integration.world import World
 
 from image_service.adapters.aws.cloudfront import CloudFrontCdn
 from image_service.adapters.aws.s3 import S3Health, S3ObjectStore
@@ -236,6 +237,30 @@ async def test_a_silent_s3_is_given_up() -> None:
         server.script = [faults.silence] * 3
         with pytest.raises(DependencyUnavailable):
             await asyncio.wait_for(store.put("a.webp", b"picture", "image/webp"), 10)
+
+
+@pytest.mark.parametrize(
+    ("script", "certain"),
+    [
+        ([], True),
+        ([faults.lost_answer], False),
+        ([faults.silence], False),
+        ([faults.xml_answer("<Error><Code>SlowDown</Code></Error>", status=503)], False),
+    ],
+    ids=["at once", "lost answer", "no answer", "slow down"],
+)
+async def test_a_deletion_that_s3_may_yet_carry_out_is_said_to_be(
+    s3_endpoint: str, world: World, script: list[faults.Fault], *, certain: bool
+) -> None:
+    await world.objects.put("images/a.webp", b"picture", "image/webp")
+    server = FaultyServer(s3_endpoint)
+    async with server.running() as url, engines.s3_client(url, read_timeout=1) as client:
+        objects = S3ObjectStore(
+            client, bucket=world.bucket, cache_control="private", storage_class="STANDARD"
+        )
+        server.script = list(script)
+        assert await objects.delete(["images/a.webp"]) is certain
+    assert not await world.objects.exists("images/a.webp")
 
 
 @pytest.mark.parametrize(

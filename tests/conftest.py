@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import certifi
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
-from tests import dice, engines, examples, redis_server, virtual_time
+from tests import dice, engines, examples, logs, redis_server, virtual_time
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -42,6 +42,19 @@ def pytest_configure() -> None:
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
     return virtual_time.loop_factories(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A failure is read where it is printed; `-v` prints all that was said meanwhile."""
+    report = yield
+    if item.config.get_verbosity() < 1:
+        report.sections = [
+            (name, logs.shortened(text))
+            for name, text in report.sections
+            if not name.startswith("Captured log")  # the same again as on stdout
+        ]
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

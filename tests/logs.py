@@ -13,6 +13,21 @@ import httpx
 from structlog.stdlib import ProcessorFormatter
 
 Line = dict[str, Any]
+_SHOWN_LINES = 40
+_SHOWN_CHARACTERS = 300
+
+
+def shortened(text: str) -> str:
+    """The end of an output, for the report of a failure: a traceback in JSON fills a screen."""
+    lines = text.splitlines()
+    shown = [
+        f"{line[:_SHOWN_CHARACTERS]} … {len(line)} characters"
+        if len(line) > _SHOWN_CHARACTERS
+        else line
+        for line in lines[-_SHOWN_LINES:]
+    ]
+    before = len(lines) - len(shown)
+    return "\n".join([f"… {before} lines before", *shown] if before else shown) + "\n"
 
 
 class Log:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.logs import shortened
 
 COMMAND = Path(sys.executable).parent / "image-service"
 START_SECONDS = 180  # it takes up to 10 s of CPU where no bytecode is kept
@@ -46,7 +47,7 @@ class Running:
         with self._changed:
             self._changed.wait_for(lambda: found() or not self._reader.is_alive(), seconds)
             hit = found()
-        assert hit, f"no {pattern!r} in:\n{''.join(self.output)}"
+        assert hit, f"no {pattern!r} in:\n{shortened(''.join(self.output))}"
         return hit
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:

@@ -41,7 +41,7 @@ async def test_a_key_of_another_type_is_made_anew_and_takes_no_other_with_it(
         await client.lpush(counter_key(broken, "requests", 60), "no number")
     windows = RedisWindows(link)
     counts = await asyncio.gather(*(windows.hit(user, MINUTE) for user in (sound, broken, sound)))
-    assert [count for [(count, _)] in counts] == [1, 1, 2]
+    assert sorted(count for [(count, _)] in counts) == [1, 1, 2]
 
 
 async def test_scripts_redis_has_forgotten_run_once(
@@ -52,7 +52,7 @@ async def test_scripts_redis_has_forgotten_run_once(
     async with Redis.from_url(redis_url) as client:
         await client.script_flush()
     counts = await asyncio.gather(*(windows.hit(unique, MINUTE) for _ in range(5)))
-    assert [count for [(count, _)] in counts] == [2, 3, 4, 5, 6]
+    assert sorted(count for [(count, _)] in counts) == [2, 3, 4, 5, 6]
 
 
 async def test_a_connection_cut_fails_all_it_carried_and_no_later_one(

@@ -31,7 +31,7 @@ import hiredis
 
 _MAX_BYTES = 32 * 2**20  # of a request or an answer
 _MAX_CONNECTIONS = 500
-_LONGEST = 60.0  # seconds; nothing is held up for longer
+LONGEST = 60.0  # seconds; nothing is held up for longer
 _BLANK = b"\r\n\r\n"
 
 
@@ -73,7 +73,7 @@ async def reset(exchange: Exchange) -> None:
 
 async def black_hole(exchange: Exchange) -> None:
     """Nobody has acted on the request, and nobody ever says so."""
-    await asyncio.sleep(_LONGEST)
+    await asyncio.sleep(LONGEST)
 
 
 async def answer_lost(exchange: Exchange) -> None:
@@ -85,7 +85,7 @@ async def answer_lost(exchange: Exchange) -> None:
 async def answer_withheld(exchange: Exchange) -> None:
     """Acted on, and nobody ever says so."""
     await exchange.forward()
-    await asyncio.sleep(_LONGEST)
+    await asyncio.sleep(LONGEST)
 
 
 async def truncated(exchange: Exchange) -> None:
@@ -273,7 +273,7 @@ class FaultProxy:
         self.requests.append(exchange.described)
         chosen = (rule for rule in self.rules if rule.wants(exchange.request, exchange.described))
         rule = next(chosen, None)
-        async with asyncio.timeout(_LONGEST + 1):
+        async with asyncio.timeout(LONGEST + 1):
             await (rule.fault if rule else passed_on)(exchange)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

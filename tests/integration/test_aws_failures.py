@@ -236,7 +236,7 @@ async def test_a_silent_s3_is_given_up() -> None:
         )
         server.script = [faults.silence] * 3
         with pytest.raises(DependencyUnavailable):
-            await asyncio.wait_for(store.put("a.webp", b"picture", "image/webp"), 10)
+            await asyncio.wait_for(store.put("a.webp", b"picture", "image/webp"), 60)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ async def test_a_store_that_says_nothing_is_not_waited_for(environment: dict[str
     silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     async with silent:
         url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(200):
             told = await doctor(environment | {"AWS_ENDPOINT_URL_DYNAMODB": url})
     assert told.failed() == {"credentials", "table", "table read"}
     assert "does not respond (ReadTimeoutError)" in told.lines["table"]

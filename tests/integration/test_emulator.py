@@ -51,7 +51,7 @@ def opened(url: str) -> tuple[str, bytes]:
         return answer.headers["Content-Type"], answer.read()
 
 
-def leaves(endpoint: str, seconds: float = 10) -> bool:
+def leaves(endpoint: str, seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while answers(endpoint) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tests.redis_server import RedisProxy
 
 from image_service.adapters.redis import RedisLink, RedisWindows, open_redis
+from image_service.adapters.redis.link import CircuitBreaker
 from image_service.adapters.redis.rate_limit import counter_key
 from image_service.domain.errors import DependencyUnavailable
 
@@ -105,3 +106,37 @@ async def test_who_gives_up_leaves_the_others_their_responses(
     assert calls[0].cancelled()
     # Nor does the response that nobody waited for go to who comes next.
     assert [(await windows.hit(user, MINUTE))[0][0] for user in users[1:]] == [3, 4]
+
+
+async def test_waiting_for_a_connection_is_no_failure_of_redis(
+    proxy: RedisProxy, unique: str
+) -> None:
+    breaker = CircuitBreaker("redis")
+    async with open_redis(proxy.own_url, within=0.5, breaker=breaker) as link:
+        windows = RedisWindows(link)
+        await windows.hit(unique, MINUTE)
+        places = link._connections
+        async with contextlib.AsyncExitStack() as held:
+            for _ in range(50):
+                await held.enter_async_context(places)
+            calls = (windows.hit(unique, MINUTE) for _ in range(20))
+            refused = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, DependencyUnavailable) for one in refused)
+        assert not breaker.is_open
+        [(count, _)] = await windows.hit(unique, MINUTE)
+        assert count == 2
+
+
+async def test_who_waits_for_a_connection_is_refused_when_redis_fails(
+    proxy: RedisProxy, unique: str
+) -> None:
+    breaker = CircuitBreaker("redis")
+    async with open_redis(proxy.own_url, within=0.2, breaker=breaker) as link:
+        windows = RedisWindows(link)
+        await windows.hit(unique, MINUTE)
+        proxy.silent = True
+        calls = (windows.hit(unique, MINUTE) for _ in range(120))
+        lost = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, DependencyUnavailable) for one in lost)
+        assert breaker.is_open
+        assert not link._connections.locked()

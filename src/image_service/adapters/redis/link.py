@@ -22,7 +22,7 @@ from image_service.telemetry.telemetry import Telemetry
 
 Argument = str | bytes | int
 
-TIMEOUT: Final = 0.1  # seconds for a call, waiting for a connection included
+TIMEOUT: Final = 0.1  # seconds for a call, and as long at most for a free connection
 # A key of another type, no number in a counter, or none where a script computes with it.
 _OF_DATA: Final = re.compile(r"WRONGTYPE|not an integer|attempt to (compare|perform arithmetic)")
 _AT_MOST: Final = 5.0  # seconds, however long the loop is held up
@@ -37,7 +37,8 @@ class RedisLink:
     """Runs Lua scripts, each in one round trip.
 
     Raises DependencyUnavailable where Redis fails, takes longer than `timeout` seconds, or
-    is being left alone. A call that timed out may still be carried out.
+    is being left alone, and where no connection was free for so long: that says nothing against
+    Redis, and opens no breaker. A call that timed out may still be carried out.
     """
 
     def __init__(
@@ -52,11 +53,35 @@ class RedisLink:
         self._scripts = {script: client.register_script(script) for script in NAMES}
         self._breaker = breaker
         self._timeout = timeout
+        self._connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._telemetry = telemetry or Telemetry()
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         if not self._breaker.admits():
             raise DependencyUnavailable
+        if self._connections.locked():
+            await self._wait_for_one()
+        else:
+            await self._connections.acquire()  # without waiting
+        try:
+            return await self._measured(script, keys, arguments)
+        finally:
+            self._connections.release()
+
+    async def _wait_for_one(self) -> None:
+        was_open = self._breaker.is_open
+        try:
+            async with responsive_timeout(self._timeout):
+                await self._connections.acquire()
+        except TimeoutError:
+            raise DependencyUnavailable from None
+        if self._breaker.is_open and not was_open:
+            self._connections.release()
+            raise DependencyUnavailable
+
+    async def _measured(
+        self, script: str, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> Any:
         with self._telemetry.call("redis", NAMES[script]) as call:
             try:
                 result = await self._run(script, keys, arguments)
@@ -113,7 +138,7 @@ async def open_redis(
         url,
         max_connections=_MAX_CONNECTIONS,
         # No limits for the wait for a connection, a read and a write: `responsive_timeout` bounds
-        # the whole call, and knows a slow Redis from a slow loop.
+        # the whole call, and knows a slow Redis from a slow loop. `RedisLink` waits for a free one.
         timeout=None,
         socket_timeout=None,
         socket_connect_timeout=_AT_MOST,

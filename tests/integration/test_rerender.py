@@ -24,7 +24,7 @@ from image_service.domain.errors import DependencyUnavailable, InvalidImage, Out
 from image_service.domain.images import CdnUrls, ExpectedVersion, Image, ImageChanges
 from image_service.domain.listing import ListQuery
 from image_service.domain.renditions import RenditionSpec, table
-from image_service.domain.rerenders import Rerender
+from image_service.domain.rerenders import HoldLost, Rerender
 from image_service.domain.times import utc_now
 from image_service.services.library import Library
 from image_service.services.worker import Worker
@@ -376,6 +376,42 @@ async def test_a_commit_without_a_response(old: World, *, happened: bool) -> Non
     assert (await stored(world, image)).revision == happened
     assert set((await stored(world, image)).object_keys) <= await world.files()
     await assert_settles(world, *NEW, removed=set())
+
+
+class Late:
+    """Rerenders whose commits are under way when their process dies, and arrive beside the next
+    hold."""
+
+    def __init__(self, rerenders: Any) -> None:
+        self._rerenders = rerenders
+        self._sent: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rerenders, name)
+
+    async def commit(self, *change: Any, until: float | None = None) -> None:
+        self._sent.append(change)
+        raise Crash
+
+    async def begin(self, hold: Rerender) -> bool:
+        began: bool = await self._rerenders.begin(hold)
+        for change in self._sent if began else ():
+            with suppress(HoldLost):
+                await self._rerenders.commit(*change)
+        return began
+
+
+async def test_a_commit_that_arrives_when_the_same_run_goes_on(old: World) -> None:
+    """The files that it names were deleted meanwhile."""
+    world = old
+    image = await world.upload(USER)
+    world.renditions = NEW
+    dying = world.healed()
+    dying.renditions, dying.rerenders = NEW, Late(world.rerenders)
+    for _ in range(2):
+        with suppress(Crash):
+            await dying.rerenderer().bring(image)
+    await assert_settles(world, *NEW)
 
 
 async def test_a_file_that_could_not_be_put(old: World) -> None:

@@ -130,7 +130,7 @@ class World:
     def rerenderer(self, owner: str = "run", patience: float = 2.0) -> Rerenderer:
         return Rerenderer(
             specs=self.renditions,
-            owner=owner,
+            run=owner,
             repository=self.repository,
             rerenders=self.rerenders,
             pictures=S3MainPictures(self.s3, bucket=self.bucket),

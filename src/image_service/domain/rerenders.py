@@ -36,14 +36,22 @@ class Rerender:
     committed: bool = False
 
     @classmethod
-    def of(cls, image: Image, owner: str, keys: Iterable[str], at: datetime) -> Self:
+    def of(cls, image: Image, run: str, keys: Iterable[str], at: datetime) -> Self:
+        """Returns a hold of that run, of an owner that there was never before.
+
+        So what a dead process of the run still sends holds for no later hold of it.
+        """
         return cls(
             image_id=image.id,
             user_id=image.user_id,
-            owner=owner,
+            owner=f"{run}/{uuid.uuid4()}",
             object_keys=tuple(keys),
             began_at=at,
         )
+
+    def is_of(self, run: str) -> bool:
+        """Returns whether that run began it, and nobody has taken it over."""
+        return self.owner.startswith(f"{run}/")
 
     def taken_over(self, at: datetime) -> Self:
         """Returns the same hold, of an owner that there was never before."""

@@ -85,16 +85,16 @@ def gap_of(image: Image, specs: Sequence[RenditionSpec]) -> Gap:
 
 
 class Rerenderer:
-    """Works under `owner`, the name of one run; `patience` in seconds, for others' holds and edits.
+    """Works for `run`, by its name; `patience` in seconds, for others' holds and edits.
 
-    A hold of the same owner is what an earlier process of the run left behind, and is ended.
+    A hold of the same run is what an earlier process of it left behind, and is ended.
     """
 
     def __init__(  # noqa: PLR0913 - what an image passes through
         self,
         *,
         specs: Sequence[RenditionSpec],
-        owner: str,
+        run: str,
         repository: ImageRepository,
         rerenders: Rerenders,
         pictures: MainPictures,
@@ -105,7 +105,7 @@ class Rerenderer:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._specs = specs
-        self._owner = owner
+        self._run = run
         self._repository = repository
         self._rerenders = rerenders
         self._pictures = pictures
@@ -142,7 +142,7 @@ class Rerenderer:
             if not gap:
                 return Outcome.CURRENT
             keys = (spec.key(image.user_id, image.id) for spec in gap.missing)
-            hold = Rerender.of(image, self._owner, keys, self._now())
+            hold = Rerender.of(image, self._run, keys, self._now())
             await self._begin(hold)
             try:
                 image = await self._stored(image.id)
@@ -165,7 +165,7 @@ class Rerenderer:
             if await self._rerenders.begin(hold):
                 return
             other = await self._rerenders.get(hold.image_id)
-            if other is not None and other.owner == self._owner:
+            if other is not None and other.is_of(self._run):
                 await self._sweeper.settle(other)
                 continue
             if _clock() >= give_up:

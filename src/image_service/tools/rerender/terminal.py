@@ -204,7 +204,7 @@ async def _opened(
         redis = await open_redis_link(settings, stack, telemetry, times)
         rerenderer = Rerenderer(
             specs=specs,
-            owner=owner,
+            run=owner,
             repository=stores.repository,
             rerenders=stores.rerenders,
             pictures=S3MainPictures(stores.s3, bucket=settings.bucket),

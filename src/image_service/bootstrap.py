@@ -46,7 +46,7 @@ from image_service.adapters.redis.counting import NullCache
 from image_service.adapters.redis.rate_limit import WindowRateLimiter
 from image_service.domain.images import CdnUrls
 from image_service.domain.renditions import RenditionSpec, table
-from image_service.domain.task_size import LEAST_MEMORY, USUAL_MEMORY, bounds_for
+from image_service.domain.task_size import LEAST_MEMORY, SMALLEST_TASK, USUAL_MEMORY, bounds_for
 from image_service.domain.time_limits import AWS_READ, TimeLimits
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
@@ -325,7 +325,8 @@ def require_memory() -> None:
     if found is not None and found < LEAST_MEMORY:
         text = (
             f"too little memory: control group (cgroup) or machine have {found // _MIB} MiB, "
-            f"at least {LEAST_MEMORY // _MIB} are needed: give the container or unit more"
+            f"at least {LEAST_MEMORY // _MIB} are needed: give the container or unit "
+            f"{SMALLEST_TASK // _MIB} or more"
         )
         raise SettingsError([text])
 

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 _MIB: Final = 2**20
 # One CPU decodes about 200 MB per second: what waits is done in 20 s.
 _WAITING_BYTES_A_CPU: Final = 4 * 2**30
-_LEAST_ROW: Final = 512  # MiB
 _PROCESS_BYTES: Final = 140 * 10**6
 _CHILD_BYTES: Final = 45 * 10**6  # idle
 ALLOCATOR_SHARE: Final = 0.2
 """What the allocator holds beyond what it has handed out, of that."""
 LEAST_MEMORY: Final = 256 * _MIB
 """Of a task; with less, the service refuses to start."""
+SMALLEST_TASK: Final = 512 * _MIB
+"""That the table has bounds for; with much less they don't fit."""
 USUAL_MEMORY: Final = 2048 * _MIB
 
 
@@ -46,7 +47,7 @@ class _Row(NamedTuple):
 _ROWS: Final = (
     _Row(2048, uploads=128, upload=256, decode=768),  # takes every picture; more in proportion
     _Row(1024, uploads=64, upload=128, decode=512),
-    _Row(0, uploads=32, upload=48, decode=144),  # of _LEAST_ROW
+    _Row(0, uploads=32, upload=48, decode=144),  # of SMALLEST_TASK
 )
 
 
@@ -59,7 +60,7 @@ def bounds_for(cpus: float, memory_bytes: int) -> TaskBounds:
     row = next(row for row in _ROWS if memory_bytes >= row.memory * _MIB)
     scale = max(1.0, memory_bytes / USUAL_MEMORY)
     upload_bytes, decode_bytes = (int(size * _MIB * scale) for size in (row.upload, row.decode))
-    size = min(memory_bytes, int((row.memory or _LEAST_ROW) * _MIB * scale))
+    size = min(memory_bytes, int((row.memory * _MIB or SMALLEST_TASK) * scale))
     used = min(cpus, max(1, _room_for(size, upload_bytes + decode_bytes)))
     return TaskBounds(
         workers=max(1, math.ceil(used)),

@@ -154,7 +154,9 @@ def test_enough_memory(mib: int | None, monkeypatch: pytest.MonkeyPatch):
 
 def test_too_little_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bootstrap, "available_memory", lambda: 256 * MIB - 1)
-    with pytest.raises(SettingsError, match="have 255 MiB, at least 256 are needed"):
+    with pytest.raises(
+        SettingsError, match=r"have 255 MiB, at least 256 are needed: give .* 512 or more"
+    ):
         require_memory()
 
 

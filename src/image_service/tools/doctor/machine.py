@@ -8,7 +8,13 @@ from typing import Final
 
 from image_service.adapters.machine import available_cpus, available_memory
 from image_service.bootstrap import admission_limits
-from image_service.domain.task_size import ALLOCATOR_SHARE, LEAST_MEMORY, fits, memory_in_use
+from image_service.domain.task_size import (
+    ALLOCATOR_SHARE,
+    LEAST_MEMORY,
+    SMALLEST_TASK,
+    fits,
+    memory_in_use,
+)
 from image_service.pictures.worker_child import ChildNotStarted, WorkerChild
 from image_service.tools.doctor.findings import Finding, failed, warning, well
 from image_service.tools.doctor.runner import Systems
@@ -60,7 +66,7 @@ def memory_for(workers: int, pictures: int, limit: int | None) -> Finding:
         return well(detail)
     if limit < LEAST_MEMORY:
         least = f"the service starts with {LEAST_MEMORY // _MIB} or more"
-        remedy = f"give the container or unit more; {_TABLE}"
+        remedy = f"give the container or unit {SMALLEST_TASK // _MIB} or more; {_TABLE}"
         return failed(f"there are {limit / _MIB:.0f} MiB, {least}", remedy)
     detail += f", there are {limit / _MIB:.0f}"
     if fits(limit, workers, pictures):

@@ -68,6 +68,23 @@ class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type] # t
         return ready
 
 
+def share_real_loop(metafunc: pytest.Metafunc) -> None:
+    """Has a synchronous test name the loop's factory, as asynchronous ones do.
+
+    Else it would name none, and all that is shared by the run would be torn down before it.
+    """
+    factory = "_asyncio_loop_factory"  # pytest-asyncio's
+    if factory not in metafunc.fixturenames:
+        metafunc.fixturenames.append(factory)
+        metafunc.parametrize(
+            factory,
+            [asyncio.new_event_loop],
+            ids=[pytest.HIDDEN_PARAM],
+            indirect=True,
+            scope="session",
+        )
+
+
 def loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Those that an item may choose from."""
     mark = item.get_closest_marker("asyncio")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import certifi
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
-from tests import dice, engines, examples, logs, redis_server, virtual_time
+from tests import dice, engines, examples, logs, redis_server
 
 from image_service.devstack import stack
 from image_service.devstack.emulator import running_emulator
@@ -38,15 +38,6 @@ def pytest_configure() -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("tests")
-
-
-def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
-    return virtual_time.loop_factories(item)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    virtual_time.share_real_loop(metafunc)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,25 +1,55 @@
 """An event loop whose clock stands while anything runs, and jumps to the next deadline else.
 
-For tests of clocks: a pause of the machine is no time for them, and nobody waits. A test, or all
-of a module with `pytestmark`, runs on a loop of its own with `@virtual_time.MARK`; so do
-asynchronous fixtures of `loop_scope="function"`. Threads and other processes know nothing of it:
-who waits for one with a time limit waits for nothing.
+For tests of clocks: a pause of the machine is no time for them, and nobody waits. A test runs on
+a loop of its own with `@virtual_time.MARK`; what it needs running there, a fixture of its module
+opens with `running`. Threads and other processes know nothing of it: who waits for one with a
+time limit waits for nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from typing import Any, Final, TypeVar
 
 import pytest
 
-MARK: Final = pytest.mark.asyncio(loop_scope="function", loop_factories=["virtual"])
+T = TypeVar("T")
 
 # What was sent over loopback may take a moment until the other end can read it.
 _ON_ITS_WAY_SECONDS: Final = 0.05
+_of_fixtures: list[VirtualTimeLoop] = []
+
+
+def MARK(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:  # noqa: N802
+    """Not by pytest-asyncio, whose other loops end the fixtures of the session's."""
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **fixtures: Any) -> None:
+        if _of_fixtures:
+            _of_fixtures[-1].run_until_complete(test(*arguments, **fixtures))
+            return
+        with closing(VirtualTimeLoop()) as loop:
+            loop.run_until_complete(test(*arguments, **fixtures))
+
+    return run
+
+
+@contextmanager
+def running(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Open around a test, on the loop that it will run on."""
+    with closing(VirtualTimeLoop()) as loop:
+        _of_fixtures.append(loop)
+        try:
+            value = loop.run_until_complete(manager.__aenter__())
+            yield value
+            loop.run_until_complete(manager.__aexit__(None, None, None))
+        finally:
+            _of_fixtures.remove(loop)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -66,28 +96,3 @@ class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type] # t
         if not ready:
             self._loop.jump(timeout)
         return ready
-
-
-def share_real_loop(metafunc: pytest.Metafunc) -> None:
-    """Has a synchronous test name the loop's factory, as asynchronous ones do.
-
-    Else it would name none, and all that is shared by the run would be torn down before it.
-    """
-    factory = "_asyncio_loop_factory"  # pytest-asyncio's
-    if factory not in metafunc.fixturenames:
-        metafunc.fixturenames.append(factory)
-        metafunc.parametrize(
-            factory,
-            [asyncio.new_event_loop],
-            ids=[pytest.HIDDEN_PARAM],
-            indirect=True,
-            scope="session",
-        )
-
-
-def loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Those that an item may choose from."""
-    mark = item.get_closest_marker("asyncio")
-    if mark is not None and mark.kwargs.get("loop_factories"):
-        return {"virtual": VirtualTimeLoop}
-    return {"real": asyncio.new_event_loop}

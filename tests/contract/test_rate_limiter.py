@@ -92,7 +92,7 @@ async def test_the_smaller_share_is_told(windows: Windows, alice: str) -> None:
 
 
 async def test_a_request_refused_as_such_uses_up_no_upload(windows: Windows, alice: str) -> None:
-    limiter = WindowRateLimiter(requests="1/second", uploads="2/hour", shared=windows)
+    limiter = WindowRateLimiter(requests="1/second", uploads="19/hour", shared=windows)
     allowed = [(await limiter.hit(caller(alice), upload=True)).allowed for _ in range(20)]
     assert allowed[0]
     assert not all(allowed)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from tests import virtual_time
 from tests.integration.raw_http import (
     CHUNKED,
@@ -40,9 +39,9 @@ def echo() -> Echo:
     return Echo()
 
 
-@pytest_asyncio.fixture(loop_scope="function")
-async def server(echo: Echo, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Serving]:
-    async with serving(echo) as server:
+@pytest.fixture
+def server(echo: Echo, caplog: pytest.LogCaptureFixture) -> Iterator[Serving]:
+    with virtual_time.running(serving(echo)) as server:
         yield server
     # Such as of an answer that was written where none could be any more.
     assert not [line for line in caplog.get_records("call") if line.levelno >= logging.WARNING]

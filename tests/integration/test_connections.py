@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-import pytest_asyncio
 from structlog.testing import capture_logs
 from tests import virtual_time
 from tests.integration.raw_http import (
@@ -33,8 +33,14 @@ def echo() -> Echo:
     return Echo()
 
 
-@pytest_asyncio.fixture(loop_scope="function")
-async def server(echo: Echo) -> AsyncIterator[Serving]:
+@pytest.fixture
+def server(echo: Echo) -> Iterator[Serving]:
+    with virtual_time.running(serving_still(echo)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving_still(echo: Echo) -> AsyncIterator[Serving]:
     async with serving(echo) as server:
         yield server
         still = b"GET /still HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -48,11 +49,10 @@ class CloudFrontCdn:
             return
         fewer = list(_with_wildcards(unique))
         if 0 < len([path for path in fewer if path.endswith("*")]) <= _WILDCARDS:
-            try:
-                await self._create(fewer, reference)
-            except CdnBusy:
-                reference = f"{reference}-files"
-            else:
+            # Under `reference` itself there are only ever files, as of older releases: CloudFront
+            # refuses one that it knows with other paths.
+            with suppress(CdnBusy):
+                await self._create(fewer, f"{reference}-wildcards")
                 return
         await self._create(unique, reference)
 

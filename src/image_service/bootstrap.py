@@ -111,7 +111,7 @@ async def open_services(
         limits = admission_limits(settings, times)
         log.info("task_bounds", **asdict(limits))
         processor = VipsProcessor(
-            limits=_picture_limits(settings, limits, times, renditions),
+            limits=picture_limits(settings, limits, times, renditions),
             worker_threads=limits.workers,
             telemetry=telemetry,
         )
@@ -287,7 +287,7 @@ async def open_cache(
     return cache
 
 
-def _picture_limits(
+def picture_limits(
     settings: Settings,
     limits: AdmissionLimits,
     times: TimeLimits,

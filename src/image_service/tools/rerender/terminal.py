@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +17,22 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from image_service.bootstrap import admission_limits, open_cache, open_redis_link, open_stores
+from image_service.bootstrap import (
+    admission_limits,
+    open_cache,
+    open_redis_link,
+    open_stores,
+    picture_limits,
+)
 from image_service.domain.errors import DependencyUnavailable
+from image_service.domain.limits import MAX_SIDE
 from image_service.domain.renditions import RenditionSpec, table
 from image_service.domain.time_limits import TimeLimits
 from image_service.pictures import confinement
 from image_service.pictures.header import PictureLimits
 from image_service.pictures.processor import VipsProcessor
 from image_service.pictures.worker_child import ChildNotStarted
+from image_service.services.admission import AdmissionLimits
 from image_service.settings import Settings, SettingsError
 from image_service.settings.values import Widths
 from image_service.telemetry import audit_log
@@ -176,6 +185,14 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stopping)
 
 
+def main_picture_limits(
+    settings: Settings, specs: Sequence[RenditionSpec], limits: AdmissionLimits, times: TimeLimits
+) -> PictureLimits:
+    """Returns the bounds of main pictures, whatever uploads may measure; panoramas' are low."""
+    usual = picture_limits(settings, limits, times, table(spec.side for spec in specs))
+    return replace(usual, min_side=1, max_side=MAX_SIDE)
+
+
 @asynccontextmanager
 async def _opened(
     settings: Settings,
@@ -189,13 +206,7 @@ async def _opened(
         telemetry, times = Telemetry(), TimeLimits()  # the first, nobody scrapes
         limits = admission_limits(settings, times)
         processor = VipsProcessor(
-            limits=PictureLimits(
-                min_side=1,  # a panorama's main picture may be that low
-                max_side=settings.max_dimension,
-                max_decode_bytes=limits.decode_bytes,
-                cpu_seconds=settings.picture_cpu_seconds,
-                timeout=times.processing_timeout,
-            ),
+            limits=main_picture_limits(settings, specs, limits, times),
             worker_threads=limits.workers,
         )
         stack.callback(processor.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,24 @@ async def test_tls_is_spoken_and_the_certificate_checked(
             async with open_redis(url, within=0.3) as link:
                 with pytest.raises(DependencyUnavailable):
                     await RedisWindows(link).hit(unique, WINDOW)
+
+
+async def test_certificates_are_loaded_once_for_all_connections(
+    redis_url: str, certificate: Path, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    loaded = []
+    real = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: loaded.append(1) or real())
+    async with redis_proxy(redis_url, tls=tls) as proxy:
+        url = f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}"
+        async with open_redis(url, within=10) as link:
+            windows = RedisWindows(link)
+            counts = await asyncio.gather(*(windows.hit(unique, WINDOW) for _ in range(8)))
+        assert sorted(count for [(count, _)] in counts) == list(range(1, 9))
+        assert proxy.connections > 1
+    assert len(loaded) == 1
 
 
 async def test_the_password_is_in_no_log_repr_or_error(

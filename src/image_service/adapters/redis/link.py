@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import RedisSSLContext
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, ResponseError
@@ -146,10 +147,24 @@ async def open_redis(
         driver_info=None,  # it is looked up on disk for each connection, and costs two round trips
         protocol=2,  # no greeting, no push messages: nothing here needs the third
     )
+    if pool.connection_class is SSLConnection:
+        pool.connection_class = _TlsConnection
+        pool.connection_kwargs["context"] = SSLConnection(**pool.connection_kwargs).ssl_context
     async with Redis.from_pool(pool) as client:
         yield RedisLink(
             client, breaker or CircuitBreaker("redis"), timeout=within, telemetry=telemetry
         )
+
+
+class _TlsConnection(SSLConnection):
+    """One of a pool, all with the same `context`.
+
+    redis-py has each load the system's certificates, which holds the event loop up for 50 ms.
+    """
+
+    def __init__(self, *, context: RedisSSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = context
 
 
 @asynccontextmanager

@@ -516,6 +516,25 @@ async def test_one_that_can_not_be_read_holds_up_no_other(old: World) -> None:
     assert await world.rerenders.get(image.id) is None
 
 
+async def test_an_image_that_can_not_be_read_holds_up_no_other(old: World) -> None:
+    """A newer release wrote it, say; its hold stays."""
+    world = old
+    held = {}
+    for _ in range(6):
+        image = await world.upload(USER)
+        held[image.id] = Rerender.of(image, "dead", ("images/x.webp",), utc_now() - DAY)
+        assert await world.rerenders.begin(held[image.id])
+    damaged = next(iter(held))
+    (item,) = [item for item in await world.items() if item["PK"] == f"IMAGE#{damaged}"]
+    await world.put(item | {"renditions": {"main": "elsewhere"}})
+    assert await world.rerender_sweeper.sweep(world.now()) == 5
+    assert [image_id for image_id in held if await world.rerenders.get(image_id)] == [damaged]
+
+    world.ahead = DAY
+    found = (await world.reconcile(fix=True)).findings
+    assert [one.fixed for one in found if one.kind is FindingKind.OLD_INTENT] == [False]
+
+
 async def test_the_cdn_forgets_files_of_live_and_of_deleted_images_in_one_batch(
     old: World,
 ) -> None:

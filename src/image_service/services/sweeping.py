@@ -116,7 +116,7 @@ class RerenderSweeper:
                 continue
             try:
                 swept += await self.settle(hold)
-            except ImageServiceError:
+            except Exception:  # of an image that can't be read, too
                 log.warning("rerender_not_settled", image_id=hold.image_id, exc_info=True)
         return swept
 

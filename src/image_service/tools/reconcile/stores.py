@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from image_service.domain.errors import DependencyUnavailable
 from image_service.ports import ImageRepository, ObjectStore, Outbox, Rerenders, UploadIntents
 from image_service.tools.reconcile.bucket import S3Inventory
 from image_service.tools.reconcile.table import DynamoTableInventory
@@ -30,6 +29,6 @@ async def repaired(repair: Awaitable[bool]) -> bool:
     """Returns whether it was made; one that fails is left for another run, and holds nobody up."""
     try:
         return await repair
-    except DependencyUnavailable:
+    except Exception:  # of an item that can't be read, too
         log.warning("repair_failed", exc_info=True)
         return False

@@ -40,7 +40,8 @@ async def asked(middleware: Compression, path: str) -> bytes:
 class Watched:
     """How many bodies were compressed side by side, by size, and whether on the loop."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, holding: str) -> None:
+        self.holding = SIZES[holding]
         self.loop = threading.get_ident()
         self.on_the_loop: set[int] = set()
         self.running: list[int] = []
@@ -54,7 +55,7 @@ class Watched:
                 return real(responder, body, more_body)
             self.running.append(len(body))
             self.most = max(self.most, self.running.count(len(body)))
-            if len(body) == SIZES["large"]:
+            if len(body) == self.holding:
                 self.held.wait(60)
             self.running.remove(len(body))
             return real(responder, body, more_body)
@@ -63,7 +64,7 @@ class Watched:
 
 
 async def test_large_bodies_take_turns_and_delay_no_smaller_one(monkeypatch: pytest.MonkeyPatch):
-    watched = Watched(monkeypatch)
+    watched = Watched(monkeypatch, "large")
     middleware = Compression(app)
     large = [asyncio.create_task(asked(middleware, "large")) for _ in range(4)]
     try:
@@ -76,3 +77,18 @@ async def test_large_bodies_take_turns_and_delay_no_smaller_one(monkeypatch: pyt
     assert set(await asyncio.gather(*large)) == {BODIES["large"]}
     assert watched.most == 1
     assert watched.on_the_loop == {SIZES["small"]}
+
+
+async def test_medium_bodies_take_turns_and_delay_no_other(monkeypatch: pytest.MonkeyPatch):
+    watched = Watched(monkeypatch, "medium")
+    middleware = Compression(app)
+    medium = [asyncio.create_task(asked(middleware, "medium")) for _ in range(4)]
+    try:
+        async with asyncio.timeout(60):
+            for name in ("large", "small"):
+                assert await asked(middleware, name) == BODIES[name]
+        assert not any(task.done() for task in medium)
+    finally:
+        watched.held.set()
+    assert set(await asyncio.gather(*medium)) == {BODIES["medium"]}
+    assert watched.most == 1

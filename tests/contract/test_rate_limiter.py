@@ -128,3 +128,10 @@ async def test_a_machine_is_counted_apart_from_those_it_acts_for(
     refused = await limiter.hit(for_bob, upload=False)
     assert (refused.allowed, refused.description) == (False, "7 requests per hour")
     assert (await limiter.hit(caller(api.id), upload=True)).allowed  # a user of that name
+
+
+async def test_a_machine_for_nobody_counts_against_no_user(windows: Windows, alice: str) -> None:
+    limiter = WindowRateLimiter(uploads="1/hour", shared=windows)
+    by_itself = replace(machine(), id=f"api-{alice}")
+    assert (await limiter.hit(by_itself, upload=True)).allowed
+    assert (await limiter.hit(by_itself.on_behalf_of("None"), upload=True)).allowed

@@ -114,7 +114,7 @@ class WindowRateLimiter:
 
 def _uploads(caller: Caller) -> str:
     """The kind of a window; a machine has one for each user it uploads for."""
-    return f"uploads#{caller.acting_for}" if caller.kind is Kind.MACHINE else "uploads"
+    return f"uploads#{caller.acting_for or ''}" if caller.kind is Kind.MACHINE else "uploads"
 
 
 def counter_key(user_id: str, kind: str, seconds: int) -> str:

@@ -136,6 +136,17 @@ module "cache" {
 }
 
 locals {
+  # ECS drops variables that are empty, and the provider then shows a change in every plan.
+  lists = {
+    for name, values in {
+      IMAGE_SERVICE_SERVICE_CLIENT_IDS = var.service_client_ids
+      IMAGE_SERVICE_ADMIN_GROUPS       = var.admin_groups
+      IMAGE_SERVICE_CORS_ORIGINS       = var.cors_origins
+      IMAGE_SERVICE_CORS_HEADERS       = var.cors_headers
+      IMAGE_SERVICE_RENDITION_WIDTHS   = length(var.rendition_widths) > 0 ? [for width in var.rendition_widths : tostring(width)] : ["none"]
+    } : name => join(",", values) if length(values) > 0
+  }
+
   environment = merge(
     {
       AWS_REGION                               = var.region
@@ -147,17 +158,13 @@ locals {
       IMAGE_SERVICE_CLOUDFRONT_DISTRIBUTION_ID = module.cdn.distribution_id
       IMAGE_SERVICE_COGNITO_ISSUER             = module.auth.issuer
       IMAGE_SERVICE_COGNITO_CLIENT_IDS         = join(",", module.auth.client_ids)
-      IMAGE_SERVICE_SERVICE_CLIENT_IDS         = join(",", var.service_client_ids)
       IMAGE_SERVICE_SERVICE_SCOPE_PREFIX       = var.service_scope_prefix
-      IMAGE_SERVICE_ADMIN_GROUPS               = join(",", var.admin_groups)
-      IMAGE_SERVICE_CORS_ORIGINS               = join(",", var.cors_origins)
-      IMAGE_SERVICE_CORS_HEADERS               = join(",", var.cors_headers)
-      IMAGE_SERVICE_RENDITION_WIDTHS           = join(",", var.rendition_widths)
       IMAGE_SERVICE_RATE_LIMIT_REQUESTS        = var.rate_limits.requests
       IMAGE_SERVICE_RATE_LIMIT_UPLOADS         = var.rate_limits.uploads
       IMAGE_SERVICE_RATE_LIMIT_MACHINES        = var.rate_limits.machines
       IMAGE_SERVICE_LOG_FORMAT                 = "json"
     },
+    local.lists,
     var.extra_environment,
   )
 

@@ -245,7 +245,7 @@ def rerender(
     widths: Annotated[
         str | None,
         typer.Option(
-            help="Pixels, such as 320,640,1280; empty: none.",
+            help="Pixels, such as 320,640,1280; or none.",
             show_default="IMAGE_SERVICE_RENDITION_WIDTHS",
         ),
     ] = None,

@@ -257,3 +257,24 @@ run "size" {
     error_message = "A quarter of a CPU and 1 GB; what a stage sets itself is passed on."
   }
 }
+
+# ECS drops variables that are empty: no widths must not become the usual ones.
+run "empty_lists" {
+  command = plan
+
+  variables {
+    rendition_widths   = []
+    cors_headers       = []
+    service_client_ids = []
+    admin_groups       = []
+  }
+
+  assert {
+    condition = alltrue([
+      for definitions in [module.service.resources.task_definition.container_definitions, module.reconcile.resources.task_definition.container_definitions] :
+      contains(jsondecode(definitions)[0].environment, { name = "IMAGE_SERVICE_RENDITION_WIDTHS", value = "none" }) &&
+      alltrue([for entry in jsondecode(definitions)[0].environment : entry.value != ""])
+    ])
+    error_message = "No variable is empty, and no widths are said in a word."
+  }
+}

@@ -102,7 +102,7 @@ async def test_widths_come_and_go(
     assert first["w640"].key not in await world.files()
 
     none = environment | {"IMAGE_SERVICE_RENDITION_WIDTHS": ""}
-    assert (await rerender(none, "--widths", "")).status == 0
+    assert (await rerender(none, "--widths", "none")).status == 0
     assert await sizes(world, wide) == {}
     assert "3 current" in (await rerender(none)).out
     assert (await rerender(environment)).status == 0

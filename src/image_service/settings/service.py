@@ -126,8 +126,8 @@ class Settings(BaseSettings):
     max_dimension: PositiveInt = MAX_SIDE
     """Pixels of a picture's longer side, at most."""
     rendition_widths: Annotated[Widths, NoDecode, CommaSeparated] = WIDTHS
-    """Widths, in pixels, that pictures are also stored at, for `srcset`, where they are wider; set
-    and empty: none."""
+    """Widths, in pixels, that pictures are also stored at, for `srcset`, where they are wider;
+    `none`, or set and empty: none."""
     picture_cpu_seconds: Annotated[int, Field(ge=1, le=60)] = PICTURE_CPU_SECONDS
     """Seconds of CPU the processing of a picture may take, held by the kernel."""
 

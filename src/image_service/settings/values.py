@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
@@ -55,7 +56,9 @@ def _rate(value: str) -> str:
     return value
 
 
-def _widths(values: tuple[str | int, ...]) -> tuple[int, ...]:
+def _widths(values: Sequence[str | int]) -> tuple[int, ...]:
+    if list(values) == ["none"]:  # where variables that are empty get lost on their way
+        return ()
     try:
         widths = tuple(map(int, values))
     except ValueError:
@@ -64,7 +67,7 @@ def _widths(values: tuple[str | int, ...]) -> tuple[int, ...]:
     if not (possible and all(LEAST_WIDTH <= width <= MOST_WIDTH for width in widths)):
         raise ValueError(
             f"must be up to {MOST_WIDTHS} different whole numbers from {LEAST_WIDTH} to "
-            f"{MOST_WIDTH}, such as '320,640,1280', or empty"
+            f"{MOST_WIDTH}, such as '320,640,1280', or 'none'"
         )
     return tuple(sorted(widths))
 

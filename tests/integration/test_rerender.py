@@ -27,6 +27,7 @@ from image_service.domain.renditions import RenditionSpec, table
 from image_service.domain.rerenders import HoldLost, Rerender
 from image_service.domain.times import utc_now
 from image_service.services.library import Library
+from image_service.services.sweeping import RerenderSweeper
 from image_service.services.worker import Worker
 from image_service.telemetry.telemetry import Telemetry
 from image_service.tools.reconcile.findings import Finding, FindingKind
@@ -533,6 +534,31 @@ async def test_an_image_that_can_not_be_read_holds_up_no_other(old: World) -> No
     world.ahead = DAY
     found = (await world.reconcile(fix=True)).findings
     assert [one.fixed for one in found if one.kind is FindingKind.OLD_INTENT] == [False]
+
+
+async def test_who_stood_still_after_reading_the_image_deletes_nothing(old: World) -> None:
+    """Another sweeper and another run were there, and the image names the file again."""
+    world = old
+    image = await world.upload(USER)
+    world.renditions = (*OLD, SMALL)
+    with suppress(Crash):
+        await crashing(world, 3, before=False).rerenderer().bring(image)  # its file is there
+    hold = await world.rerenders.get(image.id)
+    assert hold is not None
+
+    class Standing:
+        async def get(self, image_id: str) -> Image | None:
+            read: Image | None = await world.repository.get(image_id)
+            world.ahead = DAY
+            await world.rerender_sweeper.sweep(world.now())
+            assert (await world.rerender("other")).rendered == 1
+            return read
+
+    standing: Any = Standing()
+    sweeper = RerenderSweeper(world.rerenders, standing, world.objects, now=world.now)
+    with pytest.raises(HoldLost):
+        await sweeper.settle(hold)
+    await assert_sound(world, await stored(world, image))
 
 
 async def test_the_cdn_forgets_files_of_live_and_of_deleted_images_in_one_batch(

@@ -11,7 +11,7 @@ import structlog
 
 from image_service.domain.errors import ImageServiceError
 from image_service.domain.outbox import OutboxEntry
-from image_service.domain.rerenders import Rerender
+from image_service.domain.rerenders import HoldLost, Rerender
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import UploadIntent
 from image_service.ports import ImageRepository, ObjectStore, Rerenders, UploadIntents
@@ -132,9 +132,12 @@ class RerenderSweeper:
         """End a hold of one's own; whether there were files to delete.
 
         What readers have been given is forgotten by the CDN, too, once it is deleted: never
-        before, an edge would cache it again.
+        before, an edge would cache it again. Raises HoldLost where it stood still for so long that
+        others may have ended the hold, and the image may name files by now that it did not.
         """
         keys = hold.unnamed(await self._repository.get(hold.image_id))
+        if self._now() >= hold.began_at + STALE_AFTER / 2:
+            raise HoldLost
         certain = await self._objects.delete(keys)
         following = None
         if keys and hold.committed:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ulid import ULID
 
 from image_service.domain.errors import PreconditionMismatch, VersionMismatch, VersionRequired
-from image_service.domain.renditions import MAIN, THUMBNAIL, Rendition
+from image_service.domain.renditions import MAIN, THUMBNAIL, Rendition, is_by_width
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -113,8 +113,11 @@ class Image:
 
     @property
     def by_width(self) -> list[tuple[str, Rendition]]:
-        """Returns files of the whole picture by name, ascending by width; the main one is last."""
-        others = (item for item in self.renditions.items() if item[0] not in {MAIN, THUMBNAIL})
+        """Returns files of the whole picture by name, ascending by width; the main one is last.
+
+        What a newer release has made besides may be crops, or of other types.
+        """
+        others = (item for item in self.renditions.items() if is_by_width(item[0]))
         return [*sorted(others, key=lambda item: item[1].width), (MAIN, self.main)]
 
     @property

@@ -20,6 +20,7 @@ _PLACES: Final = {MAIN: "{user}/{image}", THUMBNAIL: "{user}/thumbnails/{image}"
 _PLACE: Final = "{user}/{image}/{name}"
 # Of ULIDs those whose time a datetime can hold.
 _ULID: Final = r"(?P<id>[0-6][0-9A-HJKMNP-TV-Z]{25})"
+_BY_WIDTH: Final = re.compile(r"w[0-9]+", re.ASCII)
 _FORMATS: Final = "|".join(get_args(Format))
 _KEY: Final = re.compile(
     rf"images/[^/]+/(?:thumbnails/)?{_ULID}(?:/[^/]+)?\.(?:{_FORMATS})", re.ASCII
@@ -114,6 +115,11 @@ class Rendition:
     @property
     def mime_type(self) -> str:
         return f"image/{self.key.rpartition('.')[2]}"
+
+
+def is_by_width(name: str) -> bool:
+    """Returns whether files of that name are of a row that a setting adds and takes away."""
+    return _BY_WIDTH.fullmatch(name) is not None
 
 
 def image_of(key: str) -> str | None:

@@ -137,6 +137,18 @@ class TestImage:
         assert (after.original_filename, after.album_id) == ("castle.png", None)
         assert before == image()
 
+    def test_no_files_of_a_newer_release_are_among_those_by_width(
+        self,
+    ) -> None:
+        def file(key: str, width: int) -> Rendition:
+            return Rendition(key=key, width=width, height=9, size_bytes=1)
+
+        names = {"w90": 90, "w320": 320, "portrait": 300, "w320-avif": 320}
+        made = image()
+        made = made.rendered({**made.renditions, **{n: file(n, w) for n, w in names.items()}})
+        assert [name for name, _ in made.by_width] == ["w90", "w320", MAIN]
+        assert set(names) < set(made.object_keys)  # which are deleted with it
+
     def test_other_renditions_change_the_entity_tag_and_nothing_of_an_edit(self) -> None:
         before = image()
         after = before.rendered({MAIN: before.main})

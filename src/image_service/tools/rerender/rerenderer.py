@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +30,7 @@ from image_service.domain.errors import (
 )
 from image_service.domain.images import Image
 from image_service.domain.pictures import EncodedPicture
-from image_service.domain.renditions import Rendition, RenditionSpec, wanted
+from image_service.domain.renditions import Rendition, RenditionSpec, is_by_width, wanted
 from image_service.domain.rerenders import HoldLost, Rerender
 from image_service.domain.times import utc_now
 from image_service.ports import ImageCache, ImageProcessor, ImageRepository, ObjectStore, Rerenders
@@ -41,7 +40,6 @@ from image_service.tools.rerender.stores import MainPictures
 
 log = structlog.stdlib.get_logger(__name__)
 
-_BY_WIDTH: Final = re.compile(r"w[0-9]+")  # the rows that a setting adds and takes away
 _LOOKS: Final = 5  # a hold for what the image lacked a moment ago is given back
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 1.0
 
@@ -76,11 +74,11 @@ class Gap:
 
 def gap_of(image: Image, specs: Sequence[RenditionSpec]) -> Gap:
     """Rows by width alone: the others need the upload, or are a newer release's."""
-    by_width = (spec for spec in specs if _BY_WIDTH.fullmatch(spec.name))
+    by_width = (spec for spec in specs if is_by_width(spec.name))
     rows = {spec.name: spec for spec in wanted(by_width, image.main.width, image.main.height)}
     return Gap(
         tuple(spec for name, spec in rows.items() if name not in image.renditions),
-        tuple(name for name in image.renditions if _BY_WIDTH.fullmatch(name) and name not in rows),
+        tuple(name for name in image.renditions if is_by_width(name) and name not in rows),
     )
 
 

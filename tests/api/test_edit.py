@@ -28,6 +28,7 @@ STORMS: dict[str, tuple[str, Any, dict[str, str], set[int]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storm", STORMS)
 async def test_a_storm_of_writes_of_one_image_over_two_tasks_is_never_an_outage(
     open_app: OpenApp,

@@ -188,7 +188,7 @@ def every_query(images: list[Image]) -> Iterator[ListQuery]:
         )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_pages_add_up_under_every_filter(
     repository: ImageRepository, lists: ImageLists, user: str, seed: int
 ) -> None:

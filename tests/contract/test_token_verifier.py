@@ -332,6 +332,7 @@ def begun(verifier: CognitoVerifier, *tokens: str) -> list[asyncio.Task[Caller]]
     return [asyncio.create_task(verifier.verify(each)) for each in tokens]
 
 
+@pytest.mark.slow
 async def test_a_storm_of_unknown_keys_costs_a_fetch_in_5_seconds(
     verifier: CognitoVerifier, server: JwksServer, clock: Clock
 ) -> None:

@@ -63,7 +63,9 @@ async def test_odd_segments_do_no_harm(processor: VipsProcessor, name: str, segm
     assert_looks_like((await run(processor, data)).main, SCENE)
 
 
-@pytest.mark.parametrize("transform", [1, 2, 3, 255])
+@pytest.mark.parametrize(
+    "transform", [2, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 3, 255))]
+)
 @pytest.mark.parametrize("name", ["jpeg", "jpeg progressive"])
 async def test_an_adobe_transform_that_three_components_cannot_have(
     processor: VipsProcessor, name: str, transform: int
@@ -74,6 +76,7 @@ async def test_an_adobe_transform_that_three_components_cannot_have(
     assert_looks_like((await run(processor, data)).main, SCENE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", [b"\0", b"\xff\0", b"\xff\0\xff\0", b"\xff"])
 async def test_padded_restart_intervals(processor: VipsProcessor, padding: bytes) -> None:
     """As webcams write them; FF alone is filling, which every marker may have."""

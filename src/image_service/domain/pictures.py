@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from image_service.domain.renditions import MAIN, RenditionSpec
+from image_service.domain.renditions import MAIN, Rendition, RenditionSpec
 
 MimeType = Literal["image/jpeg", "image/png", "image/webp"]
 
@@ -34,6 +34,15 @@ class EncodedPicture:
     data: bytes
     width: int
     height: int
+
+    def stored(self, user_id: str, image_id: str) -> Rendition:
+        """Returns this file as one of an image."""
+        return Rendition(
+            key=self.spec.key(user_id, image_id),
+            width=self.width,
+            height=self.height,
+            size_bytes=len(self.data),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

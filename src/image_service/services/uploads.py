@@ -20,7 +20,7 @@ from image_service.domain.access import Action, Caller, permit
 from image_service.domain.errors import IdempotencyInProgress, IdempotencyKeyReused
 from image_service.domain.images import Image, new_image_id
 from image_service.domain.pictures import ProcessedImage, SourceInfo
-from image_service.domain.renditions import Rendition, RenditionSpec, wanted
+from image_service.domain.renditions import RenditionSpec, wanted
 from image_service.domain.times import utc_now
 from image_service.domain.uploads import CLAIM_LEASE, Claim, Uploaded, UploadIntent
 from image_service.ports import IdempotencyRecords, ImageProcessor, RateLimiter, UploadIntents
@@ -210,13 +210,7 @@ def _describe(
         file_size=len(new.data),
         checksum=new.checksum,
         renditions={
-            name: Rendition(
-                key=picture.spec.key(user_id, image_id),
-                width=picture.width,
-                height=picture.height,
-                size_bytes=len(picture.data),
-            )
-            for name, picture in processed.pictures.items()
+            name: picture.stored(user_id, image_id) for name, picture in processed.pictures.items()
         },
         format=processed.main.spec.format,
         quality=processed.main.spec.quality,

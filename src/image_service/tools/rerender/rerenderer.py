@@ -252,15 +252,7 @@ def _brought(image: Image, gap: Gap, made: Mapping[str, EncodedPicture]) -> dict
     kept = {
         name: rendition for name, rendition in image.renditions.items() if name not in gap.unwanted
     }
-    return kept | {
-        name: Rendition(
-            key=picture.spec.key(image.user_id, image.id),
-            width=picture.width,
-            height=picture.height,
-            size_bytes=len(picture.data),
-        )
-        for name, picture in made.items()
-    }
+    return kept | {name: picture.stored(image.user_id, image.id) for name, picture in made.items()}
 
 
 def _clock() -> float:

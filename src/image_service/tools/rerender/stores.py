@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 _PAGE: Final = 100  # items, of all kinds: what an interrupted run looks at again
-_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 _IMAGES: Final = "SK = :image AND attribute_not_exists(deletedAt)"
 
 
@@ -107,7 +106,7 @@ class S3MainPictures:
                 response = await self._client.get_object(Bucket=self._bucket, Key=key)
                 return await response["Body"].read()
             except ClientError as error:
-                if error_code(error) in _ABSENT:
+                if error_code(error) == "NoSuchKey":
                     return None
                 raise
             except aiohttp.ClientError as error:  # it broke off half-way
